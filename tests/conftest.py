@@ -1,0 +1,118 @@
+"""Tiny random models, and a fence around the user's home and environment.
+
+The tests need no network and no trained weights; only test_mini.py paints with the models in checkpoints/.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from vqclip import config as configs
+from vqclip.models.vqgan import VQGAN, Architecture
+from vqclip.schema import Config
+
+TINY = Architecture(
+    ch=8, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(), resolution=32,
+    z_channels=6, embed_dim=5, n_embed=16, norm_groups=4,
+)  # fmt: skip
+TINY_CLIP = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 16, "layers": 1, "width": 16, "patch_size": 8, "head_width": 8},
+    "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+}
+
+
+@pytest.fixture(autouse=True)
+def fence(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each test gets a home and a working folder of its own, and no network by the hub's own switch."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("HOME", "XDG_CACHE_HOME", "HF_HOME"):
+        monkeypatch.setenv(name, str(home))
+    work = tmp_path_factory.mktemp("work")
+    before = Path.cwd()
+    os.chdir(work)
+    yield
+    os.chdir(before)
+
+
+def describe(architecture: Architecture, target: str = "taming.models.vqgan.VQModel") -> dict[str, Any]:
+    """A taming yaml's content."""
+    a = architecture
+    net = {
+        "double_z": False, "z_channels": a.z_channels, "resolution": a.resolution, "in_channels": 3, "out_ch": 3,
+        "ch": a.ch, "ch_mult": list(a.ch_mult), "num_res_blocks": a.num_res_blocks,
+        "attn_resolutions": list(a.attn_resolutions), "dropout": 0.0, "norm_groups": a.norm_groups,
+    }  # fmt: skip
+    return {
+        "model": {
+            "target": target,
+            "params": {"embed_dim": a.embed_dim, "n_embed": a.n_embed, "ddconfig": net},
+        }
+    }
+
+
+def random_vqgan(architecture: Architecture = TINY, seed: int = 0) -> VQGAN:
+    """A VQGAN with random weights whose codes differ as much as trained ones do."""
+    torch.manual_seed(seed)
+    model = VQGAN(architecture).eval().requires_grad_(False)
+    model.codebook.normal_()
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_vqgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of weights with its yaml beside it."""
+    folder = tmp_path_factory.mktemp("tiny-vqgan")
+    save_file(random_vqgan().state_dict(), folder / "model.safetensors")
+    (folder / "model.yaml").write_text(yaml.safe_dump(describe(TINY)))
+    return folder / "model.safetensors"
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that open_clip loads as `local-dir:`."""
+    return write_clip(tmp_path_factory.mktemp("tiny-clip"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("other-clip"), seed=1, image_size=24)
+
+
+def write_clip(folder: Path, seed: int, image_size: int = 16) -> Path:
+    import open_clip  # noqa: PLC0415  # takes seconds
+
+    settings = json.loads(json.dumps(TINY_CLIP))
+    settings["vision_cfg"]["image_size"] = image_size
+    torch.manual_seed(seed)
+    save_file(open_clip.CLIP(**settings).state_dict(), folder / "open_clip_model.safetensors")
+    preprocess = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": settings, "preprocess_cfg": preprocess})
+    )
+    return folder
+
+
+Tiny = Callable[..., Config]
+
+
+@pytest.fixture
+def tiny(tiny_vqgan: Path, tiny_clip: Path) -> Tiny:
+    """A Config of a few steps on the tiny models; keyword arguments are keys of it."""
+
+    def make(*settings: str, **given: Any) -> Config:
+        small = {
+            "prompts": ["a red apple"], "seed": 1, "size": "16x16", "steps": 6, "vqgan": str(tiny_vqgan),
+            "perceptors": [{"model": str(tiny_clip)}], "precision": "float32",
+            "cutouts": {"count": 4, "anchors": 1},
+        }  # fmt: skip
+        return configs.resolve(small | given, settings=settings)
+
+    return make

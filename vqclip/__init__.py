@@ -1,0 +1,22 @@
+"""Paints what a prompt says: a VQGAN's latent, nudged until CLIP is pleased.
+
+>>> import vqclip
+>>> vqclip.generate("a red apple", seed=7).image.show()  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vqclip.api import Painting, generate
+
+__version__ = "0.1.0"
+__all__ = ["Painting", "__version__", "generate"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the library only when it is used, so that `vqclip --help` needs no torch."""
+    if name in ("generate", "Painting"):
+        from vqclip import api  # noqa: PLC0415
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

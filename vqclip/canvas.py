@@ -1,0 +1,62 @@
+"""The Canvas turns a latent into the picture that everyone looks at."""
+
+import torch
+from torch import Tensor
+
+from vqclip.film import cells
+from vqclip.models.vqgan import VQGAN, nearest
+from vqclip.ops import clamp_with_grad, resize, straight_through
+
+
+class Canvas:
+    """Latent (1 d y x) -> picture (1 3 h w) in [0, 1], and back; the VQGAN is frozen."""
+
+    def __init__(self, vqgan: VQGAN, width: int, height: int):
+        self.vqgan, self.width, self.height = vqgan, width, height
+        codebook = vqgan.codebook
+        self.low, self.high = (bound.view(1, -1, 1, 1) for bound in (codebook.amin(0), codebook.amax(0)))
+        self.deviation = float(codebook.float().std(0).mean())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.vqgan.post_quant_conv.weight.dtype
+
+    def cells(self, scale: float = 1.0) -> tuple[int, int]:
+        """Rows and columns of the latent whose picture covers the canvas at this scale."""
+        return cells(self.width, self.height, self.vqgan.factor, scale)
+
+    def draw(self, z: Tensor) -> Tensor:
+        """The picture of a latent. What sticks out over the asked size, by less than a cell, is cut from all sides."""
+        codes = self.vqgan.lookup(nearest(z.detach(), self.vqgan.codebook))
+        picture = self.vqgan.decode(straight_through(codes, z).to(self.dtype)).float()
+        picture = clamp_with_grad((picture + 1) / 2)
+        top, left = (
+            max(0, (have - want) // 2)
+            for have, want in zip(picture.shape[2:], (self.height, self.width), strict=True)
+        )
+        return picture[..., top : top + self.height, left : left + self.width]
+
+    @torch.no_grad()
+    def encode(self, picture: Tensor, cells: tuple[int, int]) -> Tensor:
+        """The latent of codes that the VQGAN itself would write for a picture (1 3 h w), filling `cells`."""
+        rows, columns = (cell * self.vqgan.factor for cell in cells)
+        fitted = cover(picture, rows, columns).clamp(0, 1)
+        encoding = self.vqgan.encode((fitted * 2 - 1).to(self.dtype))
+        return self.vqgan.lookup(self.vqgan.codes(encoding)).float()
+
+    def random(self, cells: tuple[int, int], generator: torch.Generator) -> Tensor:
+        """A latent of random codes."""
+        codebook = self.vqgan.codebook
+        codes = torch.randint(len(codebook), (1, *cells), generator=generator)
+        return self.vqgan.lookup(codes.to(codebook.device)).float()
+
+
+def cover(picture: Tensor, height: int, width: int) -> Tensor:
+    """Scale a picture (1 3 h w) until it covers height x width, and cut what sticks out from both sides evenly."""
+    scale = max(height / picture.shape[2], width / picture.shape[3])
+    rows, columns = (
+        max(round(side * scale), want) for side, want in zip(picture.shape[2:], (height, width), strict=True)
+    )
+    picture = resize(picture, rows, columns)
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return picture[..., top : top + height, left : left + width]

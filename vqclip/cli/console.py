@@ -1,0 +1,43 @@
+"""Two streams: stdout carries results and nothing else, stderr the conversation."""
+
+import json
+import logging
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+stderr = Console(stderr=True, highlight=False)
+
+
+def result(line: str) -> None:
+    """One result on stdout, as it is: no colours, no wrapping."""
+    print(line, flush=True)
+
+
+def result_json(values: dict[str, Any]) -> None:
+    result(json.dumps(values, ensure_ascii=False))
+
+
+def say(topic: str, text: str) -> None:
+    """A line of the conversation: what it is about, and what there is to say."""
+    stderr.print(Text.assemble((f"{topic:<10}", "dim"), text), soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """The one line of an error."""
+    stderr.print(Text.assemble(("vqclip: ", "bold red"), " ".join(text.split())), soft_wrap=True)
+
+
+class Remarks(logging.Handler):
+    """The library's warnings, as lines of the conversation."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stderr.print(Text.assemble((f"{'note':<10}", "yellow"), record.getMessage()), soft_wrap=True)
+
+
+def listen_to_library(quiet: bool) -> None:
+    logger = logging.getLogger("vqclip")
+    logger.handlers, logger.propagate = [] if quiet else [Remarks()], False
+    if quiet:
+        logger.addHandler(logging.NullHandler())

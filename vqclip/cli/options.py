@@ -1,0 +1,25 @@
+"""Options that several commands share, each declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", help="draft, standard or fine; several joined by +, the later winning.", metavar="NAME"
+    ),
+]
+File = Annotated[
+    Path | None, typer.Option("-c", "--config", help="A YAML file of config keys.", metavar="FILE")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any config key, as in cutouts.count=32; repeatable.", metavar="KEY=VALUE"),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")]
+Runs = Annotated[Path, typer.Option("--runs", help="Where run folders are made.", metavar="DIR")]
+Json = Annotated[bool, typer.Option("--json", help="Results as JSON, an object a line.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No conversation; errors still speak.")]
+Pull = Annotated[bool, typer.Option("--pull", help="Download models that are named but not here.")]

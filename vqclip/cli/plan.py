@@ -1,0 +1,75 @@
+"""`--plan`: what a command would do, found out without loading a model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vqclip import device as devices
+from vqclip.cli.console import result, result_json
+from vqclip.cli.generate import Job
+from vqclip.errors import WeightsError
+from vqclip.estimate import estimate
+from vqclip.film import Frame, cells, film
+from vqclip.models.clip import find_clip
+from vqclip.models.layouts import find_vqgan, find_yaml, read_architecture
+from vqclip.optimize import Studio
+from vqclip.run import folder_name
+from vqclip.schema import Config
+
+
+def explain(jobs: Sequence[Job], device: str, runs: Path, as_json: bool) -> None:
+    """Print the plan, as lines or as one JSON object."""
+    plan = make_plan(jobs, device, runs)
+    if as_json:
+        return result_json(plan)
+    for topic, value in plan.items():
+        for i, line in enumerate(value if isinstance(value, list) else [value]):
+            result(f"{topic if i == 0 else '':<10} {line}")
+    return None
+
+
+def make_plan(jobs: Sequence[Job], device: str, runs: Path) -> dict[str, Any]:
+    config, place = jobs[0].config, devices.pick(device)
+    (frame,) = film(config)
+    dtype = devices.dtype_for(config.precision, place)
+    return {
+        "device": f"{devices.describe(place)}, {str(dtype).removeprefix('torch.')}",
+        "seeds": [job.config.seed for job in jobs],
+        "size": config.size,
+        "stages": _stages(config, frame),
+        "crops": [f"{p.model}: {p.crops or config.cutouts.count} a step" for p in config.perceptors],
+        "models": _models(config),
+        "memory": _memory(config, frame, dtype),
+        "outputs": [str(job.output or runs / folder_name(job.config) / "image.png") for job in jobs],
+    }
+
+
+def _stages(config: Config, frame: Frame) -> list[str]:
+    try:
+        factor = read_architecture(find_yaml(find_vqgan(config.vqgan))).factor
+    except WeightsError:
+        return [f"steps {stage.begin + 1} to {stage.end} at scale {stage.scale:g}" for stage in frame.stages]
+    lines = []
+    for stage in frame.stages:
+        rows, columns = cells(frame.width, frame.height, factor, stage.scale)
+        painted = f"painted at {columns * factor}x{rows * factor}"
+        lines.append(f"steps {stage.begin + 1} to {stage.end}: latent {columns}x{rows}, {painted}")
+    return lines
+
+
+def _models(config: Config) -> list[str]:
+    lines = []
+    for name, find in ((config.vqgan, find_vqgan), *((p.model, find_clip) for p in config.perceptors)):
+        try:
+            find(name)  # type: ignore[operator]
+            lines.append(f"{name}: present")
+        except WeightsError as error:
+            lines.append(f"{name}: missing ({error})")
+    return lines
+
+
+def _memory(config: Config, frame: Frame, dtype: Any) -> str:
+    try:
+        return f"about {estimate(config, frame, dtype, Studio.chunk).total / 2**30:.2f} GiB"
+    except WeightsError:
+        return "unknown without the models"

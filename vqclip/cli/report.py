@@ -1,0 +1,100 @@
+"""The live report of a painting: a bar with losses and time left, and the picture where the terminal can show it."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from vqclip.media import to_pil
+from vqclip.optimize import Step
+
+REFRESH = 0.5  # seconds between two looks at the numbers, each of which waits for the device
+PREVIEW_COLUMNS = 40
+
+
+class Reporter:
+    """A Listener with a beginning and an end; this one says nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def step(self, step: Step) -> None: ...
+
+
+class PlainReport(Reporter):
+    """A line every tenth of the way, for logs and pipes."""
+
+    def __init__(self, console: Console):
+        self.console, self.began = console, time.monotonic()
+
+    def step(self, step: Step) -> None:
+        if step.index * 10 // step.steps > (step.index - 1) * 10 // step.steps:
+            left = (time.monotonic() - self.began) / step.index * (step.steps - step.index)
+            self.console.print(
+                f"step      {step.index}/{step.steps}  loss {float(step.loss):.3f}  {left:.0f} s left"
+            )
+
+
+class LiveReport(Reporter):
+    """A progress bar that stays in place, below a preview in half blocks where colours are true."""
+
+    def __init__(self, console: Console):
+        self.shows_picture = console.color_system == "truecolor" and console.width >= PREVIEW_COLUMNS
+        self.progress = Progress(
+            TextColumn("painting"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"),
+            TimeRemainingColumn(), console=console,
+        )  # fmt: skip
+        self.task = self.progress.add_task("", losses="", total=None)
+        self.live = Live(self.progress, console=console, auto_refresh=False, transient=True)
+        self.looked = 0.0
+
+    def __enter__(self) -> Self:
+        self.live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.__exit__(kind, error, trace)
+
+    def step(self, step: Step) -> None:
+        self.progress.update(self.task, completed=step.index, total=step.steps)
+        if time.monotonic() - self.looked < REFRESH and step.index < step.steps:
+            return
+        self.looked = time.monotonic()
+        self.progress.update(self.task, losses=f"loss {float(step.loss):.3f}")
+        parts: list[RenderableType] = (
+            [preview(step), self.progress] if self.shows_picture else [self.progress]
+        )
+        self.live.update(Group(*parts), refresh=True)
+
+
+def preview(step: Step) -> Text:
+    """The picture in characters: each is an upper half block, so it shows two pixels, one above the other."""
+    image = to_pil(step.picture)
+    columns = min(PREVIEW_COLUMNS, PREVIEW_COLUMNS * image.width // image.height)
+    rows = max(1, round(columns * image.height / image.width / 2))
+    small = np.asarray(image.resize((columns, 2 * rows)))
+    text = Text()
+    for row in range(rows):
+        for column in range(columns):
+            above, below = (f"rgb({r},{g},{b})" for r, g, b in small[2 * row : 2 * row + 2, column])
+            text.append("▀", style=f"{above} on {below}")
+        text.append("\n")
+    return text
+
+
+def reporter(console: Console, quiet: bool) -> Reporter:
+    """The report that suits the stream."""
+    if quiet:
+        return Reporter()
+    return LiveReport(console) if console.is_terminal else PlainReport(console)

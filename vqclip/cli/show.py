@@ -1,0 +1,30 @@
+"""`vqclip show`: what a picture knows about itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqclip.cli import options
+from vqclip.cli.console import result, result_json, say
+
+
+def show(
+    picture: Annotated[Path, typer.Argument(help="A PNG that vqclip saved.", metavar="PICTURE")],
+    as_json: options.Json = False,
+) -> None:
+    """Print the config that a picture carries."""
+    import yaml  # noqa: PLC0415
+
+    from vqclip.media import read_facts  # noqa: PLC0415
+
+    facts = read_facts(picture)
+    if as_json:
+        return result_json(facts)
+    for topic, value in facts.items():
+        if topic != "config":
+            listed = (
+                ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+            )
+            say(topic, listed)
+    return result(yaml.safe_dump(facts.get("config"), sort_keys=False, allow_unicode=True).rstrip())

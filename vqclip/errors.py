@@ -1,0 +1,57 @@
+"""What can go wrong, and the exit code of each kind.
+
+    VqclipError          1  failed at work
+    ├── UsageError       2  what was asked for can't be done as written
+    │   ├── ConfigError     a key, a type or a value of the Config
+    │   └── PromptError     a prompt that doesn't read
+    ├── WeightsError     3  a model is missing, damaged, or refused
+    ├── RunError         4  a run folder that can't be used
+    └── ImageError       1  a picture that can't be read or written
+
+A message is one line: what was given, what is allowed, what to type next.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class VqclipError(Exception):
+    """Root of everything that vqclip raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(VqclipError):
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    pass
+
+
+class PromptError(UsageError):
+    pass
+
+
+class WeightsError(VqclipError):
+    exit_code = 3
+
+
+class RunError(VqclipError):
+    exit_code = 4
+
+
+class ImageError(VqclipError):
+    pass
+
+
+def reason(error: OSError) -> str:
+    """The operating system's own words for an error, without number and path."""
+    return (error.strerror or str(error)).lower()
+
+
+def suggest(name: str, known: Iterable[str], most: int = 3) -> str:
+    """'; did you mean X or Y?' for the nearest of the known names, or '' where none is near."""
+    folded = {candidate.lower(): candidate for candidate in known}
+    near = [folded[match] for match in difflib.get_close_matches(name.lower(), folded, most, cutoff=0.6)]
+    return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -1,0 +1,79 @@
+"""How much memory a painting will take, counted on networks without weights.
+
+The networks are built on torch's meta device, where tensors have shapes and no storage; one forward pass there
+tells which tensors autograd would keep for the backward pass. That is the bulk of what painting needs.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vqclip.film import Frame, cells
+from vqclip.models.clip import skeleton
+from vqclip.models.layouts import find_vqgan, find_yaml, read_architecture
+from vqclip.models.vqgan import VQGAN
+from vqclip.schema import Config
+
+# Interpreter, torch and the other libraries once they are loaded and warm: measured, as is the workspace that
+# convolutions need on top of what autograd keeps.
+RESIDENT = 700 * 2**20
+WORKSPACE = 1.25
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes, by cause. The parts pass one after the other, so only the largest counts."""
+
+    weights: int
+    decoder: int
+    perceptors: Sequence[int]
+
+    @property
+    def total(self) -> int:
+        return int(RESIDENT + self.weights + WORKSPACE * max(self.decoder, *self.perceptors))
+
+
+def estimate(config: Config, frame: Frame, dtype: torch.dtype, chunk: int) -> Estimate:
+    """Peak memory of painting a frame; raises WeightsError for models that can't be found."""
+    with torch.device("meta"):
+        vqgan = VQGAN(read_architecture(find_yaml(find_vqgan(config.vqgan)))).to(dtype)
+        rows, columns = cells(frame.width, frame.height, vqgan.factor)
+        z = torch.zeros(1, vqgan.architecture.embed_dim, rows, columns, dtype=dtype, requires_grad=True)
+        visuals = [skeleton(p.model).visual.to(dtype) for p in config.perceptors]
+        weights = sum(map(weight_bytes, [vqgan, *visuals]))
+        decoder = kept_bytes(vqgan.decode, z, [vqgan])
+        looking = [
+            kept_bytes(visual, _crops(visual, min(chunk, p.crops or config.cutouts.count), dtype), [visual])
+            for visual, p in zip(visuals, config.perceptors, strict=True)
+        ]
+    return Estimate(weights, decoder, looking)
+
+
+def kept_bytes(network: Callable[[Tensor], Any], x: Tensor, modules: Iterable[nn.Module]) -> int:
+    """Bytes that autograd keeps for the backward pass of a frozen network, its weights not counted."""
+    weights = {
+        p.untyped_storage()._cdata for module in modules for p in [*module.parameters(), *module.buffers()]
+    }
+    kept: dict[int, Tensor] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.untyped_storage()._cdata not in weights:
+            kept[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = network(x)
+    del output
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def weight_bytes(module: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in module.parameters())
+
+
+def _crops(visual: Any, count: int, dtype: torch.dtype) -> Tensor:
+    side = visual.image_size if isinstance(visual.image_size, int) else visual.image_size[0]
+    return torch.zeros(count, 3, side, side, dtype=dtype, requires_grad=True)

@@ -1,0 +1,54 @@
+"""What is made small: the distance of the picture from each wish, and penalties that are no wishes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vqclip import ops
+from vqclip.latent import Latent
+from vqclip.prompt import Prompt
+from vqclip.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Prompt as one Perceptor embeds it: m unit vectors (m d)."""
+
+    prompt: Prompt
+    embeddings: Tensor
+
+    def loss(self, crops: Tensor) -> Tensor:
+        """The weighted distance of crops (n d), averaged over all n m pairs.
+
+        A negative weight turns the sign of the distance. Where the signed distance is below the prompt's stop,
+        its value counts but its gradient doesn't.
+        """
+        weight, stop = self.prompt.weight, self.prompt.stop
+        distance = ops.spherical_distance(crops[:, None], self.embeddings[None]) * (1 if weight >= 0 else -1)
+        return abs(weight) * ops.straight_through(distance, distance.clamp(min=stop)).mean()
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A named loss of picture and latent with a weight that follows a schedule."""
+
+    name: str
+    weight: Schedule
+    measure: Callable[[Tensor, Latent], Tensor]
+
+
+def penalties(weights: Mapping[str, Schedule], deviation: float) -> list[Penalty]:
+    """The penalties that ever weigh anything; `deviation` is the codebook's, the natural unit of a latent."""
+    measures: dict[str, Callable[[Tensor, Latent], Tensor]] = {
+        "smooth": lambda picture, _: ops.total_variation(picture),
+        "near_start": lambda _, latent: ((latent.z - latent.start) / deviation).square().mean(),
+        "vivid": lambda picture, _: -ops.saturation(picture),
+    }
+    return [Penalty(name, weight, measures[name]) for name, weight in weights.items() if not weight.is_zero]
+
+
+def total(losses: Mapping[str, Tensor]) -> Tensor:
+    """The plain sum, as peers do: a prompt's weight means the same however many there are."""
+    return torch.stack(list(losses.values())).sum()

@@ -1,0 +1,71 @@
+"""Pictures in and out, with the Config that made them inside."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from vqclip.errors import ImageError, reason
+from vqclip.files import atomic
+
+CHUNK = "vqclip"  # keyword of the iTXt chunk
+
+
+def to_pil(picture: Tensor) -> Image.Image:
+    """A picture (1 3 h w) in [0, 1] as 8-bit RGB."""
+    pixels = (picture[0].detach().float().clamp(0, 1) * 255).round().byte()
+    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
+
+
+def load_picture(path: Path) -> Tensor:
+    """An image file as a picture (1 3 h w) in [0, 1], turned as its EXIF says, over white; raises ImageError."""
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGBA")
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{path} is no picture that can be read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
+        ) from None
+    except FileNotFoundError:
+        raise ImageError(f"there is no picture {path}") from None
+    except OSError as error:
+        raise ImageError(f"{path} can't be read: {reason(error)}") from None
+    except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path} can't be read: {error}") from None
+    white = Image.new("RGBA", upright.size, "white")
+    pixels = np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
+
+
+def save_png(image: Image.Image, path: Path, facts: dict[str, Any]) -> None:
+    """Write a PNG that carries facts as JSON; raises ImageError, leaving what was there."""
+    info = PngInfo()
+    info.add_text("Software", "vqclip")
+    info.add_itxt(CHUNK, json.dumps(facts, ensure_ascii=False))
+    try:
+        with atomic(path) as file:
+            image.save(file, format="PNG", pnginfo=info)
+    except OSError as error:
+        raise ImageError(f"{path} can't be written: {reason(error)}") from None
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What a picture of vqclip's carries; raises ImageError if there is nothing."""
+    try:
+        with Image.open(path) as image:
+            image.load()  # text may follow the pixels
+            text = image.info.get(CHUNK)
+    except (OSError, ValueError, SyntaxError) as error:
+        load_picture(path)  # says what is wrong with it
+        raise ImageError(f"{path} can't be read: {error}") from None
+    if not isinstance(text, str):
+        raise ImageError(f"{path} carries no config of vqclip's; only the PNGs that it saved do")
+    try:
+        return dict(json.loads(text))
+    except ValueError:
+        raise ImageError(f"{path} carries a config that is damaged") from None

@@ -1,0 +1,140 @@
+"""CLIPs of open_clip, by whatever name they have.
+
+mini-clip              a name of the catalogue
+ViT-B-32/openai        open_clip's architecture and pretrained tag
+ViT-B-32@weights.pt    open_clip's architecture and a file of weights
+hf-hub:org/repo        a repository on the Hugging Face hub
+some/folder            a folder with open_clip_config.json and weights
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from huggingface_hub import snapshot_download, try_to_load_from_cache
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+
+from vqclip.errors import WeightsError, suggest
+from vqclip.models import catalog
+
+LOCAL, HUB = "local-dir:", "hf-hub:"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where open_clip finds a model: its name for the architecture, and the weights unless the name implies them."""
+
+    architecture: str
+    weights: Path | None = None
+    preprocess: tuple[tuple[str, Any], ...] = ()
+    quick_gelu: bool = False
+
+
+def load_clip(name: str, pull: bool = False) -> tuple[Any, Any]:
+    """An open_clip model in eval mode, frozen, and its tokenizer; raises WeightsError.
+
+    Only with `pull` may anything be downloaded.
+    """
+    source = find_clip(name, pull)
+    try:
+        with _quiet():
+            model = open_clip.create_model(
+                source.architecture,
+                pretrained=str(source.weights) if source.weights else None,
+                force_quick_gelu=source.quick_gelu,
+                force_preprocess_cfg=dict(source.preprocess),
+                require_pretrained=True,
+            )
+            tokenizer = open_clip.get_tokenizer(source.architecture)
+    except Exception as error:  # open_clip passes on whatever torch, json or the hub raise
+        raise WeightsError(
+            f"{name}: open_clip can't load it ({' '.join(str(error).split())[:200]})"
+        ) from None
+    return model.eval().requires_grad_(False), tokenizer
+
+
+def skeleton(name: str) -> Any:
+    """The same model on the meta device: shapes and no weights, for counting."""
+    with _quiet(), torch.device("meta"):
+        model = open_clip.create_model(find_clip(name).architecture, load_weights=False, device="meta")
+    return model.eval().requires_grad_(False)
+
+
+def find_clip(name: str, pull: bool = False) -> Source:
+    """What a name means and where its weights lie; raises WeightsError if it is unknown or not here."""
+    card = catalog.cards().get(name)
+    if card is not None and card.family == "clip":
+        return Source(LOCAL + str(card.verify().parent))
+    if name.startswith(HUB):
+        return Source(LOCAL + _snapshot(name, pull))
+    if Path(name).expanduser().is_dir():
+        return Source(LOCAL + str(Path(name).expanduser()))
+    architecture, at, file = name.partition("@")
+    if at:
+        return _from_file(name, architecture, Path(file).expanduser())
+    architecture, _, tag = name.rpartition("/")
+    settings = open_clip.get_pretrained_cfg(architecture, tag) if architecture else None
+    if not settings:
+        raise WeightsError(_unknown(name))
+    return _from_tag(name, architecture, settings, pull)
+
+
+def _from_file(name: str, architecture: str, file: Path) -> Source:
+    if architecture not in open_clip.list_models():
+        hint = suggest(architecture, open_clip.list_models())
+        raise WeightsError(f"{name}: open_clip knows no architecture {architecture!r}{hint}")
+    if not file.is_file():
+        raise WeightsError(f"{name}: there is no file {file}")
+    return Source(architecture, file)
+
+
+def _from_tag(name: str, architecture: str, settings: dict[str, Any], pull: bool) -> Source:
+    weights = open_clip.download_pretrained(settings) if pull else _cached(settings)
+    if weights is None:
+        raise WeightsError(f"{name}: its weights aren't on this machine; add --pull to download them")
+    preprocess = tuple((key, settings[key]) for key in ("mean", "std", "interpolation") if key in settings)
+    return Source(architecture, Path(weights), preprocess, bool(settings.get("quick_gelu")))
+
+
+def _cached(settings: dict[str, Any]) -> str | None:
+    """The path of a tag's weights if an earlier download left them here."""
+    repository, _, file = settings.get("hf_hub", "").rpartition("/")
+    for candidate in (file,) if file else (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME):
+        found = try_to_load_from_cache(repository, candidate) if repository else None
+        if isinstance(found, str):
+            return found
+    direct = Path("~/.cache/clip").expanduser() / Path(settings.get("url", "")).name
+    return str(direct) if direct.is_file() else None
+
+
+def _snapshot(name: str, pull: bool) -> str:
+    """The folder of a hub repository; raises WeightsError if it isn't here and may not be fetched."""
+    files = ["open_clip_config.json", "open_clip_*model.safetensors", "*.json", "*.txt", "*.model"]
+    try:
+        return str(snapshot_download(name.removeprefix(HUB), allow_patterns=files, local_files_only=not pull))
+    except Exception as error:  # the hub raises its own, requests' and OS errors alike
+        hint = "" if pull else "; add --pull to download it"
+        raise WeightsError(f"{name}: not to be had ({' '.join(str(error).split())[:120]}){hint}") from None
+
+
+def _unknown(name: str) -> str:
+    known = [*catalog.names("clip"), *(f"{model}/{tag}" for model, tag in open_clip.list_pretrained())]
+    ways = "a name of the catalogue, open_clip's MODEL/TAG, MODEL@FILE, hf-hub:ORG/REPO or a folder"
+    return f"there is no CLIP {name!r}{suggest(name, known) or f'; write {ways}'}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip's remarks on the root logger to itself: what matters is raised."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)

@@ -1,0 +1,144 @@
+r"""A Prompt is one wish: a text, an image or a noise seed, with a weight and a stop. Its one-line grammar:
+
+    line    =  prompt { "|" prompt }
+    prompt  =  body [ ":" weight [ ":" stop ] ]
+    body    =  text  |  "quoted text"  |  [image.png]  |  [noise:7]
+
+Numbers are read from the right, two at the most, so `a clock: study in blue` is all text. A whole number that
+follows a digit is text as well (`meet at 10:30`, `16:9`). Within a text `\:` `\|` `\^` `\\` stand for the signs
+themselves; within quotes only `\"` and `\\` are special.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from vqclip.errors import PromptError
+
+_QUOTED = re.compile(r'\s*"((?:[^"\\]|\\.)*)"\s*(?=[:|^]|$)')
+_BRACKETED = re.compile(r"\s*\[([^\]]*)\]\s*(?=[:|^]|$)")
+_PLAIN = re.compile(r"(?:[^|^\\]|\\.|\\$)*")
+_FIELD = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*")
+_LOOKS_NUMERIC = re.compile(r"\s*[-+]?(?:nan|inf|infinity|[\d_.]+e[-+]?\d+|\d+(?:_\d+)+)\s*", re.IGNORECASE)
+_NOISE = re.compile(r"noise:\s*(\d+)")
+
+
+class Kind(Enum):
+    TEXT = "text"
+    IMAGE = "image"
+    NOISE = "noise"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One wish. `body` is the text, the image's path, or the seed of a noise; a negative weight pushes away.
+
+    Below the distance `stop` a prompt pulls no more; for a negative weight the distance counts as negative.
+    """
+
+    kind: Kind
+    body: str
+    weight: float = 1.0
+    stop: float = float("-inf")
+
+
+def parse(line: str) -> list[Prompt]:
+    """All prompts of a line, in order. Raises PromptError, quoting what can't be read."""
+    prompts, rest = [], line
+    while True:
+        prompt, rest = _parse_one(rest)
+        prompts.append(prompt)
+        if not rest:
+            return prompts
+        if rest[0] == "^":
+            raise PromptError(
+                rf"{line!r}: '^' separates the scenes of a story, and this is a still; write \^ for the sign"
+            )
+        rest = rest[1:]
+
+
+def format(prompt: Prompt) -> str:
+    """The line that `parse` reads back as this prompt."""
+    match prompt.kind:
+        case Kind.IMAGE:
+            body = f"[{prompt.body}]"
+        case Kind.NOISE:
+            body = f"[noise:{prompt.body}]"
+        case Kind.TEXT:
+            escaped = prompt.body.replace("\\", "\\\\").replace('"', '\\"')
+            body = f'"{escaped}"' if re.search(r'[:|^\\"\[\]]', prompt.body) else prompt.body
+    stop = "" if prompt.stop == float("-inf") else f":{_number(prompt.stop)}"
+    return body if prompt.weight == 1 and not stop else f"{body}:{_number(prompt.weight)}{stop}"
+
+
+def image(given: str) -> Prompt:
+    """An image prompt from FILE[:weight[:stop]], as `--image-prompt` takes it."""
+    path, numbers = _peel(given)
+    return _build(Kind.IMAGE, path.strip(), numbers, given)
+
+
+def _parse_one(line: str) -> tuple[Prompt, str]:
+    """The first prompt of a line, and what follows it (empty, or from its separator on)."""
+    if bracketed := _BRACKETED.match(line):
+        tail = _plain(line[bracketed.end() :])
+        given, numbers = line[: bracketed.end() + len(tail)], _numbers_only(tail, line)
+        noise = _NOISE.fullmatch(bracketed[1])
+        kind, body = (Kind.NOISE, noise[1]) if noise else (Kind.IMAGE, bracketed[1].strip())
+    elif quoted := _QUOTED.match(line):
+        tail = _plain(line[quoted.end() :])
+        given, numbers = line[: quoted.end() + len(tail)], _numbers_only(tail, line)
+        kind, body = Kind.TEXT, re.sub(r'\\(["\\])', r"\1", quoted[1])
+    else:
+        given = _plain(line)
+        text, numbers = _peel(given)
+        kind, body = Kind.TEXT, re.sub(r"\\([:|^\\])", r"\1", text.strip())
+    return _build(kind, body, numbers, given), line[len(given) :]
+
+
+def _plain(line: str) -> str:
+    match = _PLAIN.match(line)
+    return match[0] if match else ""
+
+
+def _build(kind: Kind, body: str, numbers: list[float], given: str) -> Prompt:
+    if not body.strip():
+        raise PromptError(
+            f'the prompt {given.strip()!r} wishes for nothing; write some words, as in "a red apple"'
+        )
+    return Prompt(kind, body, *numbers)
+
+
+def _numbers_only(tail: str, line: str) -> list[float]:
+    """The numbers after a quoted or bracketed body, where nothing but numbers may follow."""
+    text, numbers = _peel(tail)
+    if text.strip():
+        raise PromptError(
+            f"{line!r}: only :weight and :stop may follow the closing sign, not {tail.strip()!r}"
+        )
+    return numbers
+
+
+def _peel(text: str) -> tuple[str, list[float]]:
+    """Split at most two numbers off the right end: 'a: b:2:.5' -> ('a: b', [2.0, 0.5])."""
+    parts = re.split(r"(?<!\\):", text)
+    fields: list[str] = []
+    while len(parts) > 1 and len(fields) < 2:
+        if _LOOKS_NUMERIC.fullmatch(parts[-1]):
+            raise PromptError(
+                f"{text.strip()!r}: {parts[-1].strip()!r} is no weight or stop; write a plain number as in :1.5, "
+                "or the whole text in double quotes if it belongs to it"
+            )
+        if not _FIELD.fullmatch(parts[-1]):
+            break
+        fields.insert(0, parts.pop())
+    if fields and parts[-1][-1:].isdigit() and fields[0].isdigit():
+        parts.append(fields.pop(0))  # a time of day or a ratio
+    return ":".join(parts), [float(field) for field in fields]
+
+
+def _number(value: float) -> str:
+    """The shortest plain spelling that reads back as the same number; the grammar knows no exponents."""
+    text = repr(value)
+    if "e" in text:
+        text = f"{value:.25f}".rstrip("0")
+    return text.removesuffix(".0").removesuffix(".")

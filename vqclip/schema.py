@@ -1,0 +1,197 @@
+"""What a Config may say: frozen dataclasses, their types, and the rules that their values keep.
+
+The values themselves, with a sentence for each key, stand in configs/default.yaml.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from vqclip import prompt
+from vqclip.errors import ConfigError, suggest
+from vqclip.prompt import Prompt
+from vqclip.schedule import Schedule
+
+OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
+STARTS = ("codes", "noise", "gradient", "grey")
+BORDERS = ("reflect", "smear", "wrap", "grey")
+LARGEST_SIDE = 16384
+
+
+def among(*choices: str) -> Any:
+    return field(metadata={"choices": choices})
+
+
+def within(minimum: float, maximum: float = math.inf, default: Any = dataclasses.MISSING) -> Any:
+    """A number's range. A default only in items of lists, which default.yaml can't reach into."""
+    return field(default=default, metadata={"minimum": minimum, "maximum": maximum})
+
+
+def schedule(minimum: float = -math.inf) -> Any:
+    return field(metadata={"schedule": True, "minimum": minimum})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptorConfig:
+    model: str
+    weight: float = within(0, default=1.0)
+    crops: int | None = within(1, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutoutsConfig:
+    count: int = within(1, 4096)
+    anchors: int = within(0, 4096)
+    smallest: float = within(0.01, 4)
+    largest: float = within(0.01, 4)
+    power: float = within(0.01, 100)
+    beyond: float = within(0, 2)
+    aspect: str = among("keep", "squash")
+    border: str = among(*BORDERS)
+    flip: float = within(0, 1)
+    warp: float = within(0, 1)
+    rotate: float = within(0, 180)
+    shear: float = within(0, 60)
+    shift: float = within(0, 1)
+    perspective: float = within(0, 0.9)
+    jitter: float = within(0, 1)
+    brightness: float = within(0, 1)
+    contrast: float = within(0, 1)
+    saturation: float = within(0, 1)
+    hue: float = within(0, 0.5)
+    noise: float = within(0, 1)
+    erase: float = within(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    name: str = among(*OPTIMIZERS)
+    rate: str = schedule(minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    scale: float = within(0.01, 1)
+    share: float = within(0.001, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentConfig:
+    stages: list[StageConfig]
+    average: float = within(0, 0.9999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltiesConfig:
+    smooth: str = schedule(minimum=0)
+    near_start: str = schedule(minimum=0)
+    vivid: str = schedule()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlateauConfig:
+    patience: int = within(0)
+    improvement: float = within(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    prompts: list[str]
+    seed: int = within(0, 2**62)
+    size: str
+    steps: int = within(1, 1_000_000)
+    init: str | None
+    start: str = among(*STARTS)
+    vqgan: str
+    perceptors: list[PerceptorConfig]
+    cutouts: CutoutsConfig
+    optimizer: OptimizerConfig
+    latent: LatentConfig
+    penalties: PenaltiesConfig
+    plateau: PlateauConfig
+    precision: str = among("auto", "float32", "bfloat16")
+
+    def __post_init__(self) -> None:
+        for name, value, rules in _settings(self):
+            _check(name, value, rules)
+        _ = self.wishes, self.width  # both are read here for the first time, and may be refused
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """The rules that hold between keys."""
+        if not self.perceptors:
+            raise ConfigError(
+                "perceptors: nobody looks at the picture; name at least one, as in [{model: mini-clip}]"
+            )
+        if self.cutouts.smallest > self.cutouts.largest:
+            raise ConfigError(
+                f"cutouts: smallest {self.cutouts.smallest} exceeds largest {self.cutouts.largest}"
+            )
+        scales = [stage.scale for stage in self.latent.stages]
+        if not scales or scales[-1] != 1 or scales != sorted(scales):
+            raise ConfigError(f"latent.stages: the scales {scales} must rise and end at 1, as in 0.5, 1")
+
+    @cached_property
+    def wishes(self) -> tuple[Prompt, ...]:
+        """Every prompt, parsed."""
+        return tuple(wish for line in self.prompts for wish in prompt.parse(line))
+
+    @property
+    def width(self) -> int:
+        return parse_size(self.size)[0]
+
+    @property
+    def height(self) -> int:
+        return parse_size(self.size)[1]
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name this Config and no other."""
+        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """'WxH' -> (width, height) in pixels; raises ConfigError."""
+    match = re.fullmatch(r"\s*(\d+)\s*[xX×]\s*(\d+)\s*", text)
+    if not match:
+        raise ConfigError(f"size: {text!r} is no size; write width x height in pixels, as in 256x256")
+    width, height = int(match[1]), int(match[2])
+    if not (min(width, height) >= 1 and max(width, height) <= LARGEST_SIDE):
+        raise ConfigError(
+            f"size: {text!r} is impossible; each side takes 1 to {LARGEST_SIDE} pixels, as in 256x256"
+        )
+    return width, height
+
+
+def _settings(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+    """Dotted name, value and rules of every leaf."""
+    for leaf in dataclasses.fields(node):
+        value, name = getattr(node, leaf.name), prefix + leaf.name
+        if isinstance(value, list) and value and dataclasses.is_dataclass(value[0]):
+            for i, item in enumerate(value):
+                yield from _settings(item, f"{name}[{i}].")
+        elif dataclasses.is_dataclass(value):
+            yield from _settings(value, f"{name}.")
+        else:
+            yield name, value, leaf.metadata
+
+
+def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
+    if value is None:
+        return
+    choices, minimum = rules.get("choices"), rules.get("minimum", -math.inf)
+    if choices and value not in choices:
+        raise ConfigError(f"{name}: {value!r} is none of {', '.join(choices)}{suggest(value, choices)}")
+    if rules.get("schedule"):
+        smallest = Schedule.parse(value, name).smallest
+        if smallest < minimum:
+            raise ConfigError(f"{name}: {value!r} goes down to {smallest}; at least {minimum} is allowed")
+    elif "minimum" in rules and not minimum <= value <= rules["maximum"]:
+        bound = f" to {rules['maximum']}" if rules["maximum"] < math.inf else " or more"
+        raise ConfigError(f"{name}: {value} is out of range; it takes {minimum}{bound}")

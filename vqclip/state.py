@@ -1,0 +1,87 @@
+"""The State: what must survive a kill, as tensors and plain numbers."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from vqclip.latent import Latent, enlarge
+
+MakeOptimizer = Callable[[Tensor], Optimizer]
+
+
+@dataclass
+class Plateau:
+    """Watches the loss: how low its running mean came, and how many steps ago."""
+
+    mean: float = 0.0
+    best: float = float("inf")
+    since: int = 0
+
+    def watch(self, loss: float, first: bool, improvement: float) -> None:
+        self.mean = loss if first else 0.9 * self.mean + 0.1 * loss
+        if self.mean < self.best - improvement * abs(self.best if self.best < float("inf") else 0):
+            self.best, self.since = self.mean, 0
+        else:
+            self.since += 1
+
+
+@dataclass
+class State:
+    """Where a painting stands: after `step` steps, with this latent and these moments."""
+
+    latent: Latent
+    optimizer: Optimizer
+    make_optimizer: MakeOptimizer
+    step: int = 0
+    plateau: Plateau = field(default_factory=Plateau)
+
+    @classmethod
+    def begin(cls, z: Tensor, make_optimizer: MakeOptimizer) -> "State":
+        latent = Latent.begin(z)
+        return cls(latent, make_optimizer(latent.z), make_optimizer)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Go on with other cells; the optimiser's moments are resampled, not dropped."""
+        moments = self._moments()
+        self.latent = self.latent.resized(rows, columns)
+        resized = {k: enlarge(v, rows, columns) if v.ndim == 4 else v for k, v in moments.items()}
+        self._adopt(resized)
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Tensors and strings that `from_tensors` reads, for a file."""
+        latent = {f"latent.{name}": getattr(self.latent, name).detach() for name in ("z", "start", "total")}
+        moments = {f"optimizer.{name}": value for name, value in self._moments().items()}
+        numbers = {
+            "step": self.step,
+            "weight": self.latent.weight,
+            "plateau": dataclasses.asdict(self.plateau),
+        }
+        return latent | moments, {"state": json.dumps(numbers)}
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: dict[str, Tensor], strings: dict[str, str], make: MakeOptimizer
+    ) -> "State":
+        numbers = json.loads(strings["state"])
+        z, start, past = (tensors[f"latent.{name}"] for name in ("z", "start", "total"))
+        latent = Latent(z.requires_grad_(), start, past, numbers["weight"])
+        state = cls(latent, make(latent.z), make, numbers["step"], Plateau(**numbers["plateau"]))
+        state._adopt(
+            {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")}
+        )
+        return state
+
+    def _moments(self) -> dict[str, Tensor]:
+        per_parameter = self.optimizer.state_dict()["state"].get(0, {})
+        return {name: torch.as_tensor(value) for name, value in per_parameter.items() if value is not None}
+
+    def _adopt(self, moments: dict[str, Tensor]) -> None:
+        """A fresh optimiser of the present latent that goes on with given moments."""
+        self.optimizer = self.make_optimizer(self.latent.z)
+        saved = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**saved, "state": {0: moments} if moments else {}})
