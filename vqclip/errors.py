@@ -3,10 +3,11 @@
     VqclipError          1  failed at work
     ├── UsageError       2  what was asked for can't be done as written
     │   ├── ConfigError     a key, a type or a value of the Config
-    │   └── PromptError     a prompt that doesn't read
+    │   ├── PromptError     a prompt that doesn't read
+    │   └── ImageError      a picture that was given and can't be read
     ├── WeightsError     3  a model is missing, damaged, or refused
     ├── RunError         4  a run folder that can't be used
-    └── ImageError       1  a picture that can't be read or written
+    └── SaveError        1  a picture that can't be written
 
 A message is one line: what was given, what is allowed, what to type next.
 """
@@ -33,6 +34,10 @@ class PromptError(UsageError):
     pass
 
 
+class ImageError(UsageError):
+    pass
+
+
 class WeightsError(VqclipError):
     exit_code = 3
 
@@ -41,7 +46,7 @@ class RunError(VqclipError):
     exit_code = 4
 
 
-class ImageError(VqclipError):
+class SaveError(VqclipError):
     pass
 
 

@@ -19,7 +19,7 @@ from vqclip.schema import Config
 
 # Interpreter, torch and the other libraries once they are loaded and warm: measured, as is the workspace that
 # convolutions need on top of what autograd keeps.
-RESIDENT = 700 * 2**20
+RESIDENT = 900 * 2**20
 WORKSPACE = 1.25
 
 

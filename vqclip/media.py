@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from vqclip.errors import ImageError, reason
+from vqclip.errors import ImageError, SaveError, reason
 from vqclip.files import atomic
 
 CHUNK = "vqclip"  # keyword of the iTXt chunk
@@ -43,7 +43,7 @@ def load_picture(path: Path) -> Tensor:
 
 
 def save_png(image: Image.Image, path: Path, facts: dict[str, Any]) -> None:
-    """Write a PNG that carries facts as JSON; raises ImageError, leaving what was there."""
+    """Write a PNG that carries facts as JSON; raises SaveError, leaving what was there."""
     info = PngInfo()
     info.add_text("Software", "vqclip")
     info.add_itxt(CHUNK, json.dumps(facts, ensure_ascii=False))
@@ -51,7 +51,7 @@ def save_png(image: Image.Image, path: Path, facts: dict[str, Any]) -> None:
         with atomic(path) as file:
             image.save(file, format="PNG", pnginfo=info)
     except OSError as error:
-        raise ImageError(f"{path} can't be written: {reason(error)}") from None
+        raise SaveError(f"{path} can't be written: {reason(error)}") from None
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -6,18 +6,21 @@ r"""A Prompt is one wish: a text, an image or a noise seed, with a weight and a 
 
 Numbers are read from the right, two at the most, so `a clock: study in blue` is all text. A whole number that
 follows a digit is text as well (`meet at 10:30`, `16:9`). Within a text `\:` `\|` `\^` `\\` stand for the signs
-themselves; within quotes only `\"` and `\\` are special.
+themselves; within quotes only `\"` and `\\` are special, within brackets only `\]` and `\\`.
 """
 
+import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 
 from vqclip.errors import PromptError
 
 _QUOTED = re.compile(r'\s*"((?:[^"\\]|\\.)*)"\s*(?=[:|^]|$)')
-_BRACKETED = re.compile(r"\s*\[([^\]]*)\]\s*(?=[:|^]|$)")
-_PLAIN = re.compile(r"(?:[^|^\\]|\\.|\\$)*")
+_BRACKETED = re.compile(r"\s*\[((?:[^\]\\]|\\.)*)\]\s*(?=[:|^]|$)")
+_PLAIN = re.compile(r"(?:[^|^\\]|\\.|\\\Z)*", re.DOTALL)
+_COLON = re.compile(r"(?<!\\):|(?<=(?<!\\)\\\\):")  # after no backslash, or after one that stands for itself
 _FIELD = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*")
 _LOOKS_NUMERIC = re.compile(r"\s*[-+]?(?:nan|inf|infinity|[\d_.]+e[-+]?\d+|\d+(?:_\d+)+)\s*", re.IGNORECASE)
 _NOISE = re.compile(r"noise:\s*(\d+)")
@@ -61,12 +64,13 @@ def format(prompt: Prompt) -> str:
     """The line that `parse` reads back as this prompt."""
     match prompt.kind:
         case Kind.IMAGE:
-            body = f"[{prompt.body}]"
+            body = f"[{_escape(prompt.body, ']')}]"
         case Kind.NOISE:
             body = f"[noise:{prompt.body}]"
         case Kind.TEXT:
-            escaped = prompt.body.replace("\\", "\\\\").replace('"', '\\"')
-            body = f'"{escaped}"' if re.search(r'[:|^\\"\[\]]', prompt.body) else prompt.body
+            plain = prompt.body == prompt.body.strip() and not re.search(r'[:|^\\"\[\]]|\d$', prompt.body)
+            escaped = _escape(prompt.body, '"')
+            body = prompt.body if plain else f'"{escaped}"'
     stop = "" if prompt.stop == float("-inf") else f":{_number(prompt.stop)}"
     return body if prompt.weight == 1 and not stop else f"{body}:{_number(prompt.weight)}{stop}"
 
@@ -83,15 +87,16 @@ def _parse_one(line: str) -> tuple[Prompt, str]:
         tail = _plain(line[bracketed.end() :])
         given, numbers = line[: bracketed.end() + len(tail)], _numbers_only(tail, line)
         noise = _NOISE.fullmatch(bracketed[1])
-        kind, body = (Kind.NOISE, noise[1]) if noise else (Kind.IMAGE, bracketed[1].strip())
+        path = _unescape(bracketed[1], "]").strip()
+        kind, body = (Kind.NOISE, noise[1]) if noise else (Kind.IMAGE, path)
     elif quoted := _QUOTED.match(line):
         tail = _plain(line[quoted.end() :])
         given, numbers = line[: quoted.end() + len(tail)], _numbers_only(tail, line)
-        kind, body = Kind.TEXT, re.sub(r'\\(["\\])', r"\1", quoted[1])
+        kind, body = Kind.TEXT, _unescape(quoted[1], '"')
     else:
         given = _plain(line)
         text, numbers = _peel(given)
-        kind, body = Kind.TEXT, re.sub(r"\\([:|^\\])", r"\1", text.strip())
+        kind, body = Kind.TEXT, _unescape(text.strip(), ":|^")
     return _build(kind, body, numbers, given), line[len(given) :]
 
 
@@ -104,6 +109,10 @@ def _build(kind: Kind, body: str, numbers: list[float], given: str) -> Prompt:
     if not body.strip():
         raise PromptError(
             f'the prompt {given.strip()!r} wishes for nothing; write some words, as in "a red apple"'
+        )
+    if not all(map(math.isfinite, numbers)):
+        raise PromptError(
+            f"the prompt {given.strip()[:40]!r}… has a number beyond all measure; write one as in :1.5"
         )
     return Prompt(kind, body, *numbers)
 
@@ -120,7 +129,7 @@ def _numbers_only(tail: str, line: str) -> list[float]:
 
 def _peel(text: str) -> tuple[str, list[float]]:
     """Split at most two numbers off the right end: 'a: b:2:.5' -> ('a: b', [2.0, 0.5])."""
-    parts = re.split(r"(?<!\\):", text)
+    parts = _COLON.split(text)
     fields: list[str] = []
     while len(parts) > 1 and len(fields) < 2:
         if _LOOKS_NUMERIC.fullmatch(parts[-1]):
@@ -136,9 +145,16 @@ def _peel(text: str) -> tuple[str, list[float]]:
     return ":".join(parts), [float(field) for field in fields]
 
 
+def _escape(text: str, signs: str) -> str:
+    r"""A backslash before each of the signs, and before each backslash."""
+    return "".join("\\" + sign if sign in signs + "\\" else sign for sign in text)
+
+
+def _unescape(text: str, signs: str) -> str:
+    r"""What `_escape` made, without its backslashes; one before any other sign stays."""
+    return re.sub(rf"\\([{re.escape(signs)}\\])", r"\1", text)
+
+
 def _number(value: float) -> str:
     """The shortest plain spelling that reads back as the same number; the grammar knows no exponents."""
-    text = repr(value)
-    if "e" in text:
-        text = f"{value:.25f}".rstrip("0")
-    return text.removesuffix(".0").removesuffix(".")
+    return f"{Decimal(repr(value)):f}".removesuffix(".0")

@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -40,23 +40,37 @@ def _root(
     pass  # --debug is read by main, which outlives the parser
 
 
+# typer carries a click of its own or uses the installed one, by version; either way this is its usage error.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
+
 def main() -> None:
     """The console script. Errors become one line and an exit code; --debug shows where they come from."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except VqclipError as error:
         _leave(error, str(error), error.exit_code)
-    except KeyboardInterrupt:
+    except _UsageError as error:
+        _leave_usage(error)
+    except (KeyboardInterrupt, typer.Abort):
         _leave(None, "interrupted before anything was painted", 130)
     except Exception as error:
-        _leave(
-            error,
-            f"unexpected {type(error).__name__}: {error} (please report it, with what `vqclip --debug …` prints)",
-            1,
-        )
+        advice = "please report it, with what `vqclip --debug …` prints"
+        _leave(error, f"unexpected {type(error).__name__}: {error} ({advice})", 1)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def _leave(error: BaseException | None, message: str, code: int) -> None:
+def _leave_usage(error: Any) -> NoReturn:
+    """A command line that doesn't parse: one line, and where the help is. A bare group has asked for its help."""
+    context = error.ctx
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        sys.exit(2)
+    message = error.format_message().rstrip(".")
+    _leave(error, f"{message}; `{context.command_path if context else 'vqclip'} --help` says what is allowed", 2)
+
+
+def _leave(error: BaseException | None, message: str, code: int) -> NoReturn:
     if error is not None and "--debug" in sys.argv[1:2]:
         traceback.print_exception(error)
     complain(message)

@@ -11,7 +11,7 @@ from vqclip import device as devices
 from vqclip.cli.console import complain, result, result_json, say, stderr
 from vqclip.cli.generate import Job
 from vqclip.cli.report import reporter
-from vqclip.errors import ImageError, reason
+from vqclip.errors import SaveError, reason
 from vqclip.files import atomic
 from vqclip.pipeline import Pipeline
 from vqclip.provenance import provenance
@@ -64,7 +64,7 @@ def _copy(image: Path, output: Path) -> Path:
         with image.open("rb") as source, atomic(output) as target:
             shutil.copyfileobj(source, target)
     except OSError as error:
-        raise ImageError(f"{output} can't be written: {reason(error)}; the picture is in {image}") from None
+        raise SaveError(f"{output} can't be written: {reason(error)}; the picture is in {image}") from None
     return output
 
 
