@@ -136,7 +136,7 @@ def _literal(node: Any) -> Any:
         case list():
             return [_literal(item) for item in node]
         case str():
-            return node.replace("${", r"\${")
+            return re.sub(r"(\\*)\$\{", r"\1\1\\${", node)
     return node
 
 

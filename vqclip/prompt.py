@@ -44,6 +44,13 @@ class Prompt:
     weight: float = 1.0
     stop: float = float("-inf")
 
+    @property
+    def label(self) -> str:
+        """The wish without its numbers, for people."""
+        return {Kind.TEXT: self.body, Kind.IMAGE: f"[{self.body}]", Kind.NOISE: f"[noise:{self.body}]"}[
+            self.kind
+        ]
+
 
 def parse(line: str) -> list[Prompt]:
     """All prompts of a line, in order. Raises PromptError, quoting what can't be read."""

@@ -3,32 +3,46 @@
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from vqclip.errors import WeightsError, reason
+
+
+class _Refused(pickle.UnpicklingError):
+    pass
+
+
+def _stand_in(module: str, name: str, call: Callable[..., Any] | None = None) -> type:
+    """A class that stands for a name of a pickle: it passes calls on, or refuses them, and refuses to be changed."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise _Refused(f"{module}.{name}")
+
+    new = refuse if call is None else lambda _, *arguments: call(*arguments)
+    return type(name, (), {"__new__": new, "__reduce__": refuse, "__setstate__": refuse})
+
+
+def _allow(function: Callable[..., Any]) -> type:
+    return _stand_in(function.__module__, function.__name__, function)
+
 
 # What a checkpoint needs in order to say "here is a tensor". Lightning wraps its hyper-parameters in a dict of its own.
 _PLAIN: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch", "Size"): torch.Size,
     ("torch", "device"): torch.device,
-    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+    ("torch._utils", "_rebuild_tensor_v2"): _allow(torch._utils._rebuild_tensor_v2),
+    ("torch._utils", "_rebuild_parameter"): _allow(torch._utils._rebuild_parameter),
     ("pytorch_lightning.utilities.parsing", "AttributeDict"): dict,
     ("lightning_fabric.utilities.data", "AttributeDict"): dict,
 }
-
-
-class _Refused(pickle.UnpicklingError):
-    pass
 
 
 class _Unpickler(pickle.Unpickler):
@@ -38,16 +52,7 @@ class _Unpickler(pickle.Unpickler):
         known = _PLAIN.get((module, name))
         if known is None and module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
             known = getattr(torch, name)
-        return known or _inert(module, name)
-
-
-def _inert(module: str, name: str) -> type:
-    """A class that stands for a foreign name and refuses to become anything."""
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise _Refused(f"{module}.{name}")
-
-    return type(name, (), {"__new__": refuse, "__reduce__": refuse, "__setstate__": refuse})
+        return known or _stand_in(module, name)
 
 
 _SAFE_PICKLE = SimpleNamespace(
@@ -67,10 +72,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} is refused: it wants to call {error}; only tensors and plain containers are read"
         ) from None
+    except WeightsError:
+        raise
     except OSError as error:
         raise WeightsError(f"{path} can't be read: {reason(error)}") from None
-    except (SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, ValueError, KeyError, TypeError,
-            EOFError, AttributeError, IndexError) as error:  # fmt: skip
+    except Exception as error:  # a damaged pickle may raise anything
         raise WeightsError(
             f"{path} is no readable checkpoint ({' '.join(str(error).split())[:120]}); fetch it again"
         ) from None
@@ -88,9 +94,9 @@ def _unpickle(path: Path) -> Any:
 
 
 def _named_tensors(content: Any) -> Iterator[tuple[str, Tensor]]:
-    if not isinstance(content, Mapping):
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    if not isinstance(state, Mapping):
         raise WeightsError(
-            f"the checkpoint holds a {type(content).__name__} where a dict of tensors was expected"
+            f"the checkpoint holds a {type(state).__name__} where a dict of tensors was expected"
         )
-    state = content.get("state_dict", content)
     yield from ((name, value) for name, value in state.items() if isinstance(value, Tensor))

@@ -1,0 +1,160 @@
+"""The house keeps its plan: who imports whom, who prints, what importing costs and leaves behind."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+import vqclip
+from vqclip.cli.app import app
+
+PACKAGE = Path(vqclip.__file__).parent
+
+# A module imports from rows above its own and, at module level, from what stands left of it in its own row.
+ROWS = """
+errors resources files prompt schedule seeds schema config film
+ops device
+models.catalog models.checkpoint models.vqgan models.layouts models.clip
+cutouts latent canvas losses state optimize perceptor media provenance
+pipeline run estimate
+render
+api
+cli.console cli.options cli.report cli.config cli.generate cli.plan cli.work cli.resume cli.show cli.app
+"""
+PLACES = {
+    name: (row, place)
+    for row, line in enumerate(ROWS.strip().splitlines())
+    for place, name in enumerate(line.split())
+}
+TORCHLESS = [name for name, (row, _) in PLACES.items() if row == 0]
+
+
+def modules() -> list[str]:
+    paths = (path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
+    return sorted(".".join(path.parts) for path in paths if path.name != "__init__")
+
+
+def tree(module: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+
+
+def imported(nodes: Iterator[ast.AST]) -> set[str]:
+    """The house's own modules among what these nodes import."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name.removeprefix("vqclip.") for name in names} & PLACES.keys()
+
+
+def test_every_module_has_its_place() -> None:
+    assert modules() == sorted(PLACES)
+
+
+@pytest.mark.parametrize("module", PLACES)
+def test_imports_only_from_below(module: str) -> None:
+    row, place = PLACES[module]
+    anywhere, at_once = imported(ast.walk(tree(module))), imported(iter(tree(module).body))
+    assert {name for name in anywhere if PLACES[name][0] > row} == set()
+    assert {name for name in at_once if PLACES[name] > (row, place)} == set()
+
+
+@pytest.mark.parametrize("module", [name for name in PLACES if name.startswith("models.")])
+def test_models_know_no_config(module: str) -> None:
+    assert imported(ast.walk(tree(module))) & {"config", "schema"} == set()
+
+
+@pytest.mark.parametrize("module", [name for name in PLACES if not name.startswith("cli.")])
+def test_only_the_command_line_prints_or_exits(module: str) -> None:
+    for node in ast.walk(tree(module)):
+        match node:
+            case ast.Call(func=ast.Name(id="print" | "exit" | "quit" | "input" as name)):
+                pytest.fail(f"{name} in line {node.lineno}")
+            case ast.Attribute(value=ast.Name(id="sys"), attr="exit" | "argv" | "stdout" | "stderr"):
+                pytest.fail(f"sys.{node.attr} in line {node.lineno}")
+            case ast.Import(names=names):
+                assert {alias.name.partition(".")[0] for alias in names} & {
+                    "typer",
+                    "rich",
+                    "argparse",
+                } == set()
+            case ast.ImportFrom(module=str(source)):
+                assert source.partition(".")[0] not in {"typer", "rich", "argparse"}
+
+
+def python(code: str, cwd: Path) -> str:
+    """The output of a fresh interpreter that treats warnings as it likes."""
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_help_and_plain_modules_import_no_torch(tmp_path: Path) -> None:
+    """So that `vqclip --help` answers at once."""
+    light = [
+        *TORCHLESS,
+        *(f"cli.{name}" for name in ("app", "generate", "resume", "show", "config", "options")),
+    ]
+    code = f"""
+import sys, importlib
+for name in {light}:
+    importlib.import_module(f"vqclip.{{name}}")
+from typer.testing import CliRunner
+from vqclip.cli.app import app
+for words in (["--help"], ["generate", "--help"], ["--version"], ["config", "show"]):
+    assert CliRunner().invoke(app, words).exit_code == 0, words
+print([name for name in ("torch", "numpy", "PIL", "open_clip") if name in sys.modules])
+"""
+    assert python(code, tmp_path).strip() == "[]"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_everything_leaves_no_trace(tmp_path: Path) -> None:
+    """No file in the working folder, no changed signal handler, gradient mode or random state."""
+    code = f"""
+import signal, importlib
+import torch
+state = lambda: (signal.getsignal(2), torch.is_grad_enabled(), torch.initial_seed(), torch.get_num_threads())
+before = state()
+for name in {list(PLACES)}:
+    importlib.import_module(f"vqclip.{{name}}")
+assert before == state()
+"""
+    tmp_path.chmod(0o500)
+    try:
+        python(code, tmp_path)
+    finally:
+        tmp_path.chmod(0o700)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_flags_of_generate_are_frozen() -> None:
+    """Few friendly flags; everything else goes through the config. A new one is added here on purpose."""
+    command = typer.main.get_command(app).commands["generate"]  # type: ignore[attr-defined]
+    flags = {
+        spelling for parameter in command.params for spelling in parameter.opts if spelling.startswith("-")
+    }
+    assert flags == {
+        "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init",
+        "--image-prompt", "--device", "--count", "--runs", "--plan", "--json", "-q", "--quiet", "--pull",
+    }  # fmt: skip
+
+
+def test_all_is_true() -> None:
+    """What `__all__` promises is there, and what `dir` shows beyond it is private or a module."""
+    assert all(getattr(vqclip, name) is not None for name in vqclip.__all__)
+    public = {
+        name
+        for name, value in vars(vqclip).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert public - {"TYPE_CHECKING", "Any"} <= set(vqclip.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'paint'"):
+        vqclip.paint  # noqa: B018
