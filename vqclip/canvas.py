@@ -40,8 +40,8 @@ class Canvas:
     def encode(self, picture: Tensor, cells: tuple[int, int]) -> Tensor:
         """The latent of codes that the VQGAN itself would write for a picture (1 3 h w), filling `cells`."""
         rows, columns = (cell * self.vqgan.factor for cell in cells)
-        fitted = cover(picture, rows, columns).clamp(0, 1)
-        encoding = self.vqgan.encode((fitted * 2 - 1).to(self.dtype))
+        fitted = cover(picture, rows, columns).clamp(0, 1) * 2 - 1
+        encoding = self.vqgan.encode(fitted.to(self.low.device, self.dtype))
         return self.vqgan.lookup(self.vqgan.codes(encoding)).float()
 
     def random(self, cells: tuple[int, int], generator: torch.Generator) -> Tensor:

@@ -129,12 +129,15 @@ def build_atlas(picture: Tensor, deepest: int) -> tuple[Tensor, Tensor, Tensor]:
     """The picture and its halvings side by side (1 3 h w'), their shapes (l 2) as width, height, and offsets (l 1)."""
     levels = [picture]
     for _ in range(deepest):
-        above = levels[-1].shape[-2:]
-        levels.append(F.adaptive_avg_pool2d(levels[-1], (math.ceil(above[0] / 2), math.ceil(above[1] / 2))))
-    height = picture.shape[-2]
+        odd_rows, odd_columns = (side % 2 for side in levels[-1].shape[-2:])
+        levels.append(F.avg_pool2d(F.pad(levels[-1], (0, odd_columns, 0, odd_rows), mode="replicate"), 2))
+    height, width = picture.shape[-2:]
     atlas = torch.cat([F.pad(level, (0, 0, 0, height - level.shape[-2])) for level in levels], -1)
-    shapes = torch.tensor([[level.shape[-1], level.shape[-2]] for level in levels], dtype=torch.float32)
-    offsets = shapes[:, :1].cumsum(0) - shapes[:, :1]
+    shapes = torch.tensor(
+        [[width / 2**k, height / 2**k] for k in range(len(levels))]
+    )  # an odd side ends mid-texel
+    widths = torch.tensor([[level.shape[-1]] for level in levels])
+    offsets = widths.cumsum(0) - widths
     return atlas, shapes, offsets
 
 

@@ -124,7 +124,7 @@ def look(leaf: Tensor, view: View, studio: Studio, seed: int) -> dict[str, Tenso
     torch.autograd.backward(crops, pixels.grad)
     named: dict[str, Tensor] = {}
     for target, loss in zip(view.targets, sums, strict=True):
-        name = f"{view.name}: {target.prompt.body}"
+        name = f"{view.name}: {target.prompt.label}"
         named[name] = named.get(name, 0) + loss  # a wish may be uttered twice
     return named
 

@@ -84,7 +84,7 @@ class Pipeline:
         picture = self._init
         if picture is None:
             picture = starting_picture(self.config.start, frame.height, frame.width, generator)
-        return State.begin(canvas.encode(picture.to(self.device), cells), self.make_optimizer)
+        return State.begin(canvas.encode(picture, cells), self.make_optimizer)
 
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """The Config's optimiser of one tensor; the loop sets its rate before every step."""

@@ -67,7 +67,9 @@ def _leave_usage(error: Any) -> NoReturn:
         error.show()
         sys.exit(2)
     message = error.format_message().rstrip(".")
-    _leave(error, f"{message}; `{context.command_path if context else 'vqclip'} --help` says what is allowed", 2)
+    _leave(
+        error, f"{message}; `{context.command_path if context else 'vqclip'} --help` says what is allowed", 2
+    )
 
 
 def _leave(error: BaseException | None, message: str, code: int) -> NoReturn:

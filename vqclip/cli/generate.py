@@ -89,7 +89,7 @@ def describe(wish: prompts.Prompt) -> str:
     """What was understood of a prompt."""
     away = " (away from it)" if wish.weight < 0 else ""
     stop = "" if wish.stop == float("-inf") else f", stop {wish.stop:g}"
-    return f"{wish.body} · {wish.kind.value}, weight {wish.weight:g}{away}{stop}"
+    return f"{wish.label} · {wish.kind.value}, weight {wish.weight:g}{away}{stop}"
 
 
 def make_jobs(config: "Config", output: Path | None, count: int) -> list[Job]:

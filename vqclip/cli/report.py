@@ -39,9 +39,7 @@ class PlainReport(Reporter):
     def step(self, step: Step) -> None:
         if step.index * 10 // step.steps > (step.index - 1) * 10 // step.steps:
             left = (time.monotonic() - self.began) / step.index * (step.steps - step.index)
-            self.console.print(
-                f"step      {step.index}/{step.steps}  loss {float(step.loss):.3f}  {left:.0f} s left"
-            )
+            self.console.print(f"step      {step.index}/{step.steps}  {losses(step)}  {left:.0f} s left")
 
 
 class LiveReport(Reporter):
@@ -50,10 +48,9 @@ class LiveReport(Reporter):
     def __init__(self, console: Console):
         self.shows_picture = console.color_system == "truecolor" and console.width >= PREVIEW_COLUMNS
         self.progress = Progress(
-            TextColumn("painting"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[losses]}"),
-            TimeRemainingColumn(), console=console,
+            TextColumn("painting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
         )  # fmt: skip
-        self.task = self.progress.add_task("", losses="", total=None)
+        self.task = self.progress.add_task("", total=None)
         self.live = Live(self.progress, console=console, auto_refresh=False, transient=True)
         self.looked = 0.0
 
@@ -71,11 +68,15 @@ class LiveReport(Reporter):
         if time.monotonic() - self.looked < REFRESH and step.index < step.steps:
             return
         self.looked = time.monotonic()
-        self.progress.update(self.task, losses=f"loss {float(step.loss):.3f}")
-        parts: list[RenderableType] = (
-            [preview(step), self.progress] if self.shows_picture else [self.progress]
-        )
+        parts: list[RenderableType] = [preview(step)] if self.shows_picture else []
+        parts += [self.progress, Text(losses(step), overflow="ellipsis", no_wrap=True)]
         self.live.update(Group(*parts), refresh=True)
+
+
+def losses(step: Step, most: int = 3) -> str:
+    """The sum, and where it is one of several losses, the first of them by name."""
+    parts = [f"{name[-24:]} {float(loss):.3f}" for name, loss in list(step.losses.items())[:most]]
+    return f"loss {float(step.loss):.3f}" + (f" ({', '.join(parts)})" if len(step.losses) > 1 else "")
 
 
 def preview(step: Step) -> Text:

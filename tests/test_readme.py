@@ -1,0 +1,51 @@
+"""Every command that the README names runs as it stands there, on tiny models and a few steps."""
+
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vqclip.cli.app import main
+
+README = Path(__file__).parents[1] / "README.md"
+SHELL = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+COMMANDS = [line for block in SHELL for line in block.splitlines() if "vqclip " in line]
+
+
+def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["vqclip", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return int(left.value.code or 0)
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) > 8
+
+
+def test_commands_run_in_their_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_vqgan: Path, tiny_clip: Path
+) -> None:
+    small = ["--set", f"vqgan={tiny_vqgan}", "--set", f"perceptors=[{{model: {tiny_clip}}}]"]
+    for name in ("photo.jpg", "style.png"):
+        Image.new("RGB", (20, 20), "teal").save(name)
+    for command in COMMANDS:
+        _, verb, *rest = shlex.split(command, comments=True)
+        if verb == "generate":
+            rest += [*small, "--steps", "2", *([] if "--size" in rest else ["--size", "16x16"])]
+        if verb == "resume":
+            shutil.copytree(next(Path("runs").iterdir()), rest[0])
+        assert run([verb, *rest], monkeypatch) == 0, f"{command}\n{capsys.readouterr().err}"
+
+
+def test_the_library_example_runs(tiny_vqgan: Path, tiny_clip: Path) -> None:
+    import vqclip  # noqa: PLC0415
+
+    models = {"vqgan": str(tiny_vqgan), "perceptors": [{"model": str(tiny_clip)}]}
+    painting = vqclip.generate("a red apple", seed=7, size="16x16", steps=2, **models)
+    assert painting.image.size == (16, 16)
+    assert not list(Path.cwd().iterdir()), "a library call writes nothing unless asked to"
