@@ -81,8 +81,9 @@ def read_architecture(path: Path) -> Architecture:
         return _architecture(str(model["target"]), model["params"])
     except OSError as error:
         raise WeightsError(f"{path} can't be read: {reason(error)}") from None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} doesn't describe a VQGAN ({type(error).__name__}: {error})") from None
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise WeightsError(f"{path} doesn't describe a VQGAN ({what})") from None
 
 
 def _architecture(target: str, params: Mapping[str, Any]) -> Architecture:

@@ -34,6 +34,17 @@ class Architecture:
     mid_attention: bool = True  # latent-diffusion's `attn_type: none` leaves it out
     norm_groups: int = 32  # the family's number; narrow networks need fewer
 
+    def __post_init__(self) -> None:
+        """Refuse, with a ValueError, what no network can be made of."""
+        widths = [self.ch, *(self.ch * m for m in self.ch_mult)]
+        if (
+            min(*widths, self.num_res_blocks, self.z_channels, self.embed_dim, self.n_embed, self.norm_groups)
+            < 1
+        ):
+            raise ValueError("every width and count must be at least 1")
+        if not self.ch_mult or any(width % self.norm_groups for width in widths):
+            raise ValueError(f"widths {widths} don't fall into {self.norm_groups} groups to normalise")
+
     @property
     def factor(self) -> int:
         """How many pixels wide one latent cell is."""
