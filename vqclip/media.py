@@ -26,7 +26,7 @@ def load_picture(path: Path) -> Tensor:
     """An image file as a picture (1 3 h w) in [0, 1], turned as its EXIF says, over white; raises ImageError."""
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
+            upright = _eight_bits(ImageOps.exif_transpose(image)).convert("RGBA")
     except UnidentifiedImageError:
         raise ImageError(
             f"{path} is no picture that can be read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
@@ -40,6 +40,13 @@ def load_picture(path: Path) -> Tensor:
     white = Image.new("RGBA", upright.size, "white")
     pixels = np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey scaled down, where Pillow's own conversion cuts off whatever exceeds 255."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
 
 
 def save_png(image: Image.Image, path: Path, facts: dict[str, Any]) -> None:
@@ -67,5 +74,5 @@ def read_facts(path: Path) -> dict[str, Any]:
         raise ImageError(f"{path} carries no config of vqclip's; only the PNGs that it saved do")
     try:
         return dict(json.loads(text))
-    except ValueError:
+    except (ValueError, TypeError):
         raise ImageError(f"{path} carries a config that is damaged") from None

@@ -64,34 +64,40 @@ def render(
     state = (run.restore(pipeline.make_optimizer, pipeline.device) if run else None) or pipeline.begin(
         frame, studio
     )
-    losses: dict[str, float] = {}
+    last: Step | None = None
     with _stop_signals() as received:
         saved = time.monotonic()
-        for step in optimize(frame, studio, state):
+        for last in optimize(frame, studio, state):
             for listener in listeners:
-                listener.step(step)
-            is_last = bool(received) or step.index == step.steps
-            if is_last or step.index % LOG_EVERY == 0:
-                losses = {name: float(loss) for name, loss in step.losses.items()}
-                if run:
-                    run.log(step.frame, step.index, losses)
+                listener.step(last)
+            if run and (last.index % LOG_EVERY == 0 or last.index == last.steps):
+                run.log(last.frame, last.index, numbers(last))
             if run and (received or time.monotonic() - saved > SNAPSHOT_EVERY):
                 run.snapshot(state)
                 run.save_image(picture(studio, state))
                 saved = time.monotonic()
             if received:
                 break
-    image = picture(studio, state)
-    if run:
-        run.save_image(image)
     painting = Painting(
-        image, config, state.step, time.monotonic() - began, losses, run.folder if run else None
+        image=picture(studio, state),
+        config=config,
+        steps=state.step,
+        seconds=time.monotonic() - began,
+        losses=numbers(last) if last else {},
+        folder=run.folder if run else None,
     )
+    if run:
+        run.save_image(painting.image)
     if received and state.step < frame.steps:
         raise Interrupted(received[0], painting)
     if run:
         run.forget_snapshot()
     return painting
+
+
+def numbers(step: Step) -> dict[str, float]:
+    """A step's losses as numbers; the device is waited for."""
+    return {name: float(loss) for name, loss in step.losses.items()}
 
 
 @torch.no_grad()
