@@ -85,15 +85,16 @@ class Run:
             with safe_open(path, "pt") as file:
                 strings = file.metadata() or {}
                 tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
+            if strings.get("digest") != self.config.digest:
+                raise RunError(f"{path} belongs to another config; delete it to begin this run again")
+            moved = {name: t.to(device) if t.ndim else t for name, t in tensors.items()}
+            return State.from_tensors(moved, strings, make_optimizer)
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path} is damaged ({error}); delete it to begin this run again") from None
-        if strings.get("digest") != self.config.digest:
-            raise RunError(f"{path} belongs to another config; delete it to begin this run again")
-        moved = {name: t.to(device) if t.ndim else t for name, t in tensors.items()}
-        return State.from_tensors(moved, strings, make_optimizer)
 
     def forget_snapshot(self) -> None:
-        (self.folder / SNAPSHOT).unlink(missing_ok=True)
+        with writing(self.folder):
+            (self.folder / SNAPSHOT).unlink(missing_ok=True)
 
 
 def read_config(folder: Path) -> Config:

@@ -1,0 +1,191 @@
+"""The loop: it comes nearer to what is wished, decodes once a step, and its gradient is that of the whole graph."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from conftest import Tiny, random_vqgan
+from torch import Tensor
+
+from vqclip import seeds
+from vqclip.canvas import Canvas
+from vqclip.cutouts import Cutouts
+from vqclip.film import Frame, film
+from vqclip.losses import Target, penalties, total
+from vqclip.ops import unit
+from vqclip.optimize import Step, Studio, View, optimize, take_step
+from vqclip.prompt import Kind, Prompt
+from vqclip.schedule import Schedule
+from vqclip.schema import PlateauConfig
+from vqclip.state import State
+
+
+class Colours:
+    """A perceptor of ten lines: it sees a crop as the mean colours of its quarters."""
+
+    def __init__(self, size: int = 8):
+        self.size = size
+
+    def embed_crops(self, pixels: Tensor) -> Tensor:
+        quarters = torch.nn.functional.adaptive_avg_pool2d(pixels, 2).flatten(1)
+        return unit(quarters - 0.5 + 1e-3)
+
+
+RED = unit(torch.tensor([[0.5] * 4 + [-0.5] * 8]))
+BLUE = unit(torch.tensor([[-0.5] * 8 + [0.5] * 4]))
+
+
+def view(goal: Tensor, name: str = "eye", size: int = 8, crops: int = 6, weight: float = 1.0) -> View:
+    prompts = [Prompt(Kind.TEXT, f"{name} wishes"), Prompt(Kind.TEXT, "and not", -0.3)]
+    targets = [Target(prompts[0], goal), Target(prompts[1], -goal)]
+    return View(name, Colours(size), targets, weight, crops)
+
+
+class Setting:
+    """A frame, a studio and a state to try the loop with."""
+
+    def __init__(
+        self,
+        tiny: Tiny,
+        views: Sequence[View] = (view(RED),),
+        optimizer: Any = torch.optim.Adam,
+        **settings: Any,
+    ):
+        chunk = settings.pop("chunk", 64)
+        config = tiny(cutouts={"count": 6}, **settings)
+        canvas = Canvas(random_vqgan(), config.width, config.height)
+        weights = {name: Schedule.parse(text) for name, text in vars(config.penalties).items()}
+        self.frame: Frame = next(iter(film(config)))
+        self.studio = Studio(
+            config.seed, canvas, Cutouts(config.cutouts), views, penalties(weights, canvas.deviation),
+            Schedule.parse(config.optimizer.rate), config.latent.average, config.plateau, chunk,
+        )  # fmt: skip
+        z = canvas.random(canvas.cells(self.frame.stages[0].scale), torch.Generator().manual_seed(3))
+        self.state = State.begin(z, lambda z: optimizer([z], lr=1.0))
+
+    def steps(self) -> list[Step]:
+        return list(optimize(self.frame, self.studio, self.state))
+
+    def gradient(self) -> Tensor:
+        """Of one step, as the optimiser is given it."""
+        take_step(self.frame, self.studio, self.state)
+        return self.state.optimizer.seen  # type: ignore[attr-defined]
+
+
+class Recorder(torch.optim.SGD):
+    """An optimiser that keeps the gradient that it was given."""
+
+    def step(self, closure: Any = None) -> Any:
+        self.seen = self.param_groups[0]["params"][0].grad.clone()
+        return super().step(closure)
+
+
+def test_comes_nearer_to_what_is_wished(tiny: Tiny) -> None:
+    """The distance falls by a third at least, and a wish for the opposite ends elsewhere."""
+    whole = {"stages": [{"scale": 1, "share": 1}], "average": 0}
+    for goal in (RED, BLUE):
+        setting = Setting(tiny, [view(goal)], steps=40, latent=whole)
+        losses = [step.losses["eye: eye wishes"].item() for step in setting.steps()]
+        assert sum(losses[-5:]) < 0.66 * sum(losses[:5])
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 4, 5])
+def test_chunks_change_neither_gradient_nor_losses(tiny: Tiny, chunk: int) -> None:
+    whole, chunked = Setting(tiny, optimizer=Recorder), Setting(tiny, optimizer=Recorder, chunk=chunk)
+    torch.testing.assert_close(chunked.gradient(), whole.gradient(), rtol=1e-4, atol=1e-8)
+    one, two = (next(iter(s.steps())).losses for s in (whole, chunked))
+    torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradient_is_that_of_the_whole_graph(tiny: Tiny) -> None:
+    """Two perceptors and every penalty, against autograd on everything at once."""
+    views = [view(RED, "one"), view(BLUE, "two", size=12, crops=4, weight=0.5)]
+    weights = {"smooth": "0.3", "near_start": "0.2", "vivid": "0.1"}
+    setting = Setting(tiny, views, Recorder, penalties=weights)
+    setting.state.latent.z.data += 0.3  # off its start, where `near_start` has a slope
+    studio, z = setting.studio, setting.state.latent.z
+    picture = studio.canvas.draw(z)
+    losses = []
+    for k, each in enumerate(views):
+        crops = studio.cutouts.of(
+            picture, each.perceptor.size, seeds.derive(studio.seed, f"crops {k}"), each.crops
+        )
+        embeddings = each.perceptor.embed_crops(crops.pixels)
+        losses += [each.weight * target.loss(embeddings) for target in each.targets]
+    losses += [p.weight.at(0, 6) * p.measure(picture, setting.state.latent) for p in studio.penalties]
+    (expected,) = torch.autograd.grad(torch.stack(losses).sum(), z)
+    torch.testing.assert_close(setting.gradient(), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_every_wish_and_penalty_is_among_the_losses(tiny: Tiny) -> None:
+    """By name; a wish that is uttered twice counts twice."""
+    twice = View("eye", Colours(), view(RED).targets * 2, 1.0, 6)
+    single = Setting(tiny, penalties={"smooth": "1"}).steps()[0]
+    double = Setting(tiny, [twice], penalties={"smooth": "1"}).steps()[0]
+    assert list(single.losses) == ["eye: eye wishes", "eye: and not", "smooth"]
+    torch.testing.assert_close(double.losses["eye: eye wishes"], 2 * single.losses["eye: eye wishes"])
+    assert single.loss.item() == pytest.approx(total(single.losses).item())
+
+
+def test_decodes_once_a_step(tiny: Tiny) -> None:
+    setting = Setting(tiny, [view(RED), view(BLUE, "two")], chunk=2, steps=5)
+    decoded: list[int] = []
+    setting.studio.canvas.vqgan.decoder.register_forward_hook(lambda *_: decoded.append(1))
+    assert len(setting.steps()) == len(decoded) == 5
+
+
+def test_yields_every_step_in_order_and_grows_between_stages(tiny: Tiny) -> None:
+    stages = [{"scale": 0.5, "share": 1}, {"scale": 1, "share": 1}]
+    setting = Setting(tiny, steps=4, latent={"stages": stages}, size="16x12")
+    steps = setting.steps()
+    assert [step.index for step in steps] == [1, 2, 3, 4]
+    assert [tuple(step.picture.shape[2:]) for step in steps] == [(6, 8), (6, 8), (12, 16), (12, 16)]
+    assert setting.state.step == 4
+    assert setting.state.latent.cells == (6, 8)
+
+
+def test_a_state_behind_some_steps_goes_on_there(tiny: Tiny) -> None:
+    straight, stopped = Setting(tiny, steps=6), Setting(tiny, steps=6)
+    straight.steps()
+    loop = optimize(stopped.frame, stopped.studio, stopped.state)
+    assert [next(loop).index for _ in range(4)] == [1, 2, 3, 4]
+    loop.close()
+    assert [step.index for step in stopped.steps()] == [5, 6]
+    assert torch.equal(stopped.state.latent.mean, straight.state.latent.mean)
+
+
+def test_z_stays_within_the_codebooks_bounds(tiny: Tiny) -> None:
+    setting = Setting(tiny)
+    canvas = setting.studio.canvas
+    for _ in setting.steps():
+        z = setting.state.latent.z
+        assert bool(((z >= canvas.low) & (z <= canvas.high)).all())
+
+
+def test_the_rate_is_the_schedules_in_the_codebooks_deviations(tiny: Tiny) -> None:
+    rates: list[float] = []
+
+    class Watcher(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    setting = Setting(tiny, optimizer=Watcher, steps=3)
+    setting.steps()
+    deviation = setting.studio.canvas.deviation
+    assert rates == pytest.approx([0.4 * deviation, 0.25 * deviation, 0.1 * deviation])
+
+
+@pytest.mark.parametrize(("patience", "steps"), [(0, 30), (3, 4)])
+def test_a_plateau_ends_the_painting_early_only_if_asked(tiny: Tiny, patience: int, steps: int) -> None:
+    """Improvements of more than the whole loss never come, so patience is all that counts."""
+    setting = Setting(tiny, steps=30, plateau={"patience": patience, "improvement": 10.0})
+    assert isinstance(setting.studio.plateau, PlateauConfig)
+    assert len(setting.steps()) == steps
+
+
+def test_a_frozen_model_gathers_no_gradient(tiny: Tiny) -> None:
+    setting = Setting(tiny)
+    setting.steps()
+    assert all(parameter.grad is None for parameter in setting.studio.canvas.vqgan.parameters())

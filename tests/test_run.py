@@ -1,0 +1,180 @@
+"""A run folder holds all that one Config made, and takes back no other's."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Tiny
+from PIL import Image
+from safetensors.torch import save_file
+
+from vqclip import config as configs
+from vqclip.errors import RunError, VqclipError
+from vqclip.media import read_facts
+from vqclip.run import CONFIG, IMAGE, PROVENANCE, SNAPSHOT, STEPS, Run, check_parent, folder_name, read_config
+from vqclip.state import State
+
+CPU = torch.device("cpu")
+FACTS = {"versions": {"vqclip": "0"}, "weights": {}}
+
+
+def make(z: torch.Tensor) -> torch.optim.Optimizer:
+    return torch.optim.Adam([z])
+
+
+def some_state() -> State:
+    return State.begin(torch.randn(1, 2, 3, 3), make)
+
+
+@pytest.fixture
+def run(tiny: Tiny, tmp_path: Path) -> Run:
+    return Run.create(tmp_path / "runs", tiny(prompts=["été|b:-1:0.1"]), FACTS)
+
+
+def files(run: Run) -> set[str]:
+    return {path.name for path in run.folder.iterdir()}
+
+
+def test_a_new_folder_holds_its_config_and_provenance(run: Run) -> None:
+    assert files(run) == {CONFIG, PROVENANCE}
+    assert read_config(run.folder) == run.config
+    assert json.loads((run.folder / PROVENANCE).read_text()) == FACTS
+
+
+def test_two_runs_of_one_second_and_config_have_folders_of_their_own(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.strftime", lambda _: "20260101-000000")
+    folders = {Run.create(run.folder.parent, run.config, FACTS).folder for _ in range(3)}
+    assert len(folders) == 3
+    assert all(path.name.startswith("20260101-000000-été-b-") for path in folders)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["../../etc/passwd", "a/b\\c", "\n\t!?", ".", "日本" * 100, "[../x.png]", "noise" * 90, "con: <>|x"],
+)
+def test_a_folders_name_is_one_part_of_a_path_that_file_systems_take(tiny: Tiny, prompt: str) -> None:
+    name = folder_name(tiny(prompts=[prompt]))
+    assert not set(name) & set('/\\:*?"<>|\n\t ')
+    assert len(name.encode()) < 200
+    assert name.endswith(tiny(prompts=[prompt]).digest)
+
+
+def test_the_log_gains_a_line_a_step(run: Run) -> None:
+    run.log(0, 10, {"mini: été": 0.12345678})
+    run.log(0, 20, {"mini: été": -1.0})
+    lines = [json.loads(line) for line in (run.folder / STEPS).read_text(encoding="utf-8").splitlines()]
+    assert lines == [
+        {"frame": 0, "step": 10, "losses": {"mini: été": 0.123457}},
+        {"frame": 0, "step": 20, "losses": {"mini: été": -1.0}},
+    ]
+
+
+def test_the_picture_carries_what_paints_it_again(run: Run) -> None:
+    path = run.save_image(Image.new("RGB", (4, 3)))
+    assert path == run.folder / IMAGE
+    facts = read_facts(path)
+    assert configs.from_dict(facts.pop("config")) == run.config
+    assert facts == FACTS
+
+
+class TestSnapshot:
+    def test_comes_back(self, run: Run) -> None:
+        state = some_state()
+        state.step = 7
+        run.snapshot(state)
+        restored = run.restore(make, CPU)
+        assert restored is not None
+        assert restored.step == 7
+        assert torch.equal(restored.latent.z, state.latent.z)
+        assert files(run) == {CONFIG, PROVENANCE, SNAPSHOT}
+
+    def test_none_is_none(self, run: Run) -> None:
+        assert run.restore(make, CPU) is None
+
+    def test_is_forgotten_once_and_again(self, run: Run) -> None:
+        run.snapshot(some_state())
+        run.forget_snapshot()
+        run.forget_snapshot()
+        assert files(run) == {CONFIG, PROVENANCE}
+
+    def test_of_another_config_is_refused(self, run: Run, tiny: Tiny) -> None:
+        Run(run.folder, tiny(seed=2), FACTS).snapshot(some_state())
+        with pytest.raises(RunError, match="belongs to another config; delete it"):
+            run.restore(make, CPU)
+
+    @pytest.mark.parametrize("keep", [0, 5, 100, -7])
+    def test_that_is_damaged_is_refused_in_one_line(self, run: Run, keep: int) -> None:
+        run.snapshot(some_state())
+        path = run.folder / SNAPSHOT
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(RunError, match="is damaged") as caught:
+            run.restore(make, CPU)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("strings", [{}, {"state": "{"}, {"state": '{"step": 1}'}, {"state": "3"}])
+    def test_that_lacks_parts_is_refused_in_one_line(self, run: Run, strings: dict[str, str]) -> None:
+        metadata = strings | {"digest": run.config.digest}
+        save_file({"latent.z": torch.zeros(1)}, run.folder / SNAPSHOT, metadata=metadata)
+        with pytest.raises(RunError, match="is damaged") as caught:
+            run.restore(make, CPU)
+        assert "\n" not in str(caught.value)
+
+    def test_that_fails_midway_leaves_the_one_before(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        state = some_state()
+        run.snapshot(state)
+
+        def fail(*_: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", fail)
+        with pytest.raises(RunError, match="no space left on device"):
+            run.snapshot(some_state())
+        restored = run.restore(make, CPU)
+        assert restored is not None
+        assert torch.equal(restored.latent.z, state.latent.z)
+        assert files(run) == {CONFIG, PROVENANCE, SNAPSHOT}
+
+
+class TestRefuses:
+    def test_a_parent_that_is_a_file(self, tiny: Tiny, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for parent in (tmp_path / "file", tmp_path / "file" / "deeper"):
+            with pytest.raises(RunError, match="is a file; name a folder"):
+                check_parent(parent)
+            with pytest.raises(RunError, match="can't be written"):
+                Run.create(parent, tiny(), FACTS)
+
+    def test_a_parent_that_may_not_be_written_to(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+        with pytest.raises(RunError, match="can't be written to; name another folder"):
+            check_parent(tmp_path / "a" / "b")
+
+    def test_no_parent_in_which_folders_can_be_made(self, tmp_path: Path) -> None:
+        check_parent(tmp_path / "a" / "b")
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("content", [None, "", "steps: 3", "- a", "a: [", "steps: many"])
+    def test_a_folder_without_a_whole_config(self, tmp_path: Path, content: str | None) -> None:
+        if content is not None:
+            (tmp_path / CONFIG).write_text(content)
+        with pytest.raises(RunError) as caught:
+            read_config(tmp_path)
+        assert "\n" not in str(caught.value)
+
+    def test_to_save_where_the_folder_is_gone(self, run: Run) -> None:
+        for path in run.folder.iterdir():
+            path.unlink()
+        run.folder.rmdir()
+        for write in (
+            lambda: run.save_image(Image.new("RGB", (2, 2))),
+            lambda: run.log(0, 1, {}),
+            lambda: run.snapshot(some_state()),
+        ):
+            with pytest.raises(VqclipError, match="can't be written: no such file"):
+                write()
