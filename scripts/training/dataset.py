@@ -1,9 +1,9 @@
 """Build and read the data set: cut-outs as RGBA, wallpapers as RGB, an index of words.
 
-    data/sprites.npy      n 144 144 4   uint8, straight alpha
-    data/sprites.jsonl    a line each: source, style, name, words, licence, split
-    data/wallpapers.npy   m 288 432 3   uint8
-    data/wallpapers.jsonl a line each: source, file, split
+data/sprites.npy      n 144 144 4   uint8, straight alpha
+data/sprites.jsonl    a line each: source, style, name, words, licence, split
+data/wallpapers.npy   m 288 432 3   uint8
+data/wallpapers.jsonl a line each: source, file, split
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from . import packages, sources
 from .sources import Sprite
@@ -37,23 +38,29 @@ class Dataset:
     """The caches of `build_dataset`, memory-mapped."""
 
     sprites: np.ndarray  # n 144 144 4
-    index: list[dict]
+    index: list[dict[str, Any]]
     wallpapers: np.ndarray  # m 288 432 3
-    wallpaper_index: list[dict]
+    wallpaper_index: list[dict[str, Any]]
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
         if not (folder / "sprites.jsonl").is_file():
             raise SystemExit(f"no data set in {folder}: run scripts/build_dataset --out {folder} first")
-        return cls(np.load(folder / "sprites.npy", mmap_mode="r"), _read_lines(folder / "sprites.jsonl"),
-                   np.load(folder / "wallpapers.npy", mmap_mode="r"), _read_lines(folder / "wallpapers.jsonl"))
+        return cls(
+            np.load(folder / "sprites.npy", mmap_mode="r"),
+            _read_lines(folder / "sprites.jsonl"),
+            np.load(folder / "wallpapers.npy", mmap_mode="r"),
+            _read_lines(folder / "wallpapers.jsonl"),
+        )
 
     def rows(self, split: str) -> np.ndarray:
         """Which cut-outs belong to a split."""
         return np.array([i for i, row in enumerate(self.index) if row["split"] == split], dtype=np.int64)
 
     def wallpaper_rows(self, split: str) -> np.ndarray:
-        return np.array([i for i, row in enumerate(self.wallpaper_index) if row["split"] == split], dtype=np.int64)
+        return np.array(
+            [i for i, row in enumerate(self.wallpaper_index) if row["split"] == split], dtype=np.int64
+        )
 
 
 def render(sprite: Sprite) -> np.ndarray | None:
@@ -76,11 +83,14 @@ def render(sprite: Sprite) -> np.ndarray | None:
 def read_wallpaper(item: tuple[str, Path]) -> np.ndarray | None:
     """One wallpaper, the middle of it at 288 432 3."""
     try:
-        with Image.open(item[1]) as picture:
-            picture.draft("RGB", (WALLPAPER[0] * 2, WALLPAPER[1] * 2))
-            picture = picture.convert("RGB")
+        with Image.open(item[1]) as opened:
+            opened.draft("RGB", (WALLPAPER[0] * 2, WALLPAPER[1] * 2))
+            picture = opened.convert("RGB")
         scale = max(WALLPAPER[0] / picture.width, WALLPAPER[1] / picture.height)
-        size = (max(WALLPAPER[0], round(picture.width * scale)), max(WALLPAPER[1], round(picture.height * scale)))
+        size = (
+            max(WALLPAPER[0], round(picture.width * scale)),
+            max(WALLPAPER[1], round(picture.height * scale)),
+        )
         left, top = (size[0] - WALLPAPER[0]) // 2, (size[1] - WALLPAPER[1]) // 2
         picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
         pixels = np.asarray(picture.crop((left, top, left + WALLPAPER[0], top + WALLPAPER[1])))
@@ -95,40 +105,69 @@ def build(out: Path, sprites: list[Sprite], walls: list[tuple[str, Path]], proce
     out.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("fork")
     with context.Pool(processes) as pool:
-        kept = _write(out / "sprites.npy", (SIDE, SIDE, 4), pool.imap(render, sprites, chunksize=16), len(sprites))
-        walls_kept = _write(out / "wallpapers.npy", (WALLPAPER[1], WALLPAPER[0], 3),
-                            pool.imap(read_wallpaper, walls), len(walls))
+        kept = _write(
+            out / "sprites.npy", (SIDE, SIDE, 4), pool.imap(render, sprites, chunksize=16), len(sprites)
+        )
+        walls_kept = _write(
+            out / "wallpapers.npy",
+            (WALLPAPER[1], WALLPAPER[0], 3),
+            pool.imap(read_wallpaper, walls),
+            len(walls),
+        )
     _write_lines(out / "sprites.jsonl", [_row(sprites[i]) for i in kept])
-    _write_lines(out / "wallpapers.jsonl", [
-        {"source": walls[i][0], "file": walls[i][1].name if "contents" not in walls[i][1].parts
-         else walls[i][1].parts[walls[i][1].parts.index("contents") - 1], "split": "photos" if k % 12 == 5 else "train"}
-        for k, i in enumerate(walls_kept)])
+    _write_lines(
+        out / "wallpapers.jsonl",
+        [
+            {
+                "source": walls[i][0],
+                "file": walls[i][1].name
+                if "contents" not in walls[i][1].parts
+                else walls[i][1].parts[walls[i][1].parts.index("contents") - 1],
+                "split": "photos" if k % 12 == 5 else "train",
+            }
+            for k, i in enumerate(walls_kept)
+        ],
+    )
 
 
-def shapes(count: int) -> list[Sprite]:
-    """A stand-in without packages or network: plain shapes in plain colours."""
-    forms = {"circle": '<circle cx="50" cy="50" r="40" fill="{}"/>', "box": '<path d="M10 10h80v80h-80z" fill="{}"/>',
-             "triangle": '<path d="M50 10L90 90H10z" fill="{}"/>', "ring":
-             '<circle cx="50" cy="50" r="34" fill="none" stroke="{}" stroke-width="14"/>'}
-    colours = ("red", "green", "blue", "yellow", "purple", "orange")
-    head = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">'
-    made = [Sprite("shapes", "shape", f"{colour} {form}", (), "none", head + text.format(colour) + "</svg>")
-            for form, text in forms.items() for colour in colours]
-    return (made * (1 + count // len(made)))[:count]
+def build_smoke(out: Path, count: int = 24) -> None:
+    """A stand-in without packages or network: plain shapes in plain colours, ramps for photographs."""
+    out.mkdir(parents=True, exist_ok=True)
+    forms: dict[str, Callable[[ImageDraw.ImageDraw, str], None]] = {
+        "circle": lambda pen, colour: pen.ellipse((10, 10, 118, 118), fill=colour),
+        "box": lambda pen, colour: pen.rectangle((10, 30, 118, 98), fill=colour),
+        "triangle": lambda pen, colour: pen.polygon(((64, 10), (118, 118), (10, 118)), fill=colour),
+        "ring": lambda pen, colour: pen.ellipse((10, 10, 118, 118), outline=colour, width=16),
+    }
+    sprites = []
+    for form, draw in forms.items():
+        for colour in ("red", "green", "blue", "yellow", "purple", "orange"):
+            picture = Image.new("RGBA", (128, 128))
+            draw(ImageDraw.Draw(picture), colour)
+            picture.save(out / f"{colour}-{form}.png")
+            sprites.append(
+                Sprite("shapes", "shape", f"{colour} {form}", (), "none", str(out / f"{colour}-{form}.png"))
+            )
+    build(out, (sprites * (1 + count // len(sprites)))[:count], smoke_walls(out), processes=1)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Fetch packages and build the training pictures from them.")
-    parser.add_argument("--out", type=Path, default=Path("data"), help="folder for the caches (default: data)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("data"), help="folder for the caches (default: data)"
+    )
     parser.add_argument("--smoke", action="store_true", help="a few plain shapes, no network")
     given = parser.parse_args(arguments)
     begin = time.monotonic()
     if given.smoke:
-        build(given.out, shapes(48), _smoke_walls(given.out))
+        build_smoke(given.out, 48)
     else:
         places = packages.fetch_all(given.out / "packages")
-        found = [*sources.emoji(places), *sources.stamps(places["tuxpaint-stamps-default"]),
-                 *sources.clip_art(places["openclipart-svg"], places["wordnet-base"])]
+        found = [
+            *sources.emoji(places),
+            *sources.stamps(places["tuxpaint-stamps-default"]),
+            *sources.clip_art(places["openclipart-svg"], places["wordnet-base"]),
+        ]
         build(given.out, found, list(sources.wallpapers(places)))
     _report(Dataset.open(given.out), time.monotonic() - begin)
     return 0
@@ -144,10 +183,12 @@ def svg_text(picture: str) -> str:
     if head is None:
         return text
     spaces = {"xmlns": "http://www.w3.org/2000/svg", "xmlns:xlink": "http://www.w3.org/1999/xlink"}
-    spaces |= {f"xmlns:{prefix}": "urn:unknown" for prefix in set(re.findall(r"[<\s](\w+):\w+", text))
-               - {"xmlns", "xlink", "xml"}}
+    spaces |= {
+        f"xmlns:{prefix}": "urn:unknown"
+        for prefix in set(re.findall(r"[<\s](\w+):\w+", text)) - {"xmlns", "xlink", "xml"}
+    }
     missing = "".join(f' {name}="{place}"' for name, place in spaces.items() if f"{name}=" not in head[0])
-    return text[:head.start() + 4] + missing + text[head.start() + 4:]
+    return text[: head.start() + 4] + missing + text[head.start() + 4 :]
 
 
 def _open_sprite(picture: str) -> Image.Image:
@@ -177,22 +218,29 @@ def _write(path: Path, shape: tuple[int, ...], arrays: Iterable[np.ndarray | Non
     """Stream arrays to one .npy file; which of them could be made is returned."""
     temporary = path.with_suffix(".part.npy")
     store = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(total, *shape))
-    kept = []
+    kept: list[int] = []
     for i, array in enumerate(arrays):
         if array is not None:
             store[len(kept)] = array
             kept.append(i)
-    np.save(path, store[:len(kept)])
+    np.save(path, store[: len(kept)])
     temporary.unlink()
     return kept
 
 
-def _row(sprite: Sprite) -> dict:
-    return {"source": sprite.source, "style": sprite.style, "name": sprite.name, "words": list(sprite.words),
-            "licence": sprite.licence, "split": sprite.split}
+def _row(sprite: Sprite) -> dict[str, Any]:
+    return {
+        "source": sprite.source,
+        "style": sprite.style,
+        "name": sprite.name,
+        "words": list(sprite.words),
+        "licence": sprite.licence,
+        "split": sprite.split,
+    }
 
 
-def _smoke_walls(out: Path) -> list[tuple[str, Path]]:
+def smoke_walls(out: Path) -> list[tuple[str, Path]]:
+    """A few ramps in place of photographs."""
     out.mkdir(parents=True, exist_ok=True)
     ramp = np.linspace(0, 255, 96, dtype=np.uint8)[None, :, None] * np.ones((64, 1, 3), dtype=np.uint8)
     walls = []
@@ -202,13 +250,13 @@ def _smoke_walls(out: Path) -> list[tuple[str, Path]]:
     return walls
 
 
-def _write_lines(path: Path, rows: list[dict]) -> None:
+def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     temporary = path.with_suffix(".part")
     temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
     os.replace(temporary, path)
 
 
-def _read_lines(path: Path) -> list[dict]:
+def _read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 

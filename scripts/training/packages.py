@@ -9,12 +9,30 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-EMOJI_SETS = ("noto", "twemoji", "fluent-emoji-flat", "fluent-emoji", "openmoji", "emojione", "emojione-v1",
-              "fxemoji", "noto-v1")
-NPM_PACKAGES = tuple(f"@iconify-json/{name}" for name in EMOJI_SETS) + ("cldr-annotations-full",)
-DEBIAN_PACKAGES = ("tuxpaint-stamps-default", "openclipart-svg", "wordnet-base", "gnome-backgrounds",
-                   "mate-backgrounds", "plasma-workspace-wallpapers", "ukui-wallpapers",
-                   "lomiri-wallpapers-16.04", "lomiri-wallpapers-20.04", "sway-backgrounds")
+EMOJI_SETS = (
+    "noto",
+    "twemoji",
+    "fluent-emoji-flat",
+    "fluent-emoji",
+    "openmoji",
+    "emojione",
+    "emojione-v1",
+    "fxemoji",
+    "noto-v1",
+)
+NPM_PACKAGES = (*(f"@iconify-json/{name}" for name in EMOJI_SETS), "cldr-annotations-full")
+DEBIAN_PACKAGES = (
+    "tuxpaint-stamps-default",
+    "openclipart-svg",
+    "wordnet-base",
+    "gnome-backgrounds",
+    "mate-backgrounds",
+    "plasma-workspace-wallpapers",
+    "ukui-wallpapers",
+    "lomiri-wallpapers-16.04",
+    "lomiri-wallpapers-20.04",
+    "sway-backgrounds",
+)
 
 
 def fetch_npm(package: str, folder: Path) -> Path:
@@ -25,7 +43,9 @@ def fetch_npm(package: str, folder: Path) -> Path:
         return unpacked
     archive = _newest(folder, f"{stem}-[0-9]*.tgz")
     if archive is None:
-        subprocess.run(["npm", "pack", "--silent", package], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            ["npm", "pack", "--silent", package], cwd=folder, check=True, stdout=subprocess.DEVNULL
+        )
         archive = _newest(folder, f"{stem}-[0-9]*.tgz")
     if archive is None:
         raise FileNotFoundError(f"npm pack left no archive of {package} in {folder}")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .packages import EMOJI_SETS
 from .words import EmojiNames, read_vocabulary, without_article
@@ -23,11 +24,59 @@ CLIP_ART = re.compile(
     r"education|recreation(?!/games/cards)|geography|signs_and_symbols/weather|computer/hardware|office)/"
 )
 STAMPS_WITHOUT_SENSE = re.compile(r"^(symbols|town/flags|town/roadsigns)")
-TOO_GENERAL = {"", "hash", "icon", "icons", "symbol", "shape", "shapes", "food", "animal", "animals", "plant",
-               "transport", "transportation", "tool", "tools", "people", "clipart", "clip art", "computer", "recreation",
-               "architecture", "art", "vector", "color", "black", "white", "line", "menu", "mammal", "game", "games", "dessert",
-               "entertainment", "hardware", "beverage", "weather", "building", "vehicle", "activity", "clothing", "water",
-               "astronomy", "carbohydrate", "protein", "office", "festive", "work", "panel", "file", "amphibian", "reptile"}
+TOO_GENERAL = {
+    "",
+    "hash",
+    "icon",
+    "icons",
+    "symbol",
+    "shape",
+    "shapes",
+    "food",
+    "animal",
+    "animals",
+    "plant",
+    "transport",
+    "transportation",
+    "tool",
+    "tools",
+    "people",
+    "clipart",
+    "clip art",
+    "computer",
+    "recreation",
+    "architecture",
+    "art",
+    "vector",
+    "color",
+    "black",
+    "white",
+    "line",
+    "menu",
+    "mammal",
+    "game",
+    "games",
+    "dessert",
+    "entertainment",
+    "hardware",
+    "beverage",
+    "weather",
+    "building",
+    "vehicle",
+    "activity",
+    "clothing",
+    "water",
+    "astronomy",
+    "carbohydrate",
+    "protein",
+    "office",
+    "festive",
+    "work",
+    "panel",
+    "file",
+    "amphibian",
+    "reptile",
+}
 
 
 @dataclass(frozen=True)
@@ -83,8 +132,14 @@ def stamps(package: Path) -> Iterator[Sprite]:
         if not name.isascii() or not 2 < len(name) < 48:
             continue
         drawn = path.suffix == ".svg" or "/cartoon" in inside or "/toys" in inside
-        yield Sprite("tuxpaint-stamps-default", "cartoon" if drawn else "photo", name, (), "mostly GPL-2+ or public domain",
-                     str(path))
+        yield Sprite(
+            "tuxpaint-stamps-default",
+            "cartoon" if drawn else "photo",
+            name,
+            (),
+            "mostly GPL-2+ or public domain",
+            str(path),
+        )
 
 
 def clip_art(package: Path, wordnet: Path) -> Iterator[Sprite]:
@@ -99,7 +154,9 @@ def clip_art(package: Path, wordnet: Path) -> Iterator[Sprite]:
         head = path.read_text(encoding="utf-8", errors="replace")
         found = re.search(r"<dc:title>([^<]*)", head)
         keywords = [word.strip().lower().replace("_", " ") for word in re.findall(r"<rdf:li>([^<]*)", head)]
-        keywords = [word for word in dict.fromkeys(keywords) if word in vocabulary and word not in TOO_GENERAL]
+        keywords = [
+            word for word in dict.fromkeys(keywords) if word in vocabulary and word not in TOO_GENERAL
+        ]
         name = _clip_art_name(found[1] if found else "", path.stem, keywords, vocabulary, allowed)
         if name is not None:
             yield Sprite("openclipart-svg", "clip art", name, tuple(keywords[:6]), "public domain", str(path))
@@ -112,9 +169,17 @@ def wallpapers(places: dict[str, Path]) -> Iterator[tuple[str, Path]]:
             continue
         best: dict[str, Path] = {}
         for path in sorted(place.rglob("*")):
-            if path.suffix not in (".jpg", ".jpeg", ".png", ".webp") or path.stem == "screenshot" or path.is_symlink():
+            if (
+                path.suffix not in (".jpg", ".jpeg", ".png", ".webp")
+                or path.stem == "screenshot"
+                or path.is_symlink()
+            ):
                 continue
-            key = path.parent.parent.parent.name + path.parent.name if "contents" in path.parts else path.stem.split("_Blue")[0]
+            key = (
+                path.parent.parent.parent.name + path.parent.name
+                if "contents" in path.parts
+                else path.stem.split("_Blue")[0]
+            )
             if key not in best or path.stat().st_size > best[key].stat().st_size:
                 best[key] = path
         yield from ((package, path) for path in best.values())
@@ -133,14 +198,18 @@ def _names_by_key(package: Path, names: EmojiNames) -> dict[str, str]:
     return found
 
 
-def _svg(icons: dict, icon: dict) -> str:
+def _svg(icons: dict[str, Any], icon: dict[str, Any]) -> str:
     side = {edge: icon.get(edge, icons.get(edge, 16)) for edge in ("width", "height")}
     left, top = icon.get("left", 0), icon.get("top", 0)
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-            f'viewBox="{left} {top} {side["width"]} {side["height"]}">{icon["body"]}</svg>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="{left} {top} {side["width"]} {side["height"]}">{icon["body"]}</svg>'
+    )
 
 
-def _clip_art_name(title: str, stem: str, keywords: list[str], vocabulary: set[str], allowed: set[str]) -> str | None:
+def _clip_art_name(
+    title: str, stem: str, keywords: list[str], vocabulary: set[str], allowed: set[str]
+) -> str | None:
     title = re.sub(r"clipart by [^-]*-|\(.*?\)|[0-9#]+", " ", title.lower()).replace("_", " ")
     words = [word for word in re.findall(r"[a-z]+", without_article(title)) if len(word) > 1]
     if words and len(words) <= 4 and all(word in allowed for word in words) and words[-1] in vocabulary:

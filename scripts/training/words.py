@@ -66,7 +66,11 @@ def without_article(text: str) -> str:
 
 def with_article(noun: str) -> str:
     """'apple' → 'an apple'; plurals and mass nouns keep bare."""
-    if noun.endswith("s") and not noun.endswith("ss") or noun.split(" ")[0] in ("the", "a", "an"):
+    if (noun.endswith("s") and not noun.endswith("ss")) or noun.split(" ", maxsplit=1)[0] in (
+        "the",
+        "a",
+        "an",
+    ):
         return noun
     return ("an " if noun[:1] in "aeiou" else "a ") + noun
 
@@ -79,5 +83,5 @@ def _synset(line: str) -> Synset:
     data, _, gloss = line.partition(" | ")
     parts = data.split(" ")
     count = int(parts[3], 16)
-    words = tuple(re.sub(r"\(.*\)", "", word).replace("_", " ") for word in parts[4:4 + 2 * count:2])
+    words = tuple(re.sub(r"\(.*\)", "", word).replace("_", " ") for word in parts[4 : 4 + 2 * count : 2])
     return Synset(words, gloss.split("; ")[0].strip(), int(parts[1]))

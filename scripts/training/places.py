@@ -1,0 +1,93 @@
+"""Places in words: what the wallpapers show, and landscapes as colours of sky and ground."""
+
+from __future__ import annotations
+
+# What the wallpapers show, by file: captions written for this purpose by looking at them.
+PHOTOGRAPHS = {
+    "Aqua": ("a drop of water", "a water splash"),
+    "Blinds": ("a green leaf", "a close-up photo of a leaf"),
+    "Dune": ("grass on a dune", "dry grass under a blue sky"),
+    "FreshFlower": ("an orange flower", "petals of a flower"),
+    "Garden": ("a red marigold", "a red flower in a garden"),
+    "GreenMeadow": ("green grass", "a green meadow"),
+    "LadyBird": ("a ladybird on a blue flower", "a ladybug"),
+    "Storm": ("dark clouds of a storm", "a stormy sky"),
+    "TwoWings": ("seeds of a dandelion", "an orange blur"),
+    "YellowFlower": ("a yellow flower", "a yellow daisy"),
+    "Altai": (
+        "snowy mountains by a lake",
+        "a painting of mountains",
+        "a flat illustration of mountains and a lake",
+    ),
+    "Autumn": ("an autumn tree", "a painting of a tree in autumn"),
+    "BytheWater": ("a wooden pier by the water", "a jetty"),
+    "ColdRipple": ("a pier in the fog", "a misty lake"),
+    "DarkestHour": ("a lake at night", "a blue dusk"),
+    "EveningGlow": ("boats on a beach at sunset", "a sunset over a lake with boats"),
+    "FallenLeaf": ("autumn leaves on the ground", "fallen leaves"),
+    "IceCold": ("an iceberg", "blue ice on water"),
+    "Kite": ("a kite in a blue sky", "a blue sky with clouds"),
+    "Path": ("a path in a forest", "a dark forest"),
+    "OneStandsOut": ("green plants", "moss"),
+    "PastelHills": ("pastel hills", "a low poly landscape"),
+    "SafeLanding": ("a rocket in a colourful landscape", "a painting of a rocket in the mountains"),
+    "Volna": ("waves on a beach", "the sea and the sand"),
+    "summer_1am": ("a purple sunset over water", "a lake at dusk"),
+    "Kokkini": ("a red beach", "waves on a red shore"),
+    "Grey": ("a modern building", "black and white architecture"),
+    "desert.png": ("a flat desert", "a dune, abstract"),
+    "goldfish.png": ("a pink fish", "a fish on a purple background"),
+    "Bridge_by_Sander_Klootwijk.jpg": ("cables of a bridge", "a blue sky over the sea"),
+    "Dragonfly_by_Bolly.jpg": ("leaves of a bush", "green leaves in the sun"),
+    "Picture_0B_by_freespace.jpg": ("a fig in a red bowl", "half a fig"),
+    "Picture_1A_by_freespace.jpg": ("paint brushes", "colourful brushes"),
+    "Wine_by_Jakkub_Mede.jpg": ("a drum", "a wooden drum and a chair"),
+    "aitzgorri_by_Aitzol_Berasategi.jpg": (
+        "a mountain behind a green meadow",
+        "a forest in autumn below mountains",
+    ),
+    "friends_by_Aitzol_Berasategi.jpg": ("two brown dogs", "dogs looking out of a window"),
+    "greentock_by_Peter_Nerlich.jpg": ("a clock", "the hands of a clock"),
+    "free_by_Peter_Nerlich.jpg": ("a flying bird", "a bird under lamps"),
+    "picosdeeuropa_by_Aitzol_Berasategi.jpg": ("snowy mountains", "rocky mountains under a blue sky"),
+    "seeding_by_Clements_Engelhardt.jpg": ("dandelions", "a dandelion in the evening sun"),
+    "sunset_by_Aitzol_Berasategi.jpg": ("a sunset over mountains", "the sun over hills"),
+    "Infinite-Sea_by_Aury88.jpg": ("the milky way over the sea", "stars in a red night sky"),
+    "Kleiber_by_Lukas_Baubkus.jpg": ("a bird on a tree", "a nuthatch on a trunk"),
+    "Patak": ("an orange paper plane on a road", "a paper plane"),
+    "calla.png": ("a calla flower", "an abstract flower"),
+    "Milky Way": ("sparks", "glowing particles"),
+    "grid-d.webp": ("blue tiles", "a blue mosaic"),
+    "grid-l.webp": ("orange tiles", "a golden mosaic"),
+    "wood-d.webp": ("dark wooden boards", "dark wood"),
+    "wood-l.webp": ("light wooden boards", "light wood"),
+    "adwaita-d.webp": ("purple hexagons", "a purple pattern"),
+    "city.png": ("a flat house", "a geometric building"),
+    "string.jpg": ("colourful ribbons", "swirling colours"),
+}
+
+# Sky and ground, from top to bottom, and how one says it.
+PLACES: dict[str, tuple[tuple[str, str, str, str], tuple[str, ...]]] = {
+    "meadow": (
+        ("#7db8f0", "#cfe8fb", "#5fae3c", "#2f7d28"),
+        ("in a green meadow", "on the grass", "in a field"),
+    ),
+    "snow": (("#a9cdee", "#e6f1fa", "#f4f8fc", "#d5e2ee"), ("in the snow", "in winter", "on white snow")),
+    "sea": (("#7fc0f2", "#d3ecfb", "#2f7fc2", "#114a86"), ("on the sea", "at sea", "over the blue sea")),
+    "desert": (("#86bdf0", "#f3e6c6", "#e6c179", "#c9964a"), ("in the desert", "on the sand", "on a beach")),
+    "night": (("#050a24", "#152052", "#0c1430", "#060914"), ("at night", "under the stars", "in the dark")),
+    "sunset": (
+        ("#5b3a86", "#fb9a4b", "#7c3b3f", "#2d1a2c"),
+        ("at sunset", "in the evening", "under an orange sky"),
+    ),
+    "sea sunset": (
+        ("#7a3f86", "#ffab4f", "#c5644c", "#3a2a55"),
+        ("over the sea at sunset", "in a sunset over the sea"),
+    ),
+    "road": (("#8ec3ef", "#dcebf5", "#77797c", "#4f5154"), ("on a road", "in the street", "on grey asphalt")),
+    "sky": (
+        ("#3f8fe0", "#7fb9ee", "#a9d2f5", "#d5ebfb"),
+        ("in the sky", "in a blue sky", "under a blue sky"),
+    ),
+    "forest": (("#2f6b35", "#4f8f45", "#2c5a25", "#1b3817"), ("in a forest", "among trees", "in the jungle")),
+}

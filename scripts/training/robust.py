@@ -1,0 +1,150 @@
+"""Stage three: the image tower learns not to be moved by what no eye sees (FARE, arXiv 2402.12336).
+
+A tower that tiny perturbations can't move has gradients that paint shapes (arXiv 1906.09453), which is what an
+optimised picture needs. No words take part: the attacked picture shall keep the untouched tower's clean view.
+
+Letters in shapes: n pictures 3 s s in [0, 1], f = 1280 features, e = 512 dimensions.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import work
+from .heads import Heads
+from .lite import features, folded, unfolded
+from .work import Foreign
+
+Draw = Callable[[int], Tensor]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Projected gradient ascent within an L∞ ball."""
+
+    radius: float = 4 / 255
+    steps: int = 2
+    stride: float = 0.75  # of the radius
+
+
+MILD = Attack()
+
+
+def apart(ours: Tensor, clean: Tensor, heads: Heads) -> Tensor:
+    """How far features n f went from clean ones: as features, relative to their size, and as embeddings."""
+    relative = (ours - clean).square().sum(1) / clean.square().sum(1).clamp_min(1e-6)
+    return relative + 2 * (1 - (heads.see(ours) * heads.see(clean)).sum(1))
+
+
+def attacked(tower: Foreign, images: Tensor, clean: Tensor, heads: Heads, attack: Attack) -> Tensor:
+    """The pictures within the ball that look most unlike themselves."""
+    noise = (2 * torch.rand_like(images) - 1) * attack.radius
+    for _ in range(attack.steps):
+        leaf = (images + noise).clamp(0, 1).requires_grad_()
+        (gradient,) = torch.autograd.grad(apart(features(tower, leaf), clean, heads).sum(), leaf)
+        noise = (noise + attack.stride * attack.radius * gradient.sign()).clamp(-attack.radius, attack.radius)
+    return (images + noise).clamp(0, 1).detach()
+
+
+def harden(
+    tower: Foreign,
+    heads: Heads,
+    draw: Draw,
+    minutes: float,
+    folder: Path,
+    *,
+    attack: Attack = MILD,
+    batch: int = 16,
+    rate: float = 4e-4,
+) -> Foreign:
+    """Fine-tune a copy of the tower for the given time; statistics of its normalisation stay as they are.
+
+    Master weights and optimiser are fp32, everything that sees pictures is a bf16 copy of them.
+    """
+    heads = copy.deepcopy(heads).eval().requires_grad_(False)
+    master = folded(tower).requires_grad_(True)
+    before, worker = (copy.deepcopy(master).bfloat16().requires_grad_(False) for _ in range(2))
+    optimizer = torch.optim.AdamW(master.parameters(), rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    average = work.Average(master, decay=0.99)
+    kept: dict[str, Any] = {"master": master, "average": average, "optimizer": optimizer}
+    state = work.load_snapshot(folder / "robust.pt")
+    if state:
+        for name, part in kept.items():
+            part.load_state_dict(state[name])
+    step, clock = state["step"] if state else 0, work.Clock(minutes, state["spent"] if state else 0.0)
+    save, tell, threads = work.Every(90), work.Every(30), work.Threads()
+
+    def snapshot() -> None:
+        parts = {name: part.state_dict() for name, part in kept.items()}
+        work.save_snapshot(parts | {"step": step, "spent": clock.spent}, folder / "robust.pt")
+
+    while clock.progress < 1 or step == 0:
+        threads.adapt()
+        work.set_rate(optimizer, rate * work.falling(clock.progress, step, warmup=40))
+        images = draw(batch)
+        grown = Attack(attack.radius * min(1.0, 0.35 + 4 * clock.progress), attack.steps, attack.stride)
+        away = descend(master, worker, before, heads, images, grown)
+        nn.utils.clip_grad_norm_(master.parameters(), 1.0)
+        optimizer.step()
+        average.update(master)
+        step += 1
+        if tell.due():
+            told = {"minutes": clock.spent / 60, "radius": grown.radius * 255, "apart": away}
+            work.log(folder / "log.jsonl", stage="robust", step=step, **told)
+        if save.due():
+            snapshot()
+    snapshot()
+    return unfolded(average.module, tower)
+
+
+def descend(
+    master: Foreign, worker: Foreign, before: Foreign, heads: Heads, images: Tensor, attack: Attack
+) -> float:
+    """Put the gradient of the attacked pictures' distance into `master`; returns that distance."""
+    with torch.no_grad():
+        for ours, theirs in zip(worker.parameters(), master.parameters(), strict=True):
+            ours.copy_(theirs)
+        clean = features(before, images)
+    worst = attacked(worker.requires_grad_(False), images, clean, heads, attack)
+    worker.requires_grad_(True).zero_grad(set_to_none=True)
+    away = apart(features(worker, worst), clean, heads).mean()
+    torch.autograd.backward(away)
+    for ours, theirs in zip(worker.parameters(), master.parameters(), strict=True):
+        theirs.grad = None if ours.grad is None else ours.grad.float()
+    return float(away.detach())
+
+
+def steadiness(
+    tower: Foreign, before: Foreign, heads: Heads, images: Tensor, attack: Attack
+) -> dict[str, float]:
+    """Cosine to the untouched tower's clean embedding, for clean and for attacked pictures."""
+    heads = copy.deepcopy(heads).eval().requires_grad_(False)
+    tower, before = (folded(t).requires_grad_(False) for t in (tower, before))
+    cosines: dict[str, list[Tensor]] = {"clean": [], "attacked": []}
+    for part in torch.split(images, 16):
+        with torch.no_grad():
+            clean = features(before, part)
+        worst = attacked(tower, part, clean, heads, attack)
+        with torch.no_grad():
+            for name, seen in (("clean", part), ("attacked", worst)):
+                cosines[name].append((heads.see(features(tower, seen)) * heads.see(clean)).sum(1))
+    return {name: float(torch.cat(values).mean()) for name, values in cosines.items()}
+
+
+def noisy(images: Tensor) -> Tensor:
+    """Now and then some noise, fine or coarse, as a half-painted picture has: n 3 s s in [0, 1]."""
+    n, _, s, _ = images.shape
+    cells = int(2 ** torch.randint(3, 8, ()))
+    noise = F.interpolate(
+        torch.randn(n, 3, min(cells, s), min(cells, s)), (s, s), mode="bilinear", align_corners=False
+    )
+    strength = 0.12 * torch.rand(n, 1, 1, 1) * (torch.rand(n, 1, 1, 1) < 0.4)
+    return (images + strength * noise).clamp(0, 1)

@@ -1,0 +1,129 @@
+"""Train, measure and export the mini VQGAN."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from vqclip.models.vqgan import VQGAN, Architecture
+
+from . import work
+from .compose import Composer
+from .dataset import Dataset, build_smoke
+from .vqgan_trainer import TINY, Recipe, Trainer
+
+
+@torch.no_grad()
+def measure(model: VQGAN, pictures: Iterator[Tensor]) -> dict[str, float]:
+    """Fidelity after the codebook, on batches n 3 h w in [-1, 1]."""
+    apart, squared, used, cells = [], [], set(), 0
+    for images in pictures:
+        codes = model.codes(model.encode(images))
+        made = model.decode(model.lookup(codes)).clamp(-1, 1)
+        apart.append(float((made - images).abs().mean()))
+        squared += (0.5 * (made - images)).square().mean((1, 2, 3)).tolist()
+        used |= set(codes.flatten().tolist())
+        cells += codes.numel()
+    psnr = -10 * torch.tensor(squared).clamp_min(1e-9).log10()
+    return {
+        "psnr": float(psnr.mean()),
+        "l1": sum(apart) / len(apart),
+        "codes used": len(used) / len(model.codebook),
+    }
+
+
+def held_out(data: Dataset, side: int = 128) -> dict[str, Iterator[Tensor]]:
+    """Fixed pictures of each held-out split."""
+    walls = data.wallpaper_rows("photos")
+    splits = {}
+    for name in ("names", "style", "photos"):
+        rows = data.rows(name)
+        if len(rows) and len(walls):
+            composer = Composer(data, rows, walls, seed=7)
+            splits[name] = iter([composer.batch(8, side, smallest=0.6, largest=1.1) for _ in range(8)])
+    if len(walls):
+        composer = Composer(data, data.rows("train"), walls, seed=7)
+        splits["wallpapers"] = iter(
+            [torch.stack([composer.wallpaper(side) for _ in range(8)]) * 2 - 1 for _ in range(8)]
+        )
+    return splits
+
+
+def export(model: VQGAN, out: Path) -> dict[str, str]:
+    """Write weights and taming's kind of configuration."""
+    told = work.export_tensors(model.state_dict(), out / "model.safetensors")
+    work.write_text(out / "model.yaml", yaml.safe_dump(configuration(model.architecture), sort_keys=False))
+    return told
+
+
+def configuration(architecture: Architecture) -> dict[str, Any]:
+    kept = asdict(architecture)
+    names = (
+        "z_channels",
+        "resolution",
+        "in_channels",
+        "out_ch",
+        "ch",
+        "ch_mult",
+        "num_res_blocks",
+        "attn_resolutions",
+    )
+    ddconfig = {"double_z": False} | {name: kept[name] for name in names}
+    ddconfig |= {
+        "ch_mult": list(architecture.ch_mult),
+        "attn_resolutions": list(architecture.attn_resolutions),
+        "dropout": 0.0,
+        "norm_groups": architecture.norm_groups,
+    }
+    params = {"embed_dim": architecture.embed_dim, "n_embed": architecture.n_embed, "ddconfig": ddconfig}
+    return {"model": {"target": "taming.models.vqgan.VQModel", "params": params}}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Train the mini VQGAN; a killed run continues where it was.")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), help="folder of the data set (default: data)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="training time, earlier runs included (default: 60)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("checkpoints/mini-vqgan"), help="where the weights go"
+    )
+    parser.add_argument("--work", type=Path, help="folder of snapshot and log (default: DATA/work/vqgan)")
+    parser.add_argument(
+        "--export", action="store_true", help="only export and measure what the snapshot holds"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="a tiny network on plain shapes, no network, no data set"
+    )
+    given = parser.parse_args(arguments)
+    folder = given.work or given.data / "work" / "vqgan"
+    recipe = Recipe(minutes=given.minutes)
+    if given.smoke:
+        if not (given.data / "sprites.jsonl").is_file():
+            build_smoke(given.data)
+        recipe = Recipe(TINY, given.minutes, crops=((4, 32, 1.0),))
+    trainer = Trainer(recipe, Dataset.open(given.data), folder)
+    if not given.export:
+        trainer.run(save_seconds=1 if given.smoke else 120)
+    model = trainer.average.module
+    figures = {name: measure(model, pictures) for name, pictures in held_out(trainer.data).items()}
+    told = export(copy.deepcopy(model), given.out)
+    work.log(
+        folder / "log.jsonl",
+        step=trainer.step,
+        minutes=trainer.clock.spent / 60,
+        exported=str(given.out),
+        **told,
+        **figures,
+    )
+    return 0

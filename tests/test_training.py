@@ -1,0 +1,190 @@
+"""The scripts that made the mini models: they run without network, survive kills, and export what others load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from training import captions, compose, sources, words, work  # noqa: E402
+
+from vqclip.models.vqgan import VQGAN, Architecture  # noqa: E402
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / script), *arguments],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    return out
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    finish(start("build_dataset", "--smoke", "--out", str(folder)))
+    return folder
+
+
+def test_the_smoke_data_set_has_an_index_of_everything_drawn(data: Path) -> None:
+    rows = [json.loads(line) for line in (data / "sprites.jsonl").read_text().splitlines()]
+    assert len(rows) == 48
+    assert {"source", "style", "name", "words", "licence", "split"} == set(rows[0])
+
+
+def test_a_killed_vqgan_training_continues_where_its_snapshot_was(data: Path, tmp_path: Path) -> None:
+    arguments = (
+        "--smoke",
+        "--data",
+        str(data),
+        "--work",
+        str(tmp_path / "work"),
+        "--out",
+        str(tmp_path / "out"),
+    )
+    process = start("train_vqgan", *arguments, "--minutes", "5")
+    snapshot, patience = tmp_path / "work" / "snapshot.pt", time.monotonic() + 120
+    while not snapshot.exists() and time.monotonic() < patience and process.poll() is None:
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    before = work.load_snapshot(snapshot)
+    assert before is not None
+    assert before["step"] > 0
+
+    finish(start("train_vqgan", *arguments, "--minutes", str((before["spent"] + 1) / 60)))
+
+    after = work.load_snapshot(snapshot)
+    assert after is not None
+    assert after["step"] > before["step"]
+    assert after["spent"] > before["spent"]
+    assert_vqgan_loads(tmp_path / "out")
+
+
+def assert_vqgan_loads(folder: Path) -> None:
+    params = yaml.safe_load((folder / "model.yaml").read_text())["model"]["params"]
+    described = params["ddconfig"] | {"embed_dim": params["embed_dim"], "n_embed": params["n_embed"]}
+    described = {
+        k: tuple(v) if isinstance(v, list) else v
+        for k, v in described.items()
+        if k not in ("double_z", "dropout")
+    }
+    model = VQGAN(Architecture(**described))
+    model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
+    with torch.no_grad():
+        picture = model.decode(model.lookup(torch.zeros(1, 2, 2, dtype=torch.long)))
+    assert picture.shape == (1, 3, 2 * model.factor, 2 * model.factor)
+
+
+def test_a_smoke_clip_is_a_folder_that_open_clip_loads(data: Path, tmp_path: Path) -> None:
+    arguments = (
+        "--smoke",
+        "--data",
+        str(data),
+        "--work",
+        str(tmp_path / "work"),
+        "--out",
+        str(tmp_path / "out"),
+        "--minutes",
+        "0.1",
+    )
+    finish(start("train_clip", *arguments))
+    code = (
+        f"import open_clip, torch; where = 'local-dir:{tmp_path / 'out'}'\n"
+        "model, _, _ = open_clip.create_model_and_transforms(where)\n"
+        "tokens = open_clip.get_tokenizer(where)(['a red circle'])\n"
+        "side = model.visual.image_size[0]\n"
+        "print(tuple(tokens.shape), tuple(model.encode_text(tokens).shape),"
+        " tuple(model.encode_image(torch.rand(2, 3, side, side)).shape))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], text=True, capture_output=True, check=True, timeout=120
+    )
+    assert shown.stdout.strip() == "(1, 32) (1, 512) (2, 512)"
+
+
+def test_splits_depend_on_names_alone() -> None:
+    one = sources.Sprite("@iconify-json/noto", "noto", "red apple", (), "", "")
+    two = sources.Sprite("@iconify-json/twemoji", "twemoji", "red apple", (), "", "")
+    assert one.split == two.split
+
+
+def test_a_sentence_is_true_of_every_picture_that_shows_at_least_what_it_says() -> None:
+    apple, pear, red, green = 1, 2, 3, 4
+    shown = captions.table(
+        [captions.Claim(apple, colour=red, count=1), captions.Claim(apple), captions.Claim(apple, pear)]
+    )
+    said = captions.table(
+        [
+            captions.Claim(apple),
+            captions.Claim(apple, colour=red),
+            captions.Claim(apple, colour=green),
+            captions.Claim(pear),
+        ]
+    )
+    true, possible = captions.agreement(shown, said)
+    assert true.tolist() == [
+        [True, True, False, False],
+        [True, False, False, False],
+        [True, False, False, True],
+    ]
+    assert possible[1].tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("noun", "many"), [("apple", "apples"), ("berry", "berries"), ("box", "boxes"), ("key", "keys")]
+)
+def test_plurals(noun: str, many: str) -> None:
+    assert captions.plural(noun) == many
+
+
+def test_articles() -> None:
+    assert words.with_article("apple") == "an apple"
+    assert words.with_article("red apple") == "a red apple"
+    assert words.without_article("A hiking boot.") == "hiking boot"
+
+
+def test_a_cut_out_lies_where_it_was_placed() -> None:
+    white = torch.ones(4, 144, 144)
+    picture = compose.lay(torch.zeros(3, 64, 64), white, compose.Placement(x=0.5, y=-0.5, size=0.4))
+    assert picture[:, 16, 48].tolist() == pytest.approx([1, 1, 1])
+    assert picture[:, 48, 16].tolist() == pytest.approx([0, 0, 0])
+    assert float(picture.mean()) == pytest.approx(0.16, abs=0.02)
+
+
+def test_recolouring_keeps_the_outline() -> None:
+    sprite = torch.rand(4, 8, 8)
+    sprite[:3] *= sprite[3:]
+    painted = compose.recolour(sprite, "green", 1.0)
+    assert torch.equal(painted[3], sprite[3])
+    assert bool((painted[1] >= painted[0] - 1e-6).all())
+
+
+def test_the_rate_rises_then_falls() -> None:
+    rates = [work.falling(step / 1000, step) for step in (0, 100, 500, 999)]
+    assert rates[0] < rates[2] < rates[1]
+    assert rates[3] < 0.05
+
+
+def test_a_snapshot_is_replaced_whole(tmp_path: Path) -> None:
+    work.save_snapshot({"step": 1}, tmp_path / "s.pt")
+    work.save_snapshot({"step": 2}, tmp_path / "s.pt")
+    assert work.load_snapshot(tmp_path / "s.pt") == {"step": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["s.pt"]
