@@ -39,7 +39,8 @@ class PlainReport(Reporter):
     def step(self, step: Step) -> None:
         if step.index * 10 // step.steps > (step.index - 1) * 10 // step.steps:
             left = (time.monotonic() - self.began) / step.index * (step.steps - step.index)
-            self.console.print(f"step      {step.index}/{step.steps}  {losses(step)}  {left:.0f} s left")
+            line = f"step      {step.index}/{step.steps}  {losses(step)}  {left:.0f} s left"
+            self.console.print(Text(line), soft_wrap=True)
 
 
 class LiveReport(Reporter):
@@ -82,7 +83,7 @@ def losses(step: Step, most: int = 3) -> str:
 def preview(step: Step) -> Text:
     """The picture in characters: each is an upper half block, so it shows two pixels, one above the other."""
     image = to_pil(step.picture)
-    columns = min(PREVIEW_COLUMNS, PREVIEW_COLUMNS * image.width // image.height)
+    columns = max(1, min(PREVIEW_COLUMNS, PREVIEW_COLUMNS * image.width // image.height))
     rows = max(1, round(columns * image.height / image.width / 2))
     small = np.asarray(image.resize((columns, 2 * rows)))
     text = Text()
