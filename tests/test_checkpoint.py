@@ -171,6 +171,7 @@ PROGRAMS = {
     "new object with keywords": b"\x80\x04cos\nsystem\nS'touch hacked'\n\x85}\x92.",
     "state of a name": b"\x80\x02cos\nsystem\n}S'a'\nI1\nsb.",
     "state of a function": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}S'__defaults__'\n(I1\nts\x86b.",
+    "state of what stands for a function": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}S'__new__'\nI1\ns\x86b.",
     "dotted name": b"\x80\x04\x8c\x05torch\x8c\x0eos.path.exists\x93\x8c\x01x\x85R.",
     "attribute of a dtype": b"\x80\x04\x8c\x05torch\x8c\x10float32.__reduce\x93)R.",
 }  # fmt: skip
@@ -183,6 +184,8 @@ def test_a_hand_written_pickle_is_refused(tmp_path: Path, name: str) -> None:
         read_tensors(archive(tmp_path / "a.pt", PROGRAMS[name]))
     assert list(Path().iterdir()) == []
     assert torch._utils._rebuild_tensor_v2.__defaults__ == before
+    torch.save(tensors(), tmp_path / "good.pt")
+    assert_equal(read_tensors(tmp_path / "good.pt"), tensors())
 
 
 def damaged(name: str) -> bytes:

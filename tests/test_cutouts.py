@@ -73,6 +73,10 @@ class TestWarp:
         for left, side, size in ((0, 128, 32), (3.3, 101, 23), (7, 64, 16), (1.5, 120, 9)):
             found = take(board, [left, left / 2, left + side, left / 2 + side], size)
             assert float((found - 0.5).abs().max()) < 0.05
+        stripes = (
+            (torch.arange(128) // 2 % 2).float().expand(1, 3, 128, 128)
+        )  # finer than three pixels in one can show
+        assert float((take(stripes, [0, 0, 96, 96], 32) - 0.5).abs().max()) < 0.1
 
     @pytest.mark.parametrize("shrink", [1, 2, 3, 4])
     def test_a_gradient_reaches_every_pixel(self, shrink: int) -> None:
@@ -228,6 +232,33 @@ class TestChance:
         assert 25 < float(angles.abs().max()) <= 30
         torch.testing.assert_close(maps[:, :2, :2].mT @ maps[:, :2, :2], torch.eye(2).expand(200, 2, 2))
 
+    @pytest.mark.parametrize(
+        ("knob", "value", "entry", "reach"),
+        [
+            ("shift", 0.2, (0, 2), 0.4),
+            ("shift", 0.2, (1, 2), 0.4),
+            ("shear", 20.0, (0, 1), math.tan(math.radians(20))),
+        ],
+    )
+    def test_shifts_and_shears_reach_as_far_as_asked(
+        self, plain: CutoutsConfig, knob: str, value: float, entry: tuple[int, int], reach: float
+    ) -> None:
+        """A share of the crop's side, which is two in its own coordinates; and an angle, to either side."""
+        off = dict.fromkeys(("rotate", "shear", "shift", "perspective"), 0.0)
+        config = dataclasses.replace(plain, **{"warp": 1.0, **off, knob: value})
+        found = draw_maps(400, config, torch.Generator().manual_seed(0))[:, *entry]
+        assert 0.97 * reach < float(found.max()) <= reach
+        assert -reach <= float(found.min()) < -0.97 * reach
+
+    def test_perspective_moves_the_corners_inwards_by_no_more_than_asked(self, plain: CutoutsConfig) -> None:
+        config = dataclasses.replace(plain, warp=1.0, rotate=0.0, shear=0.0, shift=0.0, perspective=0.5)
+        maps = draw_maps(200, config, torch.Generator().manual_seed(0))
+        corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
+        mapped = torch.einsum("nij,kj->nki", maps, corners)
+        places = mapped[..., :2] / mapped[..., 2:] * corners[:, :2]
+        assert 0.5 - 1e-4 <= float(places.min()) < 0.55
+        assert 0.95 < float(places.max()) <= 1 + 1e-4
+
 
 class TestColours:
     def test_grey_keeps_its_hue_and_white_its_balance(self, tiny: Tiny) -> None:
@@ -261,6 +292,13 @@ class TestColours:
         assert 0.05 < float(areas.min()) < 0.15
         assert 0.35 < float(areas.max()) < 0.45
         assert float(draw_blanks(300, 8, 0.0, torch.Generator().manual_seed(0)).min()) == 1
+
+    @pytest.mark.parametrize(("chance", "share"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
+    def test_as_many_crops_are_blanked_as_the_chance_says(
+        self, plain: CutoutsConfig, chance: float, share: float
+    ) -> None:
+        found = crops(torch.ones(1, 3, 16, 16), 16, plain, count=200, erase=chance).pixels
+        assert float((found.amin((1, 2, 3)) == 0).float().mean()) == pytest.approx(share, abs=0.1)
 
     def test_every_distortion_at_once_gives_finite_pixels(self, tiny: Tiny) -> None:
         most = {

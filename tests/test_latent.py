@@ -1,8 +1,10 @@
 """The latent stays within its bounds, remembers its mean without bias, and grows without losing its place."""
 
+import dataclasses
+
 import pytest
 import torch
-from conftest import random_vqgan
+from conftest import TINY, random_vqgan
 
 from vqclip.canvas import Canvas, cover
 from vqclip.latent import Latent, enlarge, starting_picture
@@ -65,6 +67,12 @@ class TestCanvas:
         assert picture.shape == (1, 3, min(height, 2 * rows), min(width, 2 * columns))
         assert scale < 1 or picture.shape == (1, 3, height, width)
         assert bool(((picture >= 0) & (picture <= 1)).all())
+
+    def test_cuts_what_sticks_out_from_all_sides(self) -> None:
+        vqgan = random_vqgan(dataclasses.replace(TINY, ch_mult=(1, 1, 1, 1)))
+        z = vqgan.lookup(torch.randint(16, (1, 2, 2)))
+        whole, part = Canvas(vqgan, 16, 16).draw(z), Canvas(vqgan, 11, 10).draw(z)
+        assert torch.equal(part, whole[..., 3:13, 2:13])
 
     def test_draws_what_the_nearest_codes_decode_to(self) -> None:
         """A nudge that changes no code changes no pixel, and the gradient goes through all the same."""

@@ -93,6 +93,14 @@ class TestPlateau:
         plateau.watch(0.0, False, 0.01)
         assert plateau.since == 0
 
+    def test_watches_the_running_mean(self) -> None:
+        """One lucky step is no improvement to wait for."""
+        plateau = Plateau()
+        for i, loss in enumerate([1.0, 0.0, 1.0]):
+            plateau.watch(loss, i == 0, 0.0)
+        assert plateau.mean == pytest.approx(0.91)
+        assert plateau.best == pytest.approx(0.9)
+
     @pytest.mark.parametrize("sign", [1, -1])
     def test_a_falling_loss_is_an_improvement_whatever_its_sign(self, sign: int) -> None:
         plateau = Plateau()
