@@ -137,7 +137,7 @@ def stamps(package: Path) -> Iterator[Sprite]:
             "cartoon" if drawn else "photo",
             name,
             (),
-            "mostly GPL-2+ or public domain",
+            "GPL-2",
             str(path),
         )
 
