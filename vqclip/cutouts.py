@@ -49,14 +49,13 @@ class Cutouts:
         """Colour jitter, noise and blanked rectangles, where they are asked for."""
         c, (n, _, s, _) = self.config, pixels.shape
         matrix, offset = draw_colours(n, c, generator)
+        kept = draw_blanks(n, s, c.erase, generator)
         if c.jitter > 0:
             pixels = torch.einsum("nij,njyx->niyx", matrix.to(pixels), pixels) + offset.to(pixels)
         if c.noise > 0:
             strength = c.noise * torch.rand(n, 1, 1, 1, generator=generator)
             pixels = pixels + (strength * torch.randn(pixels.shape, generator=generator)).to(pixels)
-        if c.erase > 0:
-            pixels = pixels * draw_blanks(n, s, c.erase, generator).to(pixels)
-        return pixels
+        return pixels * kept.to(pixels) if c.erase > 0 else pixels
 
 
 def draw_boxes(n: int, height: int, width: int, c: CutoutsConfig, generator: Generator) -> Tensor:

@@ -84,7 +84,7 @@ def format(prompt: Prompt) -> str:
 
 def image(given: str) -> Prompt:
     """An image prompt from FILE[:weight[:stop]], as `--image-prompt` takes it."""
-    path, numbers = _peel(given)
+    path, numbers = _peel(given, spoken=False)
     return _build(Kind.IMAGE, path.strip(), numbers, given)
 
 
@@ -134,8 +134,11 @@ def _numbers_only(tail: str, line: str) -> list[float]:
     return numbers
 
 
-def _peel(text: str) -> tuple[str, list[float]]:
-    """Split at most two numbers off the right end: 'a: b:2:.5' -> ('a: b', [2.0, 0.5])."""
+def _peel(text: str, spoken: bool = True) -> tuple[str, list[float]]:
+    """Split at most two numbers off the right end: 'a: b:2:.5' -> ('a: b', [2.0, 0.5]).
+
+    What is `spoken` may tell the time; a file's name doesn't.
+    """
     parts = _COLON.split(text)
     fields: list[str] = []
     while len(parts) > 1 and len(fields) < 2:
@@ -147,7 +150,7 @@ def _peel(text: str) -> tuple[str, list[float]]:
         if not _FIELD.fullmatch(parts[-1]):
             break
         fields.insert(0, parts.pop())
-    if fields and parts[-1][-1:].isdigit() and fields[0].isdigit():
+    if spoken and fields and parts[-1][-1:].isdigit() and fields[0].isdigit():
         parts.append(fields.pop(0))  # a time of day or a ratio
     return ":".join(parts), [float(field) for field in fields]
 

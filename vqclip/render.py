@@ -70,7 +70,7 @@ def render(
         for last in optimize(frame, studio, state):
             for listener in listeners:
                 listener.step(last)
-            if run and (last.index % LOG_EVERY == 0 or last.index == last.steps):
+            if run and last.index % LOG_EVERY == 0:
                 run.log(last.frame, last.index, numbers(last))
             if run and (received or time.monotonic() - saved > SNAPSHOT_EVERY):
                 run.snapshot(state)
@@ -86,6 +86,8 @@ def render(
         losses=numbers(last) if last else {},
         folder=run.folder if run else None,
     )
+    if run and last and last.index % LOG_EVERY:
+        run.log(last.frame, last.index, painting.losses)
     if run:
         run.save_image(painting.image)
     if received and state.step < frame.steps:
