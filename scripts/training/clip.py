@@ -37,10 +37,10 @@ class Plan:
     minutes: float = 50.0
     side: int = 128
     text_width: int = 256
-    text_layers: int = 4
+    text_layers: int = 3
     sentences: int = 70_000
     batch: int = 16
-    shares: tuple[float, float, float, float, float] = (0.075, 0.05, 0.16, 0.62, 0.095)
+    shares: tuple[float, float, float, float, float] = (0.07, 0.11, 0.15, 0.59, 0.08)
 
     def stage(self, number: int) -> float:
         return self.minutes * self.shares[number]
@@ -133,7 +133,14 @@ class Workshop:
             work.save_snapshot({"texts": texts, "embedded": self.sentences(texts).half()}, path)
         kept = torch.load(path, weights_only=True)
         distil(
-            self.clip, tokenizer(), heads, kept["texts"], kept["embedded"], self.plan.stage(2), self.folder
+            self.clip,
+            tokenizer(),
+            heads,
+            kept["texts"],
+            kept["embedded"],
+            self.plan.stage(2),
+            self.folder,
+            until=until,
         )
 
     def robust(self, heads: Heads) -> Foreign:
@@ -228,7 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     heads = shop.heads()
     if given.early:
-        shop.text(heads, until=0.5)
+        shop.text(heads, until=0.6)
         shop.deliver(shop.tower, heads, given.early, "early")
     tower = shop.robust(heads)
     shop.text(heads)

@@ -77,8 +77,10 @@ class Imagined:
         ).clamp_min(0)
         x = torch.cat([moved, features[half:]])
         teacher = F.log_softmax(x @ self.weight.T + self.bias, dim=1)
-        names = heads.read(self.names[int(torch.randint(len(self.names), ()))])
-        student = F.log_softmax(heads.class_scale.exp().clamp_max(60) * heads.see(x) @ names.T, dim=1)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            names = heads.read(self.names[int(torch.randint(len(self.names), ()))])
+            cosines = heads.see(x) @ names.T
+        student = F.log_softmax(heads.class_scale.exp().clamp_max(60) * cosines.float(), dim=1)
         return F.kl_div(student, teacher, log_target=True, reduction="batchmean")
 
 
@@ -147,13 +149,9 @@ def fit(
         x = known.values[rows].float()
         texts = known.embedded[known.texts[rows, which]]
         texts = texts + 0.02 * torch.randn_like(texts)
-        paired = contrast(
-            heads.see(x * (1 + 0.1 * torch.randn_like(x))),
-            heads.read(texts),
-            known.shown[rows],
-            known.said[rows, which],
-            heads.scale,
-        )
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            seen, read = heads.see(x * (1 + 0.1 * torch.randn_like(x))), heads.read(texts)
+        paired = contrast(seen.float(), read.float(), known.shown[rows], known.said[rows, which], heads.scale)
         old = imagined.loss(heads, x[:256])
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(paired + class_weight * old)

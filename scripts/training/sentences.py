@@ -17,6 +17,7 @@ from .dataset import Dataset
 from .places import PHOTOGRAPHS, PLACES
 from .scenes import COLOUR_NAMES
 from .words import read_synsets, with_article
+from .work import Threads
 
 WIDTH = 384
 THINGS = {
@@ -100,8 +101,9 @@ class Sentences:
         if self.model is None or self.tokenizer is None:
             return torch.stack([_hashed(text) for text in texts])
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        result = torch.empty(len(texts), WIDTH)
+        result, threads = torch.empty(len(texts), WIDTH), Threads()
         for begin in range(0, len(order), batch):
+            threads.adapt()
             chosen = order[begin : begin + batch]
             tokens = self.tokenizer(
                 [texts[i] for i in chosen], padding=True, truncation=True, max_length=32, return_tensors="pt"

@@ -52,6 +52,10 @@ def begin_tokens(clip: Foreign, sentences: Sentences) -> None:
     projected = torch.zeros(len(words), width)
     projected[:, : axes.shape[1]] = meaning @ axes
     clip.token_embedding.weight[: len(words)].copy_(0.05 * projected / projected.std())
+    first = clip.transformer.resblocks[0].attn  # begin by averaging what all words so far mean
+    first.in_proj_weight[:width].zero_()
+    first.in_proj_weight[2 * width :].copy_(torch.eye(width))
+    first.out_proj.weight.copy_(torch.eye(width))
 
 
 def distil(
@@ -63,7 +67,7 @@ def distil(
     minutes: float,
     folder: Path,
     batch: int = 384,
-    rate: float = 1e-3,
+    rate: float = 1.5e-3,
     until: float = 1.0,
 ) -> None:
     """Teach `clip`'s text half the teacher's vectors: cosine, and telling apart the sentences of a batch."""
@@ -80,14 +84,17 @@ def distil(
     clock, save, tell = work.Clock(minutes, state["spent"] if state else 0.0), work.Every(60), work.Every(20)
     heads.eval()
     threads = work.Threads()
+    tokens = tokenizer(texts)
+    by_length = tokens.argmax(1).argsort()  # a batch of like lengths has little padding: half the time
     while clock.progress < until or step == 0:
         threads.adapt()
         work.set_rate(optimizer, rate * work.falling(clock.progress, step, warmup=60))
-        rows = torch.randint(len(texts), (batch,))
+        begin = int(torch.randint(max(1, len(texts) - batch), ()))
+        rows = by_length[begin : begin + batch]
         with torch.no_grad():
             wanted = heads.read(embedded[rows].float())
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            ours = read(clip, tokenizer([texts[i] for i in rows.tolist()]))
+            ours = read(clip, tokens[rows])
         near = 1 - (ours * wanted).sum(1).mean()
         apart = F.cross_entropy(20 * ours @ wanted.T, (20 * wanted @ wanted.T).softmax(1))
         optimizer.zero_grad(set_to_none=True)
