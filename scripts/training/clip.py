@@ -78,14 +78,14 @@ def configuration(plan: Plan) -> dict[str, Any]:
 
 def empty_clip(plan: Plan) -> Foreign:
     """open_clip's own network with random weights."""
-    from open_clip.model import CLIP
+    from open_clip.model import CLIP  # noqa: PLC0415
 
     model: Foreign = CLIP(**configuration(plan)["model_cfg"])
     return model.eval()
 
 
 def tokenizer() -> Callable[[list[str]], Tensor]:
-    from open_clip.tokenizer import SimpleTokenizer
+    from open_clip.tokenizer import SimpleTokenizer  # noqa: PLC0415
 
     made: Callable[[list[str]], Tensor] = SimpleTokenizer(context_length=CONTEXT)
     return made

@@ -196,7 +196,7 @@ def _open_sprite(picture: str) -> Image.Image:
         with Image.open(picture) as opened:
             return opened.convert("RGBA")
     try:
-        import resvg_py
+        import resvg_py  # noqa: PLC0415
     except ImportError:
         raise SystemExit("rendering SVGs needs resvg-py: pip install 'vqclip[train]'") from None
     png = resvg_py.svg_to_bytes(svg_string=svg_text(picture), width=224, dpi=96, skip_system_fonts=True)

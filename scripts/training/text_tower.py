@@ -38,7 +38,7 @@ def begin_tokens(clip: Foreign, sentences: Sentences) -> None:
 
     Rare words are then never noise, however short the training.
     """
-    from open_clip.tokenizer import SimpleTokenizer
+    from open_clip.tokenizer import SimpleTokenizer  # noqa: PLC0415
 
     words = [word.replace("</w>", "") for word in SimpleTokenizer().encoder][
         : clip.token_embedding.num_embeddings
