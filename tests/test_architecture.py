@@ -19,7 +19,7 @@ PACKAGE = Path(vqclip.__file__).parent
 ROWS = """
 errors resources files prompt schedule seeds schema config film
 ops device
-models.catalog models.checkpoint models.vqgan models.layouts models.clip
+models.catalog models.checkpoint models.vqgan models.layouts models.folding models.clip
 cutouts latent canvas losses state optimize perceptor media provenance
 pipeline run estimate
 render

@@ -46,6 +46,9 @@ def test_every_key_of_default_yaml_has_a_comment() -> None:
     assert [line.strip() for line in uncommented] == ["optimizer:", "latent:"]
 
 
+DRAFT, FINE = configs.read_preset("draft"), configs.read_preset("fine")
+
+
 class TestLayers:
     def test_each_lies_over_the_one_before(self, tmp_path: Path) -> None:
         """default < preset < file < --set < given, key by key."""
@@ -59,7 +62,7 @@ class TestLayers:
             settings=["cutouts.count=32", "cutouts.flip=0.32", "vqgan=set", "cutouts.flip=0.33"],
         )
         found = leaves(configs.to_dict(config))
-        assert [found[key] for key in keys] == ["160x160", 31, 32, 0.33, "given"]
+        assert [found[key] for key in keys] == [DRAFT["size"], 31, 32, 0.33, "given"]
         untouched = set(LEAVES) - {*keys, "seed"}
         assert {key: found[key] for key in untouched - {"perceptors", "latent.stages"}} == {
             key: LEAVES[key] if not isinstance(found[key], str) else str(LEAVES[key])
@@ -71,9 +74,9 @@ class TestLayers:
         assert configs.resolve({"seed": 0}, preset=name).steps >= 1
 
     def test_joined_presets_win_from_left_to_right(self) -> None:
-        assert configs.resolve(preset="fine+draft").size == "160x160"
-        assert configs.resolve(preset="fine+draft").cutouts.count == 24
-        assert configs.resolve(preset="draft+fine").size == "384x384"
+        assert configs.resolve(preset="fine+draft").size == DRAFT["size"]
+        assert configs.resolve(preset="fine+draft").cutouts.count == FINE["cutouts"]["count"]
+        assert configs.resolve(preset="draft+fine").size == FINE["size"]
 
     def test_standard_is_the_default(self) -> None:
         assert configs.resolve({"seed": 0}, preset="standard") == configs.resolve({"seed": 0})

@@ -81,7 +81,7 @@ def test_painting_comes_nearer_to_the_wish() -> None:
 def test_they_paint_together_with_a_clip_of_open_clips(tiny_clip: Path) -> None:
     judges = [{"model": "mini-clip"}, {"model": str(tiny_clip), "weight": 0.5, "crops": 4}]
     painting = paint("a red apple", perceptors=judges, steps=3)
-    assert len(painting.losses) == 2
+    assert sum("red apple" in name for name in painting.losses) == 2
     assert painting.image.tobytes() != paint("a red apple", steps=3).image.tobytes()
 
 

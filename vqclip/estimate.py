@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vqclip.film import Frame, cells
-from vqclip.models.clip import skeleton
+from vqclip.models.clip import image_size, skeleton
 from vqclip.models.layouts import find_vqgan, find_yaml, read_architecture
 from vqclip.models.vqgan import VQGAN
 from vqclip.schema import Config
@@ -75,5 +75,5 @@ def weight_bytes(module: nn.Module) -> int:
 
 
 def _crops(visual: Any, count: int, dtype: torch.dtype) -> Tensor:
-    side = visual.image_size if isinstance(visual.image_size, int) else visual.image_size[0]
+    side = image_size(visual)
     return torch.zeros(count, 3, side, side, dtype=dtype, requires_grad=True)

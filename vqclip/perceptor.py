@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqclip.models.clip import load_clip
+from vqclip.models.clip import image_size, load_clip
 from vqclip.ops import unit
 
 
@@ -21,8 +21,7 @@ class Perceptor:
         self.mean, self.std = (
             torch.tensor(preprocess[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std")
         )
-        side = self._visual.image_size
-        self.size: int = side if isinstance(side, int) else side[0]
+        self.size = image_size(self._visual)
         self.context: int = self._tokenizer.context_length
 
     def embed_crops(self, pixels: Tensor) -> Tensor:

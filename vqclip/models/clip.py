@@ -21,6 +21,7 @@ from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from vqclip.errors import WeightsError, suggest
 from vqclip.models import catalog
+from vqclip.models.folding import fold_batch_norms
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 
@@ -55,14 +56,29 @@ def load_clip(name: str, pull: bool = False) -> tuple[Any, Any]:
         raise WeightsError(
             f"{name}: open_clip can't load it ({' '.join(str(error).split())[:200]})"
         ) from None
-    return model.eval().requires_grad_(False), tokenizer
+    return _ready(model), tokenizer
 
 
 def skeleton(name: str) -> Any:
     """The same model on the meta device: shapes and no weights, for counting."""
     with _quiet(), torch.device("meta"):
-        model = open_clip.create_model(find_clip(name).architecture, load_weights=False, device="meta")
-    return model.eval().requires_grad_(False)
+        return _ready(open_clip.create_model(find_clip(name).architecture, load_weights=False, device="meta"))
+
+
+def image_size(visual: Any) -> int:
+    """The side of the square pictures that an image tower takes."""
+    side = visual.image_size
+    return int(side if isinstance(side, int) else side[0])
+
+
+def _ready(model: Any) -> Any:
+    """In eval mode, frozen, without the work that only training needs, convolutions in their fastest layout."""
+    model.eval().requires_grad_(False)
+    side = image_size(model.visual)
+    device = next(model.visual.parameters()).device
+    fold_batch_norms(model.visual, torch.zeros(1, 3, side, side, device=device))
+    model.visual.to(memory_format=torch.channels_last)
+    return model
 
 
 def find_clip(name: str, pull: bool = False) -> Source:

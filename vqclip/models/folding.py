@@ -1,0 +1,45 @@
+"""Batch normalisation of a frozen network is a scale and a shift: the convolution before it can do both."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+
+@torch.no_grad()
+def fold_batch_norms(network: Any, probe: Tensor) -> Any:
+    """Fold, in place, each normalisation that reads a convolution's output into that convolution; returns the network.
+
+    One forward pass of `probe` shows who reads whose output, so no layout has to be known. The network must be in
+    eval mode; its function stays the same but for rounding.
+    """
+    made: dict[
+        int, tuple[nn.Conv2d, Tensor]
+    ] = {}  # by the tensor's identity; the tensor is kept so that it stays unique
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(module, nn.Conv2d):
+            made[id(output)] = (module, output)
+        elif id(inputs[0]) in made:
+            pairs.append((made[id(inputs[0])][0], module))  # type: ignore[arg-type]
+
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    network(probe)
+    for hook in hooks:
+        hook.remove()
+    for conv, norm in pairs:
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+        _replace(network, norm, getattr(norm, "act", nn.Identity()))  # timm's norms carry their activation
+    return network.requires_grad_(False)
+
+
+def _replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    for parent in network.modules():
+        for name, child in parent.named_children():
+            if child is old:
+                setattr(parent, name, new)
