@@ -17,13 +17,13 @@ def fold_batch_norms(network: Any, probe: Tensor) -> Any:
     made: dict[
         int, tuple[nn.Conv2d, Tensor]
     ] = {}  # by the tensor's identity; the tensor is kept so that it stays unique
-    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+    pairs: list[tuple[nn.Conv2d, Any]] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(module, nn.Conv2d):
             made[id(output)] = (module, output)
         elif id(inputs[0]) in made:
-            pairs.append((made[id(inputs[0])][0], module))  # type: ignore[arg-type]
+            pairs.append((made[id(inputs[0])][0], module))
 
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)]
     hooks = [layer.register_forward_hook(note) for layer in layers]
