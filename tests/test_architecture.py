@@ -19,8 +19,8 @@ PACKAGE = Path(vqclip.__file__).parent
 ROWS = """
 errors resources files prompt schedule seeds schema config film
 ops device
-models.catalog models.checkpoint models.vqgan models.layouts models.folding models.clip
-cutouts latent canvas losses state optimize perceptor media provenance
+models.catalog models.checkpoint models.vqgan models.layouts models.folding models.clip models.sketch
+cutouts latent canvas losses state optimize perceptor sketch media provenance
 pipeline run estimate
 render
 api

@@ -6,18 +6,25 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from training import captions, compose, sources, words, work  # noqa: E402
+from training import captions, compose, ranking, sources, words, work  # noqa: E402
+from training.judge import Judge  # noqa: E402
+from training.sentences import Sentences  # noqa: E402
 
+from vqclip.errors import VqclipError  # noqa: E402
+from vqclip.media import save_png  # noqa: E402
+from vqclip.models.sketch import EMBED, SIDE, Sketcher  # noqa: E402
 from vqclip.models.vqgan import VQGAN, Architecture  # noqa: E402
 
 
@@ -188,3 +195,74 @@ def test_a_snapshot_is_replaced_whole(tmp_path: Path) -> None:
     work.save_snapshot({"step": 2}, tmp_path / "s.pt")
     assert work.load_snapshot(tmp_path / "s.pt") == {"step": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["s.pt"]
+
+
+def test_a_smoke_sketcher_is_one_that_paints_from(data: Path, tmp_path: Path) -> None:
+    arguments = (
+        "--smoke",
+        "--data",
+        str(data),
+        "--work",
+        str(tmp_path / "work"),
+        "--out",
+        str(tmp_path / "out"),
+    )
+    finish(start("train_sketcher", *arguments, "--minutes", "0.05"))
+    sketcher = Sketcher()
+    sketcher.load_state_dict(load_file(tmp_path / "out" / "model.safetensors"))
+    assert sketcher(torch.randn(2, EMBED), torch.tensor([0, 1])).shape == (2, 3, SIDE, SIDE)
+
+
+def test_a_smoke_judge_sees_and_reads_into_one_space(data: Path, tmp_path: Path) -> None:
+    arguments = (
+        "--smoke",
+        "--data",
+        str(data),
+        "--work",
+        str(tmp_path / "work"),
+        "--out",
+        str(tmp_path / "out"),
+    )
+    finish(start("train_judge", *arguments, "--minutes", "0.1"))
+    judge = Judge.open(tmp_path / "out" / "model.safetensors", Sentences(stand_in=True))
+    seen, read = judge.see(torch.rand(2, 3, 70, 50)), judge.read(["a red circle"])
+    assert seen.shape == (2, read.shape[1])
+
+
+class Oracle(Judge):
+    """Sees a colour as the direction of that colour, and reads its name so."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
+    def see(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(images.mean((2, 3)), dim=1)
+
+    def read(self, texts: Sequence[str]) -> torch.Tensor:
+        return torch.eye(3)[[("red", "green", "blue").index(text) for text in texts]]
+
+
+def test_precision_counts_the_pictures_whose_own_prompt_comes_first(tmp_path: Path) -> None:
+    painted = {"red": (255, 0, 0), "green": (0, 90, 200), "blue": (0, 0, 255)}
+    for prompt, colour in painted.items():
+        facts = {"config": {"prompts": [prompt]}}
+        save_png(Image.new("RGB", (8, 8), colour), tmp_path / f"{prompt}.png", facts)
+    verdicts = ranking.rank(sorted(tmp_path.glob("*.png")), list(painted), Oracle())
+    assert [(v.prompt, v.rank, v.first) for v in verdicts] == [
+        ("blue", 1, "blue"),
+        ("green", 2, "blue"),
+        ("red", 1, "red"),
+    ]
+    assert ranking.precision(verdicts, 1) == pytest.approx(2 / 3)
+    assert ranking.precision(verdicts, 2) == 1
+
+
+def test_a_picture_of_no_prompt_of_the_file_is_refused(tmp_path: Path) -> None:
+    save_png(Image.new("RGB", (8, 8)), tmp_path / "a.png", {"config": {"prompts": ["red"]}})
+    with pytest.raises(VqclipError, match="'red'"):
+        ranking.rank([tmp_path / "a.png"], ["green", "blue"], Oracle())
+
+
+def test_prompts_are_lines_without_comments(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("# things\na red apple\n\n  an owl  \n")
+    assert ranking.read_prompts(tmp_path / "prompts.txt") == ["a red apple", "an owl"]

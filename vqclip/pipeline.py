@@ -17,12 +17,14 @@ from vqclip.latent import starting_picture
 from vqclip.losses import Target, penalties
 from vqclip.media import load_picture
 from vqclip.models.layouts import load_vqgan
+from vqclip.models.sketch import READER, load_sketcher
 from vqclip.ops import unit
 from vqclip.optimize import Studio, View
 from vqclip.perceptor import Perceptor
 from vqclip.prompt import Kind, Prompt
 from vqclip.schedule import Schedule
 from vqclip.schema import Config, PerceptorConfig
+from vqclip.sketch import Sketch
 from vqclip.state import State
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,9 @@ class Pipeline:
             {wish: self._embed(perceptor, k, wish, pictures) for wish in config.wishes}
             for k, perceptor in enumerate(self.perceptors)
         ]
+        self._sketch = (
+            self._prepare_sketch(pictures) if config.start == "sketch" and not config.init else None
+        )
         for perceptor in self.perceptors:
             perceptor.forget_texts()
 
@@ -81,14 +86,27 @@ class Pipeline:
         canvas, cells = studio.canvas, studio.canvas.cells(frame.stages[0].scale)
         if self._init is None and self.config.start == "codes":
             return State.begin(canvas.random(cells, generator), self.make_optimizer)
-        picture = self._init
-        if picture is None:
+        if self._init is not None:
+            picture = self._init
+        elif self._sketch is not None:
+            picture = self._sketch.picture(frame.prompts, frame.height, frame.width, generator)
+        else:
             picture = starting_picture(self.config.start, frame.height, frame.width, generator)
         return State.begin(canvas.encode(picture, cells), self.make_optimizer)
 
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """The Config's optimiser of one tensor; the loop sets its rate before every step."""
         return _OPTIMIZERS[self.config.optimizer.name]([z], lr=1.0)
+
+    def _prepare_sketch(self, pictures: dict[str, Tensor]) -> Sketch:
+        """The sketcher, and the wishes as its own CLIP embeds them, be that one of the perceptors or not."""
+        targets = next(
+            (known for known, p in zip(self._targets, self.perceptors, strict=True) if p.name == READER), None
+        )
+        if targets is None:
+            reader = Perceptor(READER, self.device, torch.float32)
+            targets = {wish: self._embed(reader, 0, wish, pictures) for wish in self.config.wishes}
+        return Sketch(load_sketcher(self.config.sketcher), targets)
 
     def _views(self, frame: Frame) -> list[View]:
         uses = Counter(p.model for p in self.config.perceptors)

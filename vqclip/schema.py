@@ -19,7 +19,7 @@ from vqclip.prompt import Prompt
 from vqclip.schedule import Schedule
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
-STARTS = ("codes", "noise", "gradient", "grey")
+STARTS = ("sketch", "codes", "noise", "gradient", "grey")
 BORDERS = ("reflect", "smear", "wrap", "grey")
 LARGEST_SIDE = 16384
 
@@ -108,6 +108,7 @@ class Config:
     steps: int = within(1, 1_000_000)
     init: str | None
     start: str = among(*STARTS)
+    sketcher: str
     vqgan: str
     perceptors: list[PerceptorConfig]
     cutouts: CutoutsConfig

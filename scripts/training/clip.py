@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,33 +14,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import work
-from .captions import Names
+from . import options, work
+from .captions import Claim, Names, table
 from .compose import one_thread
-from .dataset import Dataset, build_smoke
+from .dataset import Dataset
 from .heads import EMBED, Features, Heads, Imagined, collect, fit
-from .judge import retrieval, steady
-from .lite import MEAN, STD, TOWER, folded, pretrained_tower
-from .robust import harden, noisy
+from .lite import MEAN, STD, TOWER, folded, normalise, pretrained_tower
+from .retrieval import retrieval, steady
+from .robust import Batch, Told, harden, noisy
 from .scenes import SceneComposer
 from .sentences import Sentences, corpus
 from .text_tower import begin_tokens, distil
 from .work import Foreign
 
 CONTEXT = 32
+MINUTES = 115.0
 
 
 @dataclass(frozen=True)
 class Plan:
     """Minutes of each stage, and how large everything is."""
 
-    minutes: float = 50.0
+    minutes: float = MINUTES
     side: int = 128
     text_width: int = 256
     text_layers: int = 3
     sentences: int = 70_000
     batch: int = 16
-    shares: tuple[float, float, float, float, float] = (0.07, 0.11, 0.15, 0.59, 0.08)
+    others: int = 3000  # compositions whose sentences an attacked picture is told from
+    shares: tuple[float, float, float, float, float] = (0.03, 0.04, 0.06, 0.82, 0.05)
 
     def stage(self, number: int) -> float:
         return self.minutes * self.shares[number]
@@ -101,7 +103,7 @@ class Workshop:
         self.sentences = Sentences(stand_in)
         self.tower = pretrained_tower()
         self.imagined = Imagined(self.tower.classifier, self.sentences, only=20 if stand_in else 1000)
-        self.clip = empty_clip(plan)
+        self.clip, self.tokens = empty_clip(plan), tokenizer()
 
     def composer(self, seed: int) -> SceneComposer:
         train, walls = self.data.rows("train"), self.data.wallpaper_rows("train")
@@ -134,7 +136,7 @@ class Workshop:
         kept = torch.load(path, weights_only=True)
         distil(
             self.clip,
-            tokenizer(),
+            self.tokens,
             heads,
             kept["texts"],
             kept["embedded"],
@@ -145,17 +147,29 @@ class Workshop:
 
     def robust(self, heads: Heads) -> Foreign:
         """Stage three: a tower that keeps its view."""
-        composer = self.composer(seed=23)
+        composer = self.composer(seed=int(time.time()))  # a resumed run sees other pictures
 
-        def draw(n: int) -> Tensor:
+        def tell(pairs: list[tuple[str, Claim]]) -> Told:
+            with torch.no_grad():
+                return Told(
+                    heads.read(self.sentences([text for text, _ in pairs])), table([c for _, c in pairs])
+                )
+
+        def draw(n: int, side: int) -> Batch:
+            named = round(0.65 * n)
+            composer.side = side
             with one_thread():
-                pictures = [
-                    composer.make()[0] if composer.random.random() < 0.6 else composer.any(self.plan.side)
-                    for _ in range(n)
+                made = [composer.make() for _ in range(named)]
+                pictures = [picture for picture, _, _ in made] + [
+                    composer.any(side) for _ in range(n - named)
                 ]
-                return noisy(torch.stack(pictures))
+                images = noisy(torch.stack(pictures))
+            said = tell([pairs[composer.random.integers(len(pairs))] for _, _, pairs in made])
+            return Batch(images, table([claim for _, claim, _ in made]), said)
 
-        return harden(self.tower, heads, draw, self.plan.stage(3), self.folder, batch=self.plan.batch)
+        with one_thread():
+            others = tell([pair for _ in range(self.plan.others) for pair in composer.make()[2]])
+        return harden(self.tower, heads, draw, others, self.plan.stage(3), self.folder, batch=self.plan.batch)
 
     def refit(self, tower: Foreign, heads: Heads) -> Heads:
         """Stage four: the picture's projection again, on the robust tower; sentences keep their places."""
@@ -191,10 +205,20 @@ class Workshop:
             self.clip.logit_scale.copy_(heads.scale.clamp_max(math.log(60)))
         return self.clip
 
+    def see(self, images: Tensor) -> Tensor:
+        """Pictures n 3 s s in [0, 1] → unit vectors n e."""
+        seen: Tensor = self.clip.encode_image(normalise(images), normalize=True)
+        return seen
+
+    def read(self, texts: list[str]) -> Tensor:
+        """Sentences → unit vectors n e."""
+        read: Tensor = self.clip.encode_text(self.tokens(texts), normalize=True)
+        return read
+
     def deliver(self, tower: Foreign, heads: Heads, out: Path, label: str) -> None:
         """Export, then say how good it is on what was held out."""
         told = export(self.assemble(tower, heads), self.plan, out)
-        figures = retrieval(self.clip, tokenizer(), self.data, self.plan.side)
+        figures = retrieval(self.see, self.read, self.data, self.plan.side)
         figures["steady"] = steady(tower, self.tower, heads, self.data, self.plan.side)
         work.log(self.folder / "log.jsonl", stage=label, exported=str(out), **told, **figures)
 
@@ -207,36 +231,17 @@ def export(clip: Foreign, plan: Plan, out: Path) -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Train the mini CLIP; a killed run continues where it was.")
-    parser.add_argument(
-        "--data", type=Path, default=Path("data"), help="folder of the data set (default: data)"
-    )
-    parser.add_argument(
-        "--minutes", type=float, default=50.0, help="time for all stages together (default: 50)"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("checkpoints/mini-clip"), help="where the weights go"
-    )
-    parser.add_argument("--work", type=Path, help="folder of the stages' results (default: DATA/work/clip)")
+    parser = options.parser("Train the mini CLIP", "mini-clip", minutes=MINUTES)
     parser.add_argument("--early", type=Path, help="also export here what there is before the robust stage")
-    parser.add_argument("--smoke", action="store_true", help="tiny, on plain shapes; no network, no data set")
-    given = parser.parse_args(arguments)
+    given, typed = options.read(parser, arguments)
     plan = Plan(minutes=given.minutes)
     if given.smoke:
-        plan = Plan(given.minutes, side=64, text_width=64, text_layers=1, sentences=200, batch=2)
-        if not (given.data / "sprites.jsonl").is_file():
-            build_smoke(given.data)
-    shop = Workshop(
-        plan,
-        Dataset.open(given.data),
-        given.work or given.data / "work" / "clip",
-        given.data / "packages",
-        stand_in=given.smoke,
-    )
+        plan = Plan(given.minutes, side=64, text_width=64, text_layers=1, sentences=200, batch=2, others=20)
+    shop = Workshop(plan, given.data, given.work, given.packages, stand_in=given.smoke)
     heads = shop.heads()
-    if given.early:
+    if typed.early:
         shop.text(heads, until=0.6)
-        shop.deliver(shop.tower, heads, given.early, "early")
+        shop.deliver(shop.tower, heads, typed.early, "early")
     tower = shop.robust(heads)
     shop.text(heads)
     shop.deliver(tower, shop.refit(tower, heads), given.out, "final")

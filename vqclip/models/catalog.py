@@ -16,7 +16,7 @@ class ModelCard:
     """What is known about a checkpoint before it is opened."""
 
     name: str
-    family: str  # "vqgan" or "clip"
+    family: str  # "vqgan", "clip" or "sketcher"
     about: str
     licence: str
     folder: str
