@@ -18,9 +18,18 @@ def wishes() -> dict[Prompt, Target]:
     return {wish: Target(wish, unit(torch.randn(1, EMBED))) for wish in parse("a | b | c:-1")}
 
 
+class Reader:
+    """Sees in a picture the direction of its colour."""
+
+    size = 8
+
+    def embed_crops(self, pixels: Tensor, /) -> Tensor:
+        return unit(torch.nn.functional.pad(pixels.mean((2, 3)), (0, EMBED - 3)))
+
+
 def sketch(wishes: dict[Prompt, Target]) -> Sketch:
     torch.manual_seed(1)
-    return Sketch(Sketcher().eval(), wishes)
+    return Sketch(Sketcher().eval(), Reader(), wishes)
 
 
 def draw(sketch: Sketch, prompts: list[Prompt], seed: int = 0, height: int = 48, width: int = 64) -> Tensor:
@@ -40,6 +49,19 @@ def test_every_wish_and_its_weight_tells(wishes: dict[Prompt, Target]) -> None:
     made, (a, b, c) = sketch(wishes), list(wishes)
     pictures = [draw(made, prompts) for prompts in ([a], [b], [a, b], [a, c])]
     assert all(not torch.allclose(x, y) for i, x in enumerate(pictures) for y in pictures[:i])
+
+
+def test_a_guess_that_looks_like_the_wish_is_taken_most_often() -> None:
+    colours = torch.eye(3)[[0, 1, 1, 2]]  # one of the four guesses is red
+
+    class Flat(Sketcher):
+        def forward(self, wish: Tensor, guess: Tensor) -> Tensor:
+            return colours[guess, :, None, None].expand(-1, 3, SIDE, SIDE)
+
+    (red,) = parse("red")
+    made = Sketch(Flat(), Reader(), {red: Target(red, torch.eye(EMBED)[:1])})
+    means = [draw(made, [red], seed).mean((0, 2, 3)) for seed in range(8)]
+    assert all(mean.argmax() == 0 for mean in means)
 
 
 def test_no_wish_at_all_still_gives_a_picture(wishes: dict[Prompt, Target]) -> None:

@@ -100,13 +100,12 @@ class Pipeline:
 
     def _prepare_sketch(self, pictures: dict[str, Tensor]) -> Sketch:
         """The sketcher, and the wishes as its own CLIP embeds them, be that one of the perceptors or not."""
-        targets = next(
-            (known for known, p in zip(self._targets, self.perceptors, strict=True) if p.name == READER), None
-        )
-        if targets is None:
+        known = zip(self.perceptors, self._targets, strict=True)
+        reader, targets = next((pair for pair in known if pair[0].name == READER), (None, None))
+        if reader is None or targets is None:
             reader = Perceptor(READER, self.device, torch.float32)
             targets = {wish: self._embed(reader, 0, wish, pictures) for wish in self.config.wishes}
-        return Sketch(load_sketcher(self.config.sketcher), targets)
+        return Sketch(load_sketcher(self.config.sketcher).to(self.device), reader, targets)
 
     def _views(self, frame: Frame) -> list[View]:
         uses = Counter(p.model for p in self.config.perceptors)
