@@ -17,12 +17,12 @@ PACKAGE = Path(vqclip.__file__).parent
 
 # A module imports from rows above its own and, at module level, from what stands left of it in its own row.
 ROWS = """
-errors resources files prompt schedule seeds schema config film
+errors resources files lock prompt schedule seeds schema config film job
 ops device
 models.catalog models.checkpoint models.vqgan models.layouts models.folding models.clip models.sketch
 cutouts latent canvas losses state optimize perceptor sketch media provenance
-pipeline run estimate
-render
+shelf pipeline snapshot run estimate
+render painter
 api
 cli.console cli.options cli.report cli.config cli.generate cli.plan cli.work cli.resume cli.show cli.app
 """

@@ -14,7 +14,7 @@ _PACKAGES = ("torch", "open_clip_torch", "timm", "pillow")
 
 
 def provenance(config: Config, on: torch.device) -> dict[str, Any]:
-    """Versions, device, arithmetic, and the digests of weights that the catalogue knows."""
+    """Versions, device, arithmetic, threads on the CPU, and the digests of weights that the catalogue knows."""
     names = [config.vqgan, *(perceptor.model for perceptor in config.perceptors)]
     known = catalog.cards()
     return {
@@ -25,6 +25,7 @@ def provenance(config: Config, on: torch.device) -> dict[str, Any]:
         },
         "device": device.describe(on),
         "precision": str(device.dtype_for(config.precision, on)).removeprefix("torch."),
+        "threads": torch.get_num_threads() if on.type == "cpu" else None,
         "weights": {name: known[name].sha256 for name in names if name in known},
     }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job:
+class Wanted:
     """One picture: its Config, and the file that it is saved to besides its run folder."""
 
     config: "Config"
@@ -70,7 +70,7 @@ def generate(
     named = {"size": size, "steps": steps, "seed": seed, "init": str(init) if init else None}
     given = {"prompts": wishes} | {key: value for key, value in named.items() if value is not None}
     config = configs.resolve(given, preset, file, settings or [])
-    jobs = make_jobs(config, output, count)
+    wanted = want(config, output, count)
     listen_to_library(quiet)
     if not quiet:
         for wish in config.wishes:
@@ -78,11 +78,11 @@ def generate(
     if plan:
         from vqclip.cli.plan import explain  # noqa: PLC0415
 
-        return explain(jobs, device, runs, as_json)
+        return explain(wanted, device, runs, as_json)
 
     from vqclip.cli.work import paint  # noqa: PLC0415
 
-    return paint(jobs, device, runs, as_json=as_json, quiet=quiet, pull=pull)
+    return paint(wanted, device, runs, as_json=as_json, quiet=quiet, pull=pull)
 
 
 def describe(wish: prompts.Prompt) -> str:
@@ -92,15 +92,15 @@ def describe(wish: prompts.Prompt) -> str:
     return f"{wish.label} · {wish.kind.value}, weight {wish.weight:g}{away}{stop}"
 
 
-def make_jobs(config: "Config", output: Path | None, count: int) -> list[Job]:
+def want(config: "Config", output: Path | None, count: int) -> list[Wanted]:
     """`count` configs with seeds that follow; where there are several, their files are named after the seeds."""
     if output is not None:
         check_output(output)
-    jobs = []
+    wanted = []
     for seed in range(config.seed, config.seed + count):
         named = output and output.with_name(f"{output.stem}-{seed}{output.suffix}")
-        jobs.append(Job(replace(config, seed=seed), output if count == 1 else named))
-    return jobs
+        wanted.append(Wanted(replace(config, seed=seed), output if count == 1 else named))
+    return wanted
 
 
 def check_output(path: Path) -> None:

@@ -9,35 +9,44 @@ import typer
 
 from vqclip import device as devices
 from vqclip.cli.console import complain, result, result_json, say, stderr
-from vqclip.cli.generate import Job
+from vqclip.cli.generate import Wanted
 from vqclip.cli.report import reporter
 from vqclip.errors import SaveError, reason
 from vqclip.files import atomic
+from vqclip.job import Job
+from vqclip.painter import Painter
 from vqclip.pipeline import Pipeline
 from vqclip.provenance import provenance
-from vqclip.render import Interrupted, Painting, render
-from vqclip.run import Run, check_parent, read_config
+from vqclip.render import Interrupted, render
+from vqclip.run import Run, check_parent, read_config, return_to_origin
 
 
-def paint(jobs: Sequence[Job], device: str, runs: Path, *, as_json: bool, quiet: bool, pull: bool) -> None:
-    """Load the models once and paint one job after the other."""
+def paint(
+    wanted: Sequence[Wanted], device: str, runs: Path, *, as_json: bool, quiet: bool, pull: bool
+) -> None:
+    """Load the models once and paint one picture after the other."""
     place = devices.pick(device)
     check_parent(runs)
-    facts = provenance(jobs[0].config, place)
+    facts = provenance(wanted[0].config, place)
     if not quiet:
         say("device", f"{facts['device']}, {facts['precision']}")
-    pipeline = Pipeline(jobs[0].config, place, pull)
-    for job in jobs:
-        run = Run.create(runs, job.config, facts)
-        _paint_one(run, pipeline, job.output, as_json, quiet)
+    pipeline = Pipeline(wanted[0].config, place, pull)
+    for picture in wanted:
+        run = Run.create(runs, picture.config, facts)
+        _paint_one(run, pipeline, picture.output, as_json, quiet)
 
 
 def go_on(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) -> None:
-    """Paint on in a run folder."""
-    place = devices.pick(device)
-    config = read_config(folder)
-    run = Run(folder, config, provenance(config, place))
-    _paint_one(run, Pipeline(config, place, pull), None, as_json, quiet)
+    """Paint on in a run folder, from where relative paths began; what is finished is only named."""
+    painter, folder = Painter(device, pull=pull), return_to_origin(folder)
+    run = painter.open(Job(read_config(folder), folder))
+    with run.held():
+        if (record := run.record()) is None:
+            pipeline = Pipeline(run.config, painter.device, pull)
+            return _paint_one(run, pipeline, None, as_json, quiet)
+    if not quiet:
+        say("painted", f"already; to paint it again: vqclip reproduce {run.image}")
+    return _report(record, run, run.image, as_json)
 
 
 def _paint_one(run: Run, pipeline: Pipeline, output: Path | None, as_json: bool, quiet: bool) -> None:
@@ -56,7 +65,11 @@ def _paint_one(run: Run, pipeline: Pipeline, output: Path | None, as_json: bool,
     path = _copy(run.image, output) if output else run.image
     if not quiet:
         say("painted", f"{painting.steps} steps in {painting.seconds:.1f} s")
-    result_json(_record(painting, path)) if as_json else result(str(path))
+    _report(painting.record, run, path, as_json)
+
+
+def _report(record: dict[str, Any], run: Run, path: Path, as_json: bool) -> None:
+    result_json({"image": str(path), "run": str(run.folder), **record}) if as_json else result(str(path))
 
 
 def _copy(image: Path, output: Path) -> Path:
@@ -66,15 +79,3 @@ def _copy(image: Path, output: Path) -> Path:
     except OSError as error:
         raise SaveError(f"{output} can't be written: {reason(error)}; the picture is in {image}") from None
     return output
-
-
-def _record(painting: Painting, path: Path) -> dict[str, Any]:
-    return {
-        "image": str(path),
-        "run": str(painting.folder),
-        "seed": painting.config.seed,
-        "prompt": " | ".join(painting.config.prompts),
-        "steps": painting.steps,
-        "seconds": round(painting.seconds, 2),
-        "losses": {name: round(loss, 4) for name, loss in painting.losses.items()},
-    }
