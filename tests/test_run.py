@@ -212,6 +212,16 @@ with lock.held(folder), files.atomic(folder / "image.png") as file:
         assert files(run) == {CONFIG, PROVENANCE}
 
 
+def test_kills_at_any_moment_change_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    """A few of the kills that scripts/soak does by the hundred."""
+    (tmp_path / "tiny.yaml").write_text(configs.dump(tiny(steps=12)))
+    soak = Path(__file__).parents[1] / "scripts" / "soak"
+    words = [sys.executable, str(soak), "--kills", "6", "-c", str(tmp_path / "tiny.yaml")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 kills, all as if they had never been" in done.stdout
+
+
 def test_a_folder_is_opened_again_by_its_config_and_by_no_other(run: Run, tiny: Tiny) -> None:
     assert Run.open(run.folder, run.config, {}).folder == run.folder
     with pytest.raises(RunError, match=rf"is the run of another config \({run.config.digest}, not "):

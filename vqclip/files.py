@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,11 @@ def atomic(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
 def write_text(path: Path, text: str) -> None:
     with atomic(path) as file:
         file.write(text.encode())
+
+
+def copy(source: Path, target: Path) -> None:
+    with source.open("rb") as reading, atomic(target) as writing:
+        shutil.copyfileobj(reading, writing)
 
 
 def sweep(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """A Painter does jobs, one after the other, with models that are loaded once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,10 +17,16 @@ from vqclip.shelf import Shelf
 class Painter:
     """One device with its models; on the CPU it uses `threads` threads, or as many as torch would."""
 
-    def __init__(self, device: str = "auto", threads: int | None = None, pull: bool = False):
+    def __init__(
+        self,
+        device: str = "auto",
+        threads: int | None = None,
+        pull: bool = False,
+        places: Mapping[str, str] | None = None,
+    ):
         self.device = devices.pick(device)
         self.threads = threads or torch.get_num_threads()
-        self.shelf = Shelf(self.device, pull)
+        self.shelf = Shelf(self.device, pull, places)
 
     def open(self, job: Job) -> Run:
         """The job's run folder, made if it isn't there; raises RunError if it is another Config's.

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from vqclip import config as configs
 from vqclip import lock, snapshot
 from vqclip.errors import RunError, UsageError, reason
 from vqclip.files import sweep, write_text
+from vqclip.job import slug
 from vqclip.media import save_png
 from vqclip.schema import Config
 from vqclip.state import MakeOptimizer, State
@@ -27,10 +27,7 @@ IMAGE, CONFIG, PROVENANCE, STEPS, RECORD = (
 
 def folder_name(config: Config) -> str:
     """<time>-<slug>-<digest>: sorts by time, says the wish, names the Config."""
-    words = re.findall(r"\w+", " ".join(wish.body for wish in config.wishes).lower())
-    return "-".join(
-        [time.strftime("%Y%m%d-%H%M%S"), "-".join(words)[:40].strip("-") or "untitled", config.digest]
-    )
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(config)}-{config.digest}"
 
 
 class Run:
@@ -131,11 +128,7 @@ class Run:
 
     def record(self) -> dict[str, Any] | None:
         """What `finish` wrote, or None if the picture isn't finished."""
-        try:
-            record = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return record if isinstance(record, dict) and self.image.is_file() else None
+        return read_record(self.folder)
 
     def _trim_log(self, step: int) -> None:
         """Keep the lines up to a step: those after it will be written again, and the last may be cut short."""
@@ -157,6 +150,15 @@ def read_config(folder: Path) -> Config:
         return configs.from_dict(configs.read_yaml(path))
     except UsageError as error:
         raise RunError(f"{path} is unusable: {error}") from None
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What became of the painting in a run folder, or None if it isn't finished."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and (folder / IMAGE).is_file() else None
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The networks on one device, each loaded once for as many Pipelines as ask."""
 
+from collections.abc import Mapping
+
 import torch
 
 from vqclip.models.layouts import load_vqgan
@@ -14,20 +16,22 @@ class Shelf:
     Only with `pull` may anything be downloaded.
     """
 
-    def __init__(self, device: torch.device, pull: bool = False):
-        self.device, self.pull = device, pull
+    def __init__(self, device: torch.device, pull: bool = False, places: Mapping[str, str] | None = None):
+        """`places` says where models lie that aren't where their names say."""
+        self.device, self.pull, self.places = device, pull, places or {}
         self._vqgans: dict[tuple[str, torch.dtype], VQGAN] = {}
         self._sketchers: dict[str, Sketcher] = {}
         self._perceptors: dict[tuple[str, torch.dtype], Perceptor] = {}
 
     def vqgan(self, name: str, dtype: torch.dtype) -> VQGAN:
         if (name, dtype) not in self._vqgans:
-            self._vqgans[name, dtype] = load_vqgan(name).to(self.device, dtype)
+            self._vqgans[name, dtype] = load_vqgan(self.places.get(name, name)).to(self.device, dtype)
         return self._vqgans[name, dtype]
 
     def perceptor(self, name: str, dtype: torch.dtype) -> Perceptor:
         if (name, dtype) not in self._perceptors:
-            self._perceptors[name, dtype] = Perceptor(name, self.device, dtype, self.pull)
+            place = self.places.get(name, name)
+            self._perceptors[name, dtype] = Perceptor(place, self.device, dtype, self.pull)
         return self._perceptors[name, dtype]
 
     def sketcher(self, name: str) -> Sketcher:
