@@ -94,7 +94,11 @@ def test_a_stopped_batch_is_completed_by_the_same_command(
         code, lines, err = batch("jobs.txt")
     assert (code, len(lines)) == (130, 1)
     assert "stopped with 1 of 3 done; the same command goes on" in err
-    (done,) = (entry for entry in map(json.loads, (FOLDER / MANIFEST).open()) if entry["status"] == "done")
+    (done,) = (
+        entry
+        for entry in map(json.loads, (FOLDER / MANIFEST).read_text().splitlines())
+        if entry["status"] == "done"
+    )
     first = painted()[f"{done['run']}/image.png"]
     code, lines, _ = batch("jobs.txt", "--json")
     assert code == 0

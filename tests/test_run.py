@@ -113,6 +113,14 @@ class TestSnapshot:
         run.save_image(Image.new("RGB", (2, 2)))
         assert run.record() == {"steps": 6}
 
+    def test_that_a_kill_left_beside_the_finished_picture_goes(self, run: Run) -> None:
+        run.save_image(Image.new("RGB", (2, 2)))
+        run.finish({"steps": 6})
+        run.snapshot(some_state())
+        with run.held():
+            pass
+        assert files(run) == {CONFIG, PROVENANCE, RECORD, IMAGE}
+
     def test_of_another_config_is_refused(self, run: Run, tiny: Tiny) -> None:
         Run(run.folder, tiny(seed=2), FACTS).snapshot(some_state())
         with pytest.raises(RunError, match="belongs to another config; delete it"):

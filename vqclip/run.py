@@ -69,8 +69,7 @@ class Run:
         with lock.held(self.folder, patience):
             self._held = True
             try:
-                with self._writing():
-                    sweep(self.folder)
+                self._tidy()
                 yield
             finally:
                 self._held = False
@@ -129,6 +128,13 @@ class Run:
     def record(self) -> dict[str, Any] | None:
         """What `finish` wrote, or None if the picture isn't finished."""
         return read_record(self.folder)
+
+    def _tidy(self) -> None:
+        """Delete what a killed process had no more time to."""
+        with self._writing():
+            sweep(self.folder)
+            if self.record():
+                snapshot.forget(self.folder)
 
     def _trim_log(self, step: int) -> None:
         """Keep the lines up to a step: those after it will be written again, and the last may be cut short."""
