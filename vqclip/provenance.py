@@ -34,7 +34,7 @@ def provenance(config: Config, on: torch.device) -> dict[str, Any]:
         "device": device.describe(on),
         "precision": str(device.dtype_for(config.precision, on)).removeprefix("torch."),
         "threads": torch.get_num_threads() if on.type == "cpu" else None,
-        "weights": {name: _digest(name, find) for name, find in names},
+        "weights": {name: _digest(name, find) for name, find in names} | _sketcher(config),
     }
 
 
@@ -47,6 +47,12 @@ def _digest(name: str, find: Callable[[str], Path]) -> str | None:
         return _digest_once(path, path.stat().st_mtime_ns)
     except (WeightsError, OSError):
         return None
+
+
+def _sketcher(config: Config) -> dict[str, str]:
+    """The digest of the sketcher, where one is used."""
+    card = catalog.cards().get(config.sketcher)
+    return {config.sketcher: card.sha256} if card and config.start == "sketch" and not config.init else {}
 
 
 @cache

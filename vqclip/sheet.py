@@ -11,9 +11,9 @@ THUMB = 192  # pixels: the longer side of a picture on the sheet of a batch
 MOST = 400  # pictures on one sheet
 
 
-def contact_sheet(images: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
-    """Pictures in rows on white, in cells as large as the largest; about as many rows as columns unless told."""
-    columns = min(len(images), columns or math.ceil(math.sqrt(len(images))))
+def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
+    """Pictures in about as many rows as columns on white, in cells as large as the largest."""
+    columns = math.ceil(math.sqrt(len(images)))
     width, height = (max(image.size[side] for image in images) + GAP for side in (0, 1))
     rows = math.ceil(len(images) / columns)
     sheet = Image.new("RGB", (columns * width - GAP, rows * height - GAP), "white")
