@@ -17,14 +17,15 @@ PACKAGE = Path(vqclip.__file__).parent
 
 # A module imports from rows above its own and, at module level, from what stands left of it in its own row.
 ROWS = """
-errors resources files prompt schedule seeds schema config film
+errors resources files lock prompt schedule seeds schema config film job batchfile batch compare
 ops device
 models.catalog models.checkpoint models.vqgan models.layouts models.folding models.clip models.sketch
-cutouts latent canvas losses state optimize perceptor sketch media provenance
-pipeline run estimate
-render
-api
-cli.console cli.options cli.report cli.config cli.generate cli.plan cli.work cli.resume cli.show cli.app
+cutouts latent canvas losses state optimize perceptor sketch media judge sheet provenance
+shelf pipeline snapshot run ledger estimate
+render painter
+api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
+cli.console cli.options cli.report cli.board cli.config cli.generate cli.plan cli.work cli.resume \
+cli.batch_work cli.batch cli.reproduce cli.diff cli.show cli.app
 """
 PLACES = {
     name: (row, place)
@@ -100,7 +101,20 @@ def test_help_and_plain_modules_import_no_torch(tmp_path: Path) -> None:
     """So that `vqclip --help` answers at once."""
     light = [
         *TORCHLESS,
-        *(f"cli.{name}" for name in ("app", "generate", "resume", "show", "config", "options")),
+        *(
+            f"cli.{name}"
+            for name in (
+                "app",
+                "batch",
+                "diff",
+                "generate",
+                "reproduce",
+                "resume",
+                "show",
+                "config",
+                "options",
+            )
+        ),
     ]
     code = f"""
 import sys, importlib
@@ -108,7 +122,7 @@ for name in {light}:
     importlib.import_module(f"vqclip.{{name}}")
 from typer.testing import CliRunner
 from vqclip.cli.app import app
-for words in (["--help"], ["generate", "--help"], ["--version"], ["config", "show"]):
+for words in (["--help"], ["generate", "--help"], ["batch", "--help"], ["--version"], ["config", "show"]):
     assert CliRunner().invoke(app, words).exit_code == 0, words
 print([name for name in ("torch", "numpy", "PIL", "open_clip") if name in sys.modules])
 """
@@ -143,7 +157,8 @@ def test_the_flags_of_generate_are_frozen() -> None:
     }
     assert flags == {
         "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init",
-        "--image-prompt", "--device", "--count", "--runs", "--plan", "--json", "-q", "--quiet", "--pull",
+        "--image-prompt", "--device", "--count", "--best", "--judge", "--runs",
+        "--plan", "--json", "-q", "--quiet", "--pull",
     }  # fmt: skip
 
 

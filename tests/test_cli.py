@@ -18,6 +18,7 @@ from PIL import Image
 from vqclip import __version__
 from vqclip import config as configs
 from vqclip.cli.app import main
+from vqclip.media import read_facts, save_png
 from vqclip.resources import CONFIGS
 
 
@@ -168,6 +169,25 @@ class TestResume:
         assert resumed.lines == [f"{run}/image.png"]
         assert Path(resumed.lines[0]).read_bytes() == Path(whole).read_bytes()
 
+    def test_of_a_finished_run_paints_nothing(self, vqclip: Vqclip, small: tuple[str, str]) -> None:
+        path = Path(vqclip("generate", "a", *small, "-q").lines[0])
+        before = path.stat().st_mtime_ns
+        done = vqclip("resume", str(path.parent))
+        assert (done.code, done.lines) == (0, [str(path)])
+        assert "painted   already" in done.err
+        assert path.stat().st_mtime_ns == before
+
+    def test_finds_relative_pictures_from_another_working_folder(
+        self, vqclip: Vqclip, small: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Image.effect_noise((20, 9), 60).save("init.png")
+        with monkeypatch.context() as patch:
+            patch.setattr("vqclip.cli.report.PlainReport.step", interrupt_at(1))
+            vqclip("generate", "a", *small, "--init", "init.png")
+        (run,) = Path("runs").absolute().iterdir()
+        monkeypatch.chdir(tmp_path)
+        assert vqclip("resume", str(run), "-q").lines == [f"{run}/image.png"]
+
     @pytest.mark.parametrize("folder", ["nowhere", "."])
     def test_refuses_what_is_no_run(self, vqclip: Vqclip, folder: str) -> None:
         done = vqclip("resume", folder)
@@ -182,6 +202,70 @@ def interrupt_at(index: int) -> Any:
             os.kill(os.getpid(), signal.SIGINT)
 
     return step
+
+
+class TestReproduceAndDiff:
+    def test_reproduce_paints_the_same_and_says_what_differs(
+        self, vqclip: Vqclip, small: tuple[str, str]
+    ) -> None:
+        (path,) = vqclip("generate", "a", *small, "-q", "-o", "a.png").lines
+        facts = read_facts(Path(path))
+        facts["versions"]["torch"] = "0.1"
+        facts["weights"] = dict.fromkeys(facts["weights"], "0" * 64)
+        with Image.open(path) as image:
+            save_png(image, Path("b.png"), facts)
+        done = vqclip("reproduce", "b.png", "-o", "c.png", "--json")
+        assert (done.code, json.loads(done.out)["same"]) == (0, True)
+        assert re.search(r"differs +versions\.torch: 0\.1 then, \S+ now", done.err)
+        assert len(re.findall(r"differs +weights\.\S+: 0{64} then, [0-9a-f]{64} now", done.err)) == 2
+        assert "pixels    the same" in done.err
+        assert Path("c.png").read_bytes() == Path("a.png").read_bytes()
+
+    def test_reproduce_says_how_many_pixels_differ(self, vqclip: Vqclip, small: tuple[str, str]) -> None:
+        (path,) = vqclip("generate", "a", *small, "-q").lines
+        save_png(Image.new("RGB", (16, 16)), Path("b.png"), read_facts(Path(path)))
+        assert re.search(r"pixels +[\d.]+% differ, by \d+ of 255 at most", vqclip("reproduce", "b.png").err)
+
+    def test_diff_shows_what_differs_and_nothing_else(self, vqclip: Vqclip, small: tuple[str, str]) -> None:
+        for name, seed, words in (("a.png", "1", ["--set", "cutouts.count=3"]), ("b.png", "2", [])):
+            vqclip("generate", "a", *small, "-q", "--seed", seed, "-o", name, *words)
+        done = vqclip("diff", "a.png", "b.png")
+        assert [line.split() for line in done.lines] == [
+            ["a.png", "b.png"], ["seed", "1", "2"], ["cutouts.count", "3", "4"],
+        ]  # fmt: skip
+        assert json.loads(vqclip("diff", "a.png", "b.png", "--json").out) == {
+            "seed": [1, 2],
+            "cutouts.count": [3, 4],
+        }
+        assert vqclip("diff", "a.png", "a.png").lines == []
+
+
+class TestBest:
+    def test_keeps_those_that_the_judge_ranks_highest(
+        self, vqclip: Vqclip, small: tuple[str, str], other_clip: Path
+    ) -> None:
+        words = ["generate", "a", *small, "--seed", "1", "--count", "3", "--judge", str(other_clip), "--json"]
+        every = [json.loads(line) for line in vqclip(*words, "--best", "3").lines]
+        scores = [record["score"] for record in every]
+        assert scores == sorted(scores, reverse=True)
+        assert len(set(scores)) > 1
+        done = vqclip(*words, "--best", "1", "-o", "a.png")
+        (best,) = map(json.loads, done.lines)
+        assert (best["image"], best["score"], best["seed"]) == ("a.png", scores[0], every[0]["seed"])
+        assert done.err.count("not kept") == 2
+        assert Path("a.png").is_file()
+
+    @pytest.mark.parametrize(
+        ("words", "fragment"),
+        [
+            (["--best", "2"], "--best 2 of --count 1 is impossible"),
+            (["--judge", "x"], "--judge ranks for --best"),
+        ],
+    )
+    def test_refuses_what_is_no_choice(self, vqclip: Vqclip, words: list[str], fragment: str) -> None:
+        done = vqclip("generate", "a", *words)
+        assert (done.code, done.out) == (2, "")
+        assert fragment in done.err
 
 
 class TestShowAndConfig:

@@ -33,8 +33,12 @@ def test_commands_run_in_their_order(
     small = ["--set", f"vqgan={tiny_vqgan}", "--set", f"perceptors=[{{model: {tiny_clip}}}]"]
     for name in ("photo.jpg", "style.png"):
         Image.new("RGB", (20, 20), "teal").save(name)
+    for name, text in (("prompts.txt", "an owl\n"), ("jobs.yaml", "jobs: [an owl]\n")):
+        Path(name).write_text(text)
     for command in COMMANDS:
         _, verb, *rest = shlex.split(command, comments=True)
+        if verb == "batch":
+            rest += [*small, "--set", "steps=2", "--set", "size=16x16"]
         if verb == "generate":
             rest += [*small, "--steps", "2", *([] if "--size" in rest else ["--size", "16x16"])]
         if verb == "resume":

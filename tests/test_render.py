@@ -118,7 +118,7 @@ class TestInterruption:
         assert_equal(resumed, whole)
         assert resumed.losses == whole.losses
         assert {path.name for path in run.folder.iterdir()} == {
-            "config.yaml", "provenance.json", "image.png", "steps.jsonl",
+            "config.yaml", "provenance.json", "image.png", "steps.jsonl", "painting.json",
         }  # fmt: skip
 
     def test_twice_and_resumed(self, tiny: Tiny, tmp_path: Path) -> None:

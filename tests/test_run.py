@@ -1,6 +1,10 @@
 """A run folder holds all that one Config made, and takes back no other's."""
 
 import json
+import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from vqclip import config as configs
+from vqclip import snapshot
 from vqclip.errors import RunError, VqclipError
+from vqclip.lock import LOCK
 from vqclip.media import read_facts
-from vqclip.run import CONFIG, IMAGE, PROVENANCE, SNAPSHOT, STEPS, Run, check_parent, folder_name, read_config
+from vqclip.run import CONFIG, IMAGE, PROVENANCE, RECORD, STEPS, Run, check_parent, folder_name, read_config
+from vqclip.snapshot import PREVIOUS, SNAPSHOT
 from vqclip.state import State
 
 CPU = torch.device("cpu")
@@ -40,7 +47,7 @@ def files(run: Run) -> set[str]:
 def test_a_new_folder_holds_its_config_and_provenance(run: Run) -> None:
     assert files(run) == {CONFIG, PROVENANCE}
     assert read_config(run.folder) == run.config
-    assert json.loads((run.folder / PROVENANCE).read_text()) == FACTS
+    assert json.loads((run.folder / PROVENANCE).read_text()) == {**FACTS, "folder": str(Path.cwd())}
 
 
 def test_two_runs_of_one_second_and_config_have_folders_of_their_own(
@@ -95,11 +102,24 @@ class TestSnapshot:
     def test_none_is_none(self, run: Run) -> None:
         assert run.restore(make, CPU) is None
 
-    def test_is_forgotten_once_and_again(self, run: Run) -> None:
+    def test_is_forgotten_once_the_painting_is_finished(self, run: Run) -> None:
         run.snapshot(some_state())
-        run.forget_snapshot()
-        run.forget_snapshot()
-        assert files(run) == {CONFIG, PROVENANCE}
+        run.snapshot(some_state())
+        assert files(run) == {CONFIG, PROVENANCE, SNAPSHOT, PREVIOUS}
+        assert run.record() is None
+        run.finish({"steps": 6})
+        assert files(run) == {CONFIG, PROVENANCE, RECORD}
+        assert run.record() is None, "a record without its picture is no finished painting"
+        run.save_image(Image.new("RGB", (2, 2)))
+        assert run.record() == {"steps": 6}
+
+    def test_that_a_kill_left_beside_the_finished_picture_goes(self, run: Run) -> None:
+        run.save_image(Image.new("RGB", (2, 2)))
+        run.finish({"steps": 6})
+        run.snapshot(some_state())
+        with run.held():
+            pass
+        assert files(run) == {CONFIG, PROVENANCE, RECORD, IMAGE}
 
     def test_of_another_config_is_refused(self, run: Run, tiny: Tiny) -> None:
         Run(run.folder, tiny(seed=2), FACTS).snapshot(some_state())
@@ -117,11 +137,45 @@ class TestSnapshot:
 
     @pytest.mark.parametrize("strings", [{}, {"state": "{"}, {"state": '{"step": 1}'}, {"state": "3"}])
     def test_that_lacks_parts_is_refused_in_one_line(self, run: Run, strings: dict[str, str]) -> None:
-        metadata = strings | {"digest": run.config.digest}
-        save_file({"latent.z": torch.zeros(1)}, run.folder / SNAPSHOT, metadata=metadata)
+        tensors = {"latent.z": torch.zeros(1)}
+        metadata = strings | {"digest": run.config.digest, "checksum": snapshot._checksum(tensors)}
+        save_file(tensors, run.folder / SNAPSHOT, metadata=metadata)
         with pytest.raises(RunError, match="is damaged") as caught:
             run.restore(make, CPU)
         assert "\n" not in str(caught.value)
+
+    def test_that_is_damaged_yields_to_the_one_before(
+        self, run: Run, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Cut short, or as long as it should be and with other numbers in it."""
+        logging.getLogger("vqclip").propagate = True
+        older, path = some_state(), run.folder / SNAPSHOT
+        older.step = 3
+        for damage in (
+            lambda content: content[:-7],
+            lambda content: content[:-8] + b"        ",
+            lambda _: b"",
+        ):
+            run.snapshot(older)
+            run.snapshot(some_state())
+            path.write_bytes(damage(path.read_bytes()))
+            restored = run.restore(make, CPU)
+            assert restored is not None
+            assert torch.equal(restored.latent.z, older.latent.z)
+            assert "going on from the snapshot before it, at step 3" in caplog.records[-1].getMessage()
+
+    def test_cuts_the_log_to_its_step(self, run: Run) -> None:
+        """What comes after is logged again; a line that was cut short is none."""
+        state = some_state()
+        for step in (10, 20, 30):
+            run.log(0, step, {})
+        with (run.folder / STEPS).open("a") as file:
+            file.write('{"frame": 0, "st')
+        state.step = 20
+        run.snapshot(state)
+        run.restore(make, CPU)
+        lines = (run.folder / STEPS).read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == [10, 20]
 
     def test_that_fails_midway_leaves_the_one_before(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         state = some_state()
@@ -137,6 +191,49 @@ class TestSnapshot:
         assert restored is not None
         assert torch.equal(restored.latent.z, state.latent.z)
         assert files(run) == {CONFIG, PROVENANCE, SNAPSHOT}
+
+
+class TestLock:
+    def test_keeps_a_second_process_out_and_says_who_is_in(self, run: Run) -> None:
+        folder = f"__import__('pathlib').Path({str(run.folder)!r})"
+        code = f"from vqclip import lock; held = lock.held({folder}); held.__enter__()"
+        with run.held(), run.held():
+            second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        assert f"is in use by process {os.getpid()} on " in second.stderr.splitlines()[-1]
+        assert LOCK not in files(run)
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+    def test_of_a_dead_process_is_taken_over_with_what_it_left_unfinished_swept(self, run: Run) -> None:
+        code = f"""
+import os, pathlib, signal
+from vqclip import files, lock
+folder = pathlib.Path({str(run.folder)!r})
+with lock.held(folder), files.atomic(folder / "image.png") as file:
+    file.write(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+        subprocess.run([sys.executable, "-c", code], check=False)
+        assert len(files(run)) == 4, "the dead one's lock, and half a picture"
+        with run.held():
+            assert files(run) == {CONFIG, PROVENANCE, LOCK}
+        assert files(run) == {CONFIG, PROVENANCE}
+
+
+def test_kills_at_any_moment_change_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    """A few of the kills that scripts/soak does by the hundred."""
+    (tmp_path / "tiny.yaml").write_text(configs.dump(tiny(steps=12)))
+    soak = Path(__file__).parents[1] / "scripts" / "soak"
+    words = [sys.executable, str(soak), "--kills", "6", "-c", str(tmp_path / "tiny.yaml")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 kills, all as if they had never been" in done.stdout
+
+
+def test_a_folder_is_opened_again_by_its_config_and_by_no_other(run: Run, tiny: Tiny) -> None:
+    assert Run.open(run.folder, run.config, {}).folder == run.folder
+    with pytest.raises(RunError, match=rf"is the run of another config \({run.config.digest}, not "):
+        Run.open(run.folder, tiny(seed=99), {})
 
 
 class TestRefuses:

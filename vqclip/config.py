@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -21,8 +21,9 @@ def resolve(
     preset: str | None = None,
     file: Path | None = None,
     settings: Sequence[str] = (),
+    draw: Callable[[], int] = seeds.draw,
 ) -> Config:
-    """Merge default < preset < file < settings (KEY=VALUE) < given, check, and fix the seed.
+    """Merge default < preset < file < settings (KEY=VALUE) < given, check, and fix the seed, drawn where it is null.
 
     Raises ConfigError or PromptError, in one line.
     """
@@ -33,7 +34,7 @@ def resolve(
         layers.append(read_yaml(file))
     layers.extend(_parse_setting(text) for text in settings)
     layers.append(given or {})
-    return _build(_merge(_with_seed(layers)))
+    return _build(_merge(_with_seed(layers, draw)))
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
@@ -55,6 +56,11 @@ def presets() -> list[str]:
     """Names of all presets, as `--preset` takes them."""
     folder = CONFIGS / "presets"
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+def keys() -> list[str]:
+    """The dotted names of all keys and sections of a Config."""
+    return list(_keys(Config))
 
 
 def read_preset(names: str) -> dict[str, Any]:
@@ -91,9 +97,20 @@ def _parse_setting(text: str) -> dict[str, Any]:
         raise ConfigError(
             f"--set {key.strip()}: {value!r} is not YAML; write [a, b] or {{key: value}}"
         ) from None
-    for part in reversed(key.strip().split(".")):
-        layer = {part: layer}
-    return dict(layer)
+    nested: dict[str, Any] = {}
+    nest(nested, key.strip(), layer)
+    return nested
+
+
+def nest(into: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested mappings: 'a.b', 1 -> {'a': {'b': 1}}."""
+    *sections, leaf = key.split(".")
+    for section in sections:
+        below = into.setdefault(section, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"{section}: {below!r} is one value, and {key!r} asks for keys of it")
+        into = below
+    into[leaf] = value
 
 
 def _merge(layers: Sequence[Mapping[str, Any]]) -> DictConfig:
@@ -106,11 +123,11 @@ def _merge(layers: Sequence[Mapping[str, Any]]) -> DictConfig:
         raise ConfigError(f"{error.full_key or 'config'}: {_first_line(error)}") from None
 
 
-def _with_seed(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The same layers with one concrete seed: the last that is given, or a fresh one where that is null."""
+def _with_seed(layers: Sequence[Mapping[str, Any]], draw: Callable[[], int]) -> list[Mapping[str, Any]]:
+    """The same layers with one concrete seed: the last that is given, or a drawn one where that is null."""
     seed = next((layer["seed"] for layer in reversed(layers) if "seed" in layer), None)
     seedless = [{key: value for key, value in layer.items() if key != "seed"} for layer in layers]
-    return [*seedless, {"seed": seeds.draw() if seed is None else seed}]
+    return [*seedless, {"seed": draw() if seed is None else seed}]
 
 
 def _build(merged: DictConfig) -> Config:
@@ -160,7 +177,7 @@ def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
 
 
 def _unknown_key(key: str) -> str:
-    known = list(_keys(Config))
+    known = keys()
     leaf = key.rpartition(".")[2]
     alike = [name for name in known if name.rpartition(".")[2] == leaf]
     hint = f"; did you mean {' or '.join(alike)}?" if alike else suggest(key, known)

@@ -1,6 +1,9 @@
 """Files are written whole or not at all."""
 
+import contextlib
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +12,11 @@ from typing import BinaryIO
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
+def atomic(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under its name only when all of it is on the disk.
 
-    If anything raises within, what lay at `path` before is untouched and nothing is left beside it.
+    What lay at `path` before goes to `previous`, if that is given. If anything raises within, it stays untouched and
+    nothing is left beside it; a process that is killed within leaves a file that `sweep` finds.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -21,15 +25,41 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())
+        if previous is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, previous)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
     with atomic(path) as file:
         file.write(text.encode())
+
+
+def copy(source: Path, target: Path) -> None:
+    with source.open("rb") as reading, atomic(target) as writing:
+        shutil.copyfileobj(reading, writing)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left of their unfinished files; nobody may be writing in the folder."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have a folder's names on the disk, where the system can do that: a rename survives no power cut before."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _umask() -> int:

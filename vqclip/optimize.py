@@ -75,9 +75,9 @@ def optimize(frame: Frame, studio: Studio, state: State) -> Iterator[Step]:
         if state.latent.cells != cells:
             state.resize(*cells)
         while state.step < stage.end:
-            yield take_step(frame, studio, state)
             if _has_settled(studio.plateau, state):
                 return
+            yield take_step(frame, studio, state)
 
 
 def take_step(frame: Frame, studio: Studio, state: State) -> Step:

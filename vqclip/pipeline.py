@@ -16,14 +16,14 @@ from vqclip.film import Frame
 from vqclip.latent import starting_picture
 from vqclip.losses import Target, penalties
 from vqclip.media import load_picture
-from vqclip.models.layouts import load_vqgan
-from vqclip.models.sketch import READER, load_sketcher
+from vqclip.models.sketch import READER
 from vqclip.ops import unit
 from vqclip.optimize import Studio, View
 from vqclip.perceptor import Perceptor
 from vqclip.prompt import Kind, Prompt
 from vqclip.schedule import Schedule
 from vqclip.schema import Config, PerceptorConfig
+from vqclip.shelf import Shelf
 from vqclip.sketch import Sketch
 from vqclip.state import State
 
@@ -44,7 +44,8 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 class Pipeline:
     """Loads what a Config names, and builds States and Studios for its frames."""
 
-    def __init__(self, config: Config, device: torch.device, pull: bool = False):
+    def __init__(self, config: Config, device: torch.device, pull: bool = False, shelf: Shelf | None = None):
+        """Load from a shelf that others use as well, or from one of its own, whose texts are then forgotten."""
         self.config, self.device = config, device
         # The user's own files first: they are read in a moment, and are wrong more often than the models.
         self._init = load_picture(Path(config.init)) if config.init else None
@@ -53,17 +54,19 @@ class Pipeline:
         }
         dtype = devices.dtype_for(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
-        self.vqgan = load_vqgan(config.vqgan).to(device, dtype)
-        self.perceptors = [Perceptor(p.model, device, dtype, pull) for p in config.perceptors]
+        own = shelf or Shelf(device, pull)
+        self.vqgan = own.vqgan(config.vqgan, dtype)
+        self.perceptors = [own.perceptor(p.model, dtype) for p in config.perceptors]
         self._targets = [
             {wish: self._embed(perceptor, k, wish, pictures) for wish in config.wishes}
             for k, perceptor in enumerate(self.perceptors)
         ]
         self._sketch = (
-            self._prepare_sketch(pictures) if config.start == "sketch" and not config.init else None
+            self._prepare_sketch(own, pictures) if config.start == "sketch" and not config.init else None
         )
-        for perceptor in self.perceptors:
-            perceptor.forget_texts()
+        if shelf is None:
+            for perceptor in self.perceptors:
+                perceptor.forget_texts()
 
     def studio(self, frame: Frame, seed: int) -> Studio:
         """What the loop needs to paint a frame from a seed."""
@@ -98,14 +101,14 @@ class Pipeline:
         """The Config's optimiser of one tensor; the loop sets its rate before every step."""
         return _OPTIMIZERS[self.config.optimizer.name]([z], lr=1.0)
 
-    def _prepare_sketch(self, pictures: dict[str, Tensor]) -> Sketch:
+    def _prepare_sketch(self, shelf: Shelf, pictures: dict[str, Tensor]) -> Sketch:
         """The sketcher, and the wishes as its own CLIP embeds them, be that one of the perceptors or not."""
         known = zip(self.perceptors, self._targets, strict=True)
         reader, targets = next((pair for pair in known if pair[0].name == READER), (None, None))
         if reader is None or targets is None:
-            reader = Perceptor(READER, self.device, torch.float32)
+            reader = shelf.perceptor(READER, torch.float32)
             targets = {wish: self._embed(reader, 0, wish, pictures) for wish in self.config.wishes}
-        return Sketch(load_sketcher(self.config.sketcher).to(self.device), reader, targets)
+        return Sketch(shelf.sketcher(self.config.sketcher), reader, targets)
 
     def _views(self, frame: Frame) -> list[View]:
         uses = Counter(p.model for p in self.config.perceptors)

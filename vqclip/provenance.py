@@ -1,22 +1,30 @@
 """What a picture depends on besides its Config: versions, device, weights."""
 
 import platform
+from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from vqclip import __version__, device
+from vqclip.errors import WeightsError
 from vqclip.models import catalog
+from vqclip.models.clip import weights_file
+from vqclip.models.layouts import find_vqgan
 from vqclip.schema import Config
 
 _PACKAGES = ("torch", "open_clip_torch", "timm", "pillow")
 
 
 def provenance(config: Config, on: torch.device) -> dict[str, Any]:
-    """Versions, device, arithmetic, and the digests of weights that the catalogue knows."""
-    names = [config.vqgan, *(perceptor.model for perceptor in config.perceptors)]
-    known = catalog.cards()
+    """Versions, device, arithmetic, threads on the CPU, and the digests of the weights."""
+    names = [
+        (config.vqgan, find_vqgan),
+        *((perceptor.model, weights_file) for perceptor in config.perceptors),
+    ]
     return {
         "versions": {
             "vqclip": __version__,
@@ -25,8 +33,32 @@ def provenance(config: Config, on: torch.device) -> dict[str, Any]:
         },
         "device": device.describe(on),
         "precision": str(device.dtype_for(config.precision, on)).removeprefix("torch."),
-        "weights": {name: known[name].sha256 for name in names if name in known},
+        "threads": torch.get_num_threads() if on.type == "cpu" else None,
+        "weights": {name: _digest(name, find) for name, find in names} | _sketcher(config),
     }
+
+
+def _digest(name: str, find: Callable[[str], Path]) -> str | None:
+    """SHA-256 of the weights that a name means, or None where they aren't here."""
+    if name in catalog.cards():
+        return catalog.cards()[name].sha256
+    try:
+        path = find(name)
+        return _digest_once(path, path.stat().st_mtime_ns)
+    except (WeightsError, OSError):
+        return None
+
+
+def _sketcher(config: Config) -> dict[str, str]:
+    """The digest of the sketcher, where one is used."""
+    card = catalog.cards().get(config.sketcher)
+    return {config.sketcher: card.sha256} if card and config.start == "sketch" and not config.init else {}
+
+
+@cache
+def _digest_once(path: Path, changed: int) -> str:
+    """Large files are read once, unless they have changed."""
+    return catalog.digest(path)
 
 
 def _version(package: str) -> str | None:

@@ -4,10 +4,10 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
@@ -39,6 +39,17 @@ class Painting:
     def seed(self) -> int:
         return self.config.seed
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The making of it as plain data."""
+        return {
+            "seed": self.seed,
+            "prompt": " | ".join(self.config.prompts),
+            "steps": self.steps,
+            "seconds": round(self.seconds, 2),
+            "losses": {name: round(loss, 4) for name, loss in self.losses.items()},
+        }
+
 
 class Interrupted(Exception):  # noqa: N818  # no error: the work is kept, and goes on when asked
     """A signal ended the loop at a step's end; the picture so far is in `painting`."""
@@ -58,26 +69,30 @@ def render(
     config: Config, pipeline: Pipeline, run: Run | None = None, listeners: Sequence[Listener] = ()
 ) -> Painting:
     """Paint what a Config says, on from where its Run stands; raises Interrupted after SIGINT or SIGTERM."""
-    began = time.monotonic()
+    with run.held() if run else nullcontext(), _stop_signals() as received:
+        return _render(config, pipeline, run, listeners, received)
+
+
+def _render(
+    config: Config, pipeline: Pipeline, run: Run | None, listeners: Sequence[Listener], received: list[int]
+) -> Painting:
+    began = saved = time.monotonic()
     (frame,) = film(config)
     studio = pipeline.studio(frame, config.seed)
-    state = (run.restore(pipeline.make_optimizer, pipeline.device) if run else None) or pipeline.begin(
-        frame, studio
-    )
+    state = run.restore(pipeline.make_optimizer, pipeline.device) if run else None
+    state = state or pipeline.begin(frame, studio)
     last: Step | None = None
-    with _stop_signals() as received:
-        saved = time.monotonic()
-        for last in optimize(frame, studio, state):
-            for listener in listeners:
-                listener.step(last)
-            if run and last.index % LOG_EVERY == 0:
-                run.log(last.frame, last.index, numbers(last))
-            if run and (received or time.monotonic() - saved > SNAPSHOT_EVERY):
-                run.snapshot(state)
-                run.save_image(picture(studio, state))
-                saved = time.monotonic()
-            if received:
-                break
+    for last in optimize(frame, studio, state):
+        for listener in listeners:
+            listener.step(last)
+        if run and last.index % LOG_EVERY == 0:
+            run.log(last.frame, last.index, numbers(last))
+        if run and last.index < last.steps and (received or time.monotonic() - saved > SNAPSHOT_EVERY):
+            run.snapshot(state)
+            run.save_image(picture(studio, state))
+            saved = time.monotonic()
+        if received:
+            break
     painting = Painting(
         image=picture(studio, state),
         config=config,
@@ -86,15 +101,19 @@ def render(
         losses=numbers(last) if last else {},
         folder=run.folder if run else None,
     )
-    if run and last and last.index % LOG_EVERY:
-        run.log(last.frame, last.index, painting.losses)
-    if run:
-        run.save_image(painting.image)
     if received and state.step < frame.steps:
         raise Interrupted(received[0], painting)
     if run:
-        run.forget_snapshot()
+        _finish(run, painting, last)
     return painting
+
+
+def _finish(run: Run, painting: Painting, last: Step | None) -> None:
+    """Write the end of a run; what says that it is finished comes last."""
+    if last and last.index % LOG_EVERY:
+        run.log(last.frame, last.index, painting.losses)
+    run.save_image(painting.image)
+    run.finish(painting.record)
 
 
 def numbers(step: Step) -> dict[str, float]:

@@ -3,35 +3,31 @@
 import contextlib
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from torch import device as Device
 
 from vqclip import config as configs
+from vqclip import lock, snapshot
 from vqclip.errors import RunError, UsageError, reason
-from vqclip.files import atomic, write_text
+from vqclip.files import sweep, write_text
+from vqclip.job import slug
 from vqclip.media import save_png
 from vqclip.schema import Config
 from vqclip.state import MakeOptimizer, State
 
-IMAGE, CONFIG, PROVENANCE, SNAPSHOT, STEPS = (
-    "image.png", "config.yaml", "provenance.json", "snapshot.safetensors", "steps.jsonl",
+IMAGE, CONFIG, PROVENANCE, STEPS, RECORD = (
+    "image.png", "config.yaml", "provenance.json", "steps.jsonl", "painting.json",
 )  # fmt: skip
 
 
 def folder_name(config: Config) -> str:
     """<time>-<slug>-<digest>: sorts by time, says the wish, names the Config."""
-    words = re.findall(r"\w+", " ".join(wish.body for wish in config.wishes).lower())
-    return "-".join(
-        [time.strftime("%Y%m%d-%H%M%S"), "-".join(words)[:40].strip("-") or "untitled", config.digest]
-    )
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(config)}-{config.digest}"
 
 
 class Run:
@@ -39,16 +35,58 @@ class Run:
 
     def __init__(self, folder: Path, config: Config, facts: dict[str, Any]):
         self.folder, self.config, self.facts = folder, config, facts
+        self._held = False
 
     @classmethod
     def create(cls, parent: Path, config: Config, facts: dict[str, Any]) -> "Run":
         """A new folder under `parent` that holds the Config and its provenance."""
-        with writing(parent):
+        with writing(parent, "name another folder with --runs"):
             parent.mkdir(parents=True, exist_ok=True)
-            folder = _new_folder(parent, folder_name(config))
-            write_text(folder / CONFIG, configs.dump(config))
-            write_text(folder / PROVENANCE, json.dumps(facts, indent=2) + "\n")
-        return cls(folder, config, facts)
+            run = cls(_new_folder(parent, folder_name(config)), config, facts)
+            run.describe()
+        return run
+
+    @classmethod
+    def open(cls, folder: Path, config: Config, facts: dict[str, Any]) -> "Run":
+        """The folder of a Config, made if it isn't there; raises RunError if it is another Config's."""
+        with writing(folder, "name another folder with --runs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder, config, facts)
+        if not (folder / CONFIG).is_file():
+            run.describe()
+        elif (there := read_config(folder)) != config:
+            raise RunError(
+                f"{folder} is the run of another config ({there.digest}, not {config.digest}); name another folder"
+            )
+        return run
+
+    @contextlib.contextmanager
+    def held(self, patience: float = 0.0) -> Iterator[None]:
+        """Keep other processes out of the folder for a while; may be nested. Raises RunError, saying who is in it."""
+        if self._held:
+            yield
+            return
+        with lock.held(self.folder, patience):
+            self._held = True
+            try:
+                self._tidy()
+                yield
+            finally:
+                self._held = False
+
+    def describe(self) -> None:
+        """Write down what is painted here, by what, and where relative paths begin."""
+        with self._writing():
+            write_text(
+                self.folder / PROVENANCE, json.dumps(self.facts | {"folder": os.getcwd()}, indent=2) + "\n"
+            )
+            write_text(self.folder / CONFIG, configs.dump(self.config))
+
+    @property
+    def threads(self) -> int | None:
+        """How many threads the painting was begun with, where that is written down."""
+        threads = read_provenance(self.folder).get("threads")
+        return threads if isinstance(threads, int) and threads > 0 else None
 
     @property
     def image(self) -> Path:
@@ -58,7 +96,7 @@ class Run:
         """Append a line to the step log."""
         rounded = {name: round(loss, 6) for name, loss in losses.items()}
         line = json.dumps({"frame": frame, "step": step, "losses": rounded}, ensure_ascii=False)
-        with writing(self.folder), (self.folder / STEPS).open("a", encoding="utf-8") as file:
+        with self._writing(), (self.folder / STEPS).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def save_image(self, image: Image.Image) -> Path:
@@ -67,34 +105,46 @@ class Run:
         return self.image
 
     def snapshot(self, state: State) -> None:
-        """Save the State in place of the one before."""
-        tensors, strings = state.to_tensors()
-        content = save(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            metadata=strings | {"digest": self.config.digest},
-        )
-        with writing(self.folder), atomic(self.folder / SNAPSHOT) as file:
-            file.write(content)
+        """Save the State, beside the one that was saved before."""
+        with self._writing():
+            snapshot.write(self.folder, state, self.config.digest)
 
-    def restore(self, make_optimizer: MakeOptimizer, device: Any) -> State | None:
-        """The State of the last snapshot, or None if there is none; raises RunError if it isn't this Config's."""
-        path = self.folder / SNAPSHOT
-        if not path.is_file():
-            return None
-        try:
-            with safe_open(path, "pt") as file:
-                strings = file.metadata() or {}
-                tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if strings.get("digest") != self.config.digest:
-                raise RunError(f"{path} belongs to another config; delete it to begin this run again")
-            moved = {name: t.to(device) if t.ndim else t for name, t in tensors.items()}
-            return State.from_tensors(moved, strings, make_optimizer)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{path} is damaged ({error}); delete it to begin this run again") from None
+    def restore(self, make_optimizer: MakeOptimizer, device: Device) -> State | None:
+        """The State to go on from, or None to begin; the step log is cut to it.
 
-    def forget_snapshot(self) -> None:
-        with writing(self.folder):
-            (self.folder / SNAPSHOT).unlink(missing_ok=True)
+        Raises RunError if the snapshots are damaged or another Config's.
+        """
+        state = snapshot.read(self.folder, self.config.digest, make_optimizer, device)
+        with self._writing():
+            self._trim_log(state.step if state else 0)
+        return state
+
+    def finish(self, record: dict[str, Any]) -> None:
+        """Write down what became of the painting; from here on it is finished, and its snapshots may go."""
+        with self._writing():
+            write_text(self.folder / RECORD, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
+            snapshot.forget(self.folder)
+
+    def record(self) -> dict[str, Any] | None:
+        """What `finish` wrote, or None if the picture isn't finished."""
+        return read_record(self.folder)
+
+    def _tidy(self) -> None:
+        """Delete what a killed process had no more time to."""
+        with self._writing():
+            sweep(self.folder)
+            if self.record():
+                snapshot.forget(self.folder)
+
+    def _trim_log(self, step: int) -> None:
+        """Keep the lines up to a step: those after it will be written again, and the last may be cut short."""
+        path = self.folder / STEPS
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            write_text(path, "".join(line for line in lines if _is_up_to(step, line)))
+
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        return writing(self.folder, f"make it writable, then: vqclip resume {self.folder}")
 
 
 def read_config(folder: Path) -> Config:
@@ -106,6 +156,36 @@ def read_config(folder: Path) -> Config:
         return configs.from_dict(configs.read_yaml(path))
     except UsageError as error:
         raise RunError(f"{path} is unusable: {error}") from None
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What became of the painting in a run folder, or None if it isn't finished."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and (folder / IMAGE).is_file() else None
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What a run folder says of how its painting was begun; nothing where that can't be read."""
+    try:
+        return dict(json.loads((folder / PROVENANCE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def return_to_origin(folder: Path) -> Path:
+    """Go to the working folder where a run was begun, if it is still there: its Config's relative paths begin there.
+
+    Gives the run folder's path as seen from there.
+    """
+    origin = read_provenance(folder).get("folder")
+    if not isinstance(origin, str) or origin == os.getcwd() or not Path(origin).is_dir():
+        return folder
+    folder = folder.absolute()
+    os.chdir(origin)
+    return folder
 
 
 def check_parent(parent: Path) -> None:
@@ -123,14 +203,19 @@ def picture_facts(config: Config, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def writing(where: Path) -> Iterator[None]:
+def writing(where: Path, advice: str) -> Iterator[None]:
     """Turn the operating system's refusals into one line about a folder."""
     try:
         yield
     except OSError as error:
-        raise RunError(
-            f"{where} can't be written: {reason(error)}; name another folder with --runs"
-        ) from None
+        raise RunError(f"{where} can't be written: {reason(error)}; {advice}") from None
+
+
+def _is_up_to(step: int, line: str) -> bool:
+    try:
+        return line.endswith("\n") and json.loads(line)["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _new_folder(parent: Path, name: str) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from vqclip import __version__
-from vqclip.cli import config, generate, resume, show
+from vqclip.cli import batch, config, diff, generate, reproduce, resume, show
 from vqclip.cli.console import complain, result
 from vqclip.errors import VqclipError
 
@@ -19,7 +19,10 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("generate")(generate.generate)
+app.command("batch", cls=batch.BatchCommand)(batch.batch)
 app.command("resume")(resume.resume)
+app.command("reproduce")(reproduce.reproduce)
+app.command("diff")(diff.diff)
 app.command("show")(show.show)
 app.add_typer(config.app, name="config")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job:
+class Wanted:
     """One picture: its Config, and the file that it is saved to besides its run folder."""
 
     config: "Config"
@@ -28,9 +28,7 @@ def generate(
     prompt: Annotated[
         str, typer.Argument(help='What to paint: "text:weight:stop", several by "|".', metavar="PROMPT")
     ],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to save the picture.", metavar="FILE.png")
-    ] = None,
+    output: options.Output = None,
     size: Annotated[
         str | None, typer.Option("--size", help="Width x height in pixels.", metavar="WxH")
     ] = None,
@@ -54,6 +52,13 @@ def generate(
     count: Annotated[
         int, typer.Option("--count", min=1, help="How many pictures, with seeds that follow.", metavar="N")
     ] = 1,
+    best: Annotated[
+        int | None, typer.Option("--best", min=1, help="Keep so many of --count, the best.", metavar="K")
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option("--judge", help="The CLIP that ranks them; best one that didn't paint.", metavar="NAME"),
+    ] = None,
     runs: options.Runs = Path("runs"),
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
     as_json: options.Json = False,
@@ -70,7 +75,8 @@ def generate(
     named = {"size": size, "steps": steps, "seed": seed, "init": str(init) if init else None}
     given = {"prompts": wishes} | {key: value for key, value in named.items() if value is not None}
     config = configs.resolve(given, preset, file, settings or [])
-    jobs = make_jobs(config, output, count)
+    check_best(best, judge, count)
+    wanted = want(config, output, count, best or count)
     listen_to_library(quiet)
     if not quiet:
         for wish in config.wishes:
@@ -78,11 +84,12 @@ def generate(
     if plan:
         from vqclip.cli.plan import explain  # noqa: PLC0415
 
-        return explain(jobs, device, runs, as_json)
+        return explain(wanted, device, runs, as_json)
 
-    from vqclip.cli.work import paint  # noqa: PLC0415
+    from vqclip.cli.work import Contest, paint  # noqa: PLC0415
 
-    return paint(jobs, device, runs, as_json=as_json, quiet=quiet, pull=pull)
+    contest = Contest(best, judge or config.perceptors[0].model) if best else None
+    return paint(wanted, device, runs, contest, as_json=as_json, quiet=quiet, pull=pull)
 
 
 def describe(wish: prompts.Prompt) -> str:
@@ -92,15 +99,25 @@ def describe(wish: prompts.Prompt) -> str:
     return f"{wish.label} · {wish.kind.value}, weight {wish.weight:g}{away}{stop}"
 
 
-def make_jobs(config: "Config", output: Path | None, count: int) -> list[Job]:
-    """`count` configs with seeds that follow; where there are several, their files are named after the seeds."""
+def check_best(best: int | None, judge: str | None, count: int) -> None:
+    """Refuse to choose where there is no choice."""
+    if judge is not None and best is None:
+        raise UsageError("--judge ranks for --best; say how many to keep, as in --count 8 --best 2")
+    if best is not None and best > count:
+        raise UsageError(
+            f"--best {best} of --count {count} is impossible; paint more, as in --count {4 * best}"
+        )
+
+
+def want(config: "Config", output: Path | None, count: int, kept: int) -> list[Wanted]:
+    """`count` configs with seeds that follow; where several are kept, their files are named after the seeds."""
     if output is not None:
         check_output(output)
-    jobs = []
+    wanted = []
     for seed in range(config.seed, config.seed + count):
         named = output and output.with_name(f"{output.stem}-{seed}{output.suffix}")
-        jobs.append(Job(replace(config, seed=seed), output if count == 1 else named))
-    return jobs
+        wanted.append(Wanted(replace(config, seed=seed), output if kept == 1 else named))
+    return wanted
 
 
 def check_output(path: Path) -> None:

@@ -18,6 +18,9 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any config key, as in cutouts.count=32; repeatable.", metavar="KEY=VALUE"),
 ]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Where to save the picture.", metavar="FILE.png")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")]
 Runs = Annotated[Path, typer.Option("--runs", help="Where run folders are made.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON, an object a line.")]

@@ -6,7 +6,7 @@ from typing import Any
 
 from vqclip import device as devices
 from vqclip.cli.console import result, result_json
-from vqclip.cli.generate import Job
+from vqclip.cli.generate import Wanted
 from vqclip.errors import WeightsError
 from vqclip.estimate import estimate
 from vqclip.film import Frame, cells, film
@@ -17,9 +17,9 @@ from vqclip.run import folder_name
 from vqclip.schema import Config
 
 
-def explain(jobs: Sequence[Job], device: str, runs: Path, as_json: bool) -> None:
+def explain(wanted: Sequence[Wanted], device: str, runs: Path, as_json: bool) -> None:
     """Print the plan, as lines or as one JSON object."""
-    plan = make_plan(jobs, device, runs)
+    plan = make_plan(wanted, device, runs)
     if as_json:
         return result_json(plan)
     for topic, value in plan.items():
@@ -28,19 +28,21 @@ def explain(jobs: Sequence[Job], device: str, runs: Path, as_json: bool) -> None
     return None
 
 
-def make_plan(jobs: Sequence[Job], device: str, runs: Path) -> dict[str, Any]:
-    config, place = jobs[0].config, devices.pick(device)
+def make_plan(wanted: Sequence[Wanted], device: str, runs: Path) -> dict[str, Any]:
+    config, place = wanted[0].config, devices.pick(device)
     (frame,) = film(config)
     dtype = devices.dtype_for(config.precision, place)
     return {
         "device": f"{devices.describe(place)}, {str(dtype).removeprefix('torch.')}",
-        "seeds": [job.config.seed for job in jobs],
+        "seeds": [picture.config.seed for picture in wanted],
         "size": config.size,
         "stages": _stages(config, frame),
         "crops": [f"{p.model}: {p.crops or config.cutouts.count} a step" for p in config.perceptors],
         "models": _models(config),
         "memory": _memory(config, frame, dtype),
-        "outputs": [str(job.output or runs / folder_name(job.config) / "image.png") for job in jobs],
+        "outputs": [
+            str(picture.output or runs / folder_name(picture.config) / "image.png") for picture in wanted
+        ],
     }
 
 

@@ -1,46 +1,139 @@
 """What the commands do once torch may be loaded."""
 
-import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import typer
 
+from vqclip import config as configs
 from vqclip import device as devices
 from vqclip.cli.console import complain, result, result_json, say, stderr
-from vqclip.cli.generate import Job
+from vqclip.cli.generate import Wanted, check_output
 from vqclip.cli.report import reporter
-from vqclip.errors import SaveError, reason
-from vqclip.files import atomic
+from vqclip.compare import differences
+from vqclip.errors import ImageError, SaveError, UsageError, reason
+from vqclip.files import copy
+from vqclip.job import Job
+from vqclip.judge import Judge
+from vqclip.media import load_picture, read_facts
+from vqclip.painter import Painter
+from vqclip.perceptor import Perceptor
 from vqclip.pipeline import Pipeline
 from vqclip.provenance import provenance
 from vqclip.render import Interrupted, Painting, render
-from vqclip.run import Run, check_parent, read_config
+from vqclip.run import Run, check_parent, read_config, return_to_origin
+from vqclip.schema import Config
 
 
-def paint(jobs: Sequence[Job], device: str, runs: Path, *, as_json: bool, quiet: bool, pull: bool) -> None:
-    """Load the models once and paint one job after the other."""
+@dataclass(frozen=True)
+class Contest:
+    """How many of the pictures are kept, and which CLIP ranks them."""
+
+    keep: int
+    judge: str
+
+
+def paint(
+    wanted: Sequence[Wanted], device: str, runs: Path, contest: Contest | None = None,
+    *, as_json: bool, quiet: bool, pull: bool,
+) -> None:  # fmt: skip
+    """Load the models once and paint one picture after the other; with a contest, only the best are results."""
     place = devices.pick(device)
     check_parent(runs)
-    facts = provenance(jobs[0].config, place)
+    facts = provenance(wanted[0].config, place)
     if not quiet:
         say("device", f"{facts['device']}, {facts['precision']}")
-    pipeline = Pipeline(jobs[0].config, place, pull)
-    for job in jobs:
-        run = Run.create(runs, job.config, facts)
-        _paint_one(run, pipeline, job.output, as_json, quiet)
+    pipeline = Pipeline(wanted[0].config, place, pull)
+    judge = _judge(contest.judge, pipeline, pull) if contest else None
+    entrants: list[tuple[float, Wanted, Run, Painting]] = []
+    for picture in wanted:
+        run = Run.create(runs, picture.config, facts)
+        painting = _paint_one(run, pipeline, quiet)
+        if judge is None:
+            _deliver(painting.record, run, picture.output, as_json)
+        else:
+            score = judge.score(load_picture(run.image), picture.config.wishes)
+            entrants.append((score, picture, run, painting))
+    if contest:
+        _award(contest, entrants, as_json, quiet)
+
+
+def _judge(name: str, pipeline: Pipeline, pull: bool) -> Judge:
+    """A perceptor of its own, as the pipeline's have forgotten their texts."""
+    dtype = devices.dtype_for(pipeline.config.precision, pipeline.device)
+    return Judge(Perceptor(name, pipeline.device, dtype, pull))
+
+
+def _award(
+    contest: Contest, entrants: Sequence[tuple[float, Wanted, Run, Painting]], as_json: bool, quiet: bool
+) -> None:
+    """Deliver the best, the very best first; the others stay in their run folders."""
+    ranked = sorted(entrants, key=lambda entrant: -entrant[0])
+    for place, (score, picture, run, painting) in enumerate(ranked, 1):
+        kept = place <= contest.keep
+        if not quiet:
+            say(
+                "score",
+                f"{score:.4f} by {contest.judge}: seed {picture.config.seed}{'' if kept else ', not kept'}",
+            )
+        if kept:
+            _deliver(painting.record | {"score": round(score, 4)}, run, picture.output, as_json)
+
+
+def paint_again(
+    picture: Path, output: Path | None, device: str, runs: Path, *, as_json: bool, quiet: bool, pull: bool
+) -> None:
+    """Paint what a picture says of itself, and compare."""
+    facts, place = read_facts(picture), devices.pick(device)
+    config = _carried_config(picture, facts)
+    check_parent(runs)
+    if output is not None:
+        check_output(output)
+    if place.type == "cpu" and isinstance(facts.get("threads"), int):
+        torch.set_num_threads(max(1, facts["threads"]))  # sums depend on it
+    now = provenance(config, place)
+    for key, then, today in differences({key: facts.get(key) for key in now}, now):
+        if not quiet:
+            say("differs", f"{key}: {then} then, {today} now")
+    pipeline = Pipeline(config, place, pull)
+    run = Run.create(runs, config, now)
+    painting = _paint_one(run, pipeline, quiet)
+    off = (load_picture(picture) - load_picture(run.image)).abs()
+    if not quiet:
+        share = float((off.amax(1) > 0).float().mean())
+        say(
+            "pixels",
+            "the same"
+            if share == 0
+            else f"{share:.1%} differ, by {255 * float(off.max()):.0f} of 255 at most",
+        )
+    _deliver(painting.record | {"same": not bool(off.any())}, run, output, as_json)
+
+
+def _carried_config(picture: Path, facts: dict[str, Any]) -> Config:
+    try:
+        return configs.from_dict(facts.get("config") or {})
+    except UsageError as error:
+        raise ImageError(f"{picture} carries a config that this version can't paint: {error}") from None
 
 
 def go_on(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) -> None:
-    """Paint on in a run folder."""
-    place = devices.pick(device)
-    config = read_config(folder)
-    run = Run(folder, config, provenance(config, place))
-    _paint_one(run, Pipeline(config, place, pull), None, as_json, quiet)
+    """Paint on in a run folder, from where relative paths began; what is finished is only named."""
+    painter, folder = Painter(device, pull=pull), return_to_origin(folder)
+    run = painter.open(Job(read_config(folder), folder))
+    with run.held():
+        if (record := run.record()) is None:
+            record = _paint_one(run, Pipeline(run.config, painter.device, pull), quiet).record
+        elif not quiet:
+            say("painted", f"already; to paint it again: vqclip reproduce {run.image}")
+    _deliver(record, run, None, as_json)
 
 
-def _paint_one(run: Run, pipeline: Pipeline, output: Path | None, as_json: bool, quiet: bool) -> None:
+def _paint_one(run: Run, pipeline: Pipeline, quiet: bool) -> Painting:
+    """Paint in a run folder with a report; leaves with the line that goes on, if it is interrupted."""
     if not quiet:
         say("seed", str(run.config.seed))
         say("run", str(run.folder))
@@ -53,28 +146,19 @@ def _paint_one(run: Run, pipeline: Pipeline, output: Path | None, as_json: bool,
             f"stopped at step {done.steps} of {run.config.steps}; go on with: vqclip resume {run.folder}"
         )
         raise typer.Exit(128 + stopped.number) from None
-    path = _copy(run.image, output) if output else run.image
     if not quiet:
         say("painted", f"{painting.steps} steps in {painting.seconds:.1f} s")
-    result_json(_record(painting, path)) if as_json else result(str(path))
+    return painting
 
 
-def _copy(image: Path, output: Path) -> Path:
+def _deliver(record: dict[str, Any], run: Run, output: Path | None, as_json: bool) -> None:
+    """A finished picture's line on stdout, once it lies where it was asked for."""
     try:
-        with image.open("rb") as source, atomic(output) as target:
-            shutil.copyfileobj(source, target)
+        if output:
+            copy(run.image, output)
     except OSError as error:
-        raise SaveError(f"{output} can't be written: {reason(error)}; the picture is in {image}") from None
-    return output
-
-
-def _record(painting: Painting, path: Path) -> dict[str, Any]:
-    return {
-        "image": str(path),
-        "run": str(painting.folder),
-        "seed": painting.config.seed,
-        "prompt": " | ".join(painting.config.prompts),
-        "steps": painting.steps,
-        "seconds": round(painting.seconds, 2),
-        "losses": {name: round(loss, 4) for name, loss in painting.losses.items()},
-    }
+        raise SaveError(
+            f"{output} can't be written: {reason(error)}; the picture is in {run.image}"
+        ) from None
+    path = output or run.image
+    result_json({"image": str(path), "run": str(run.folder), **record}) if as_json else result(str(path))

@@ -100,6 +100,16 @@ def find_clip(name: str, pull: bool = False) -> Source:
     return _from_tag(name, architecture, settings, pull)
 
 
+def weights_file(name: str) -> Path:
+    """The file of weights behind a name, in a folder the largest; raises WeightsError."""
+    source = find_clip(name)
+    folder = Path(source.architecture.removeprefix(LOCAL))
+    files = [source.weights] if source.weights else [path for path in folder.iterdir() if path.is_file()]
+    if not files:
+        raise WeightsError(f"{name}: {folder} is empty")
+    return max(files, key=lambda path: path.stat().st_size)
+
+
 def _from_file(name: str, architecture: str, file: Path) -> Source:
     if architecture not in open_clip.list_models():
         hint = suggest(architecture, open_clip.list_models())

@@ -1,0 +1,176 @@
+"""Files of jobs: four spellings of the same thing, and what is wrong stays with its own line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vqclip import batch, batchfile
+from vqclip.batchfile import Entry
+from vqclip.errors import ConfigError, UsageError
+from vqclip.schema import Config
+
+SAME = {
+    "jobs.txt": """# fruit
+
+a red apple
+a clock: study in blue:2 -- --seed 7 --set cutouts.count=3 --preset draft
+a pear -- --image-prompt "my style.png:0.5"
+""",
+    "jobs.csv": """prompt, seed, cutouts.count, preset
+a red apple,,,
+a clock: study in blue:2, 7, 3, draft
+"a pear | [my style.png]:0.5",,,
+""",
+    "jobs.jsonl": """{"prompt": "a red apple"}
+{"prompts": ["a clock: study in blue:2"], "seed": 7, "cutouts": {"count": 3}, "preset": "draft"}
+
+{"prompt": "a pear | [my style.png]:0.5", "seed": null}
+""",
+    "jobs.yaml": """jobs:
+- a red apple
+- {prompt: "a clock: study in blue:2", seed: 7, cutouts.count: 3, preset: draft}
+- prompt: a pear | [my style.png]:0.5
+""",
+}
+
+
+def written(name: str, text: str) -> Path:
+    Path(name).write_text(text, encoding="utf-8")
+    return Path(name)
+
+
+def planned(path: Path, **options: Any) -> list[Config]:
+    return [task.job.config for task in batch.plan(path, Path("runs"), **options) if task.job]
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_every_format_says_the_same(name: str) -> None:
+    apple, clock, pear = planned(written(name, SAME[name]))
+    assert [wish.label for wish in apple.wishes] == ["a red apple"]
+    assert (clock.seed, clock.cutouts.count, clock.size, clock.wishes[0].weight) == (7, 3, "144x144", 2)
+    assert [(wish.kind.value, wish.body, wish.weight) for wish in pear.wishes] == [
+        ("text", "a pear", 1),
+        ("image", "my style.png", 0.5),
+    ]
+
+
+def test_a_matrix_is_every_combination() -> None:
+    text = """
+defaults: {steps: 9, size: 32x32}
+jobs: [{prompt: an owl, steps: 3}]
+matrix:
+  prompt: "{subject} in the style of {style}"
+  subject: [a fox, "a {b} castle"]
+  style: [cubism, fauvism, 7]
+  seed: [1, 2]
+"""
+    owl, *combined = planned(written("m.yaml", text))
+    assert (owl.steps, owl.size) == (3, "32x32")
+    assert len(combined) == 12
+    assert {config.steps for config in combined} == {9}
+    assert combined[0].prompts == ["a fox in the style of cubism"]
+    assert (combined[-1].prompts, combined[-1].seed) == (["a {b} castle in the style of 7"], 2)
+
+
+def test_what_is_wrong_with_a_line_is_that_lines() -> None:
+    lines = [
+        "a fine line", "a -- --stpes 3", "b -- --size", "c -- --size 0x0", "d:nan", "e -- 'open", "f -- --set x",
+        "another",
+    ]  # fmt: skip
+    tasks = batch.plan(written("a.txt", "\n".join(lines)), Path("runs"))
+    assert [bool(task.fault) for task in tasks] == [False, *[True] * 6, False]
+    assert "did you mean --steps" in str(tasks[1].fault)
+    assert [task.entry.place for task in tasks] == [f"line {number}" for number in range(1, 9)]
+    assert not any("\n" in str(task.fault) for task in tasks)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fragment"),
+    [
+        ("a.csv", "prompt,seed\na,1,2\n", "more cells than columns"),
+        ("a.csv", "prompt,sede\na,1\n", "did you mean seed"),
+        ("a.jsonl", "{'prompt': 1}", "is not JSON"),
+        ("a.jsonl", "[1]", "is no job"),
+        ("a.jsonl", '{"seed": 1}', "there is no prompt"),
+        ("a.jsonl", '{"prompt": "a", "cutouts": 3, "cutouts.count": 4}', "asks for keys of it"),
+        ("a.yaml", "jobs: [{prompt: a, stpes: 3}]", "did you mean steps"),
+    ],
+)
+def test_a_bad_job_is_a_fault_in_one_line(name: str, text: str, fragment: str) -> None:
+    (task,) = batch.plan(written(name, text), Path("runs"))
+    assert fragment in str(task.fault)
+    assert "\n" not in str(task.fault)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fragment"),
+    [
+        ("a.txt", "# nothing\n", "holds no job"),
+        ("a.yaml", "job: [a]", "did you mean jobs"),
+        ("a.yaml", "- a", "holds a list"),
+        ("a.yaml", "jobs: a", "`jobs` a list"),
+        ("a.yaml", "matrix: {prompt: '{subjct} a', subject: [b]}", "did you mean subject"),
+        ("a.yaml", "matrix: {prompt: a, subject: [b]}", "'subject' is no key of a config"),
+        ("a.yaml", "matrix: [a]", "takes names with lists"),
+    ],
+)
+def test_a_bad_file_is_refused(name: str, text: str, fragment: str) -> None:
+    with pytest.raises(ConfigError, match=r".") as caught:
+        batch.plan(written(name, text), Path("runs"))
+    assert fragment in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_refused() -> None:
+    Path("a.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="no text in UTF-8"):
+        batchfile.read(Path("a.txt"))
+    with pytest.raises(ConfigError, match="can't be read: no such file"):
+        batchfile.read(Path("nowhere.txt"))
+
+
+def test_seeds_follow_from_the_job_and_not_from_its_line() -> None:
+    one = planned(written("a.txt", "a\nb\nb\n"))
+    other = planned(written("b.txt", "b\nnew\na\nb\n"))
+    assert len({config.seed for config in one}) == 3, "the same line twice is two pictures"
+    assert {config.digest for config in one} <= {config.digest for config in other}
+
+
+def test_folders_follow_from_the_config() -> None:
+    path = written("a.txt", "a\na -- --seed 3\na -- --seed 3\n")
+    first, second = (
+        [task.job.folder for task in batch.plan(path, Path("runs")) if task.job] for _ in range(2)
+    )
+    assert first == second
+    assert len(set(first)) == 3
+    assert {folder.parent for folder in first} == {Path("runs/a/jobs")}
+
+
+def test_names_follow_the_template() -> None:
+    path = written("a.txt", "Été: à la mer! -- --seed 3 --size 8x8\n")
+    assert [task.name for task in batch.plan(path, Path("runs"))] == ["0001-été-à-la-mer-3.png"]
+    (task,) = batch.plan(path, Path("runs"), names="{seed}_{size}_{index}.png")
+    assert task.name == "3_8x8_1.png"
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{indx}.png", "{index.__class__}.png", "{index[0]}.png", "../{index}.png", "{index}", "{", "{}.png"],
+)
+def test_a_template_names_one_file_of_known_fields(template: str) -> None:
+    with pytest.raises(UsageError, match="--names"):
+        batch.check_names(template)
+
+
+def test_options_of_the_command_hold_for_every_job() -> None:
+    path = written("a.jsonl", json.dumps({"prompt": "a", "steps": 3}))
+    (config,) = planned(path, preset="draft", settings=["steps=9", "cutouts.count=5"])
+    assert (config.size, config.steps, config.cutouts.count) == ("144x144", 3, 5)
+    with pytest.raises(ConfigError, match="did you mean steps"):
+        planned(path, settings=["stpes=9"])
+
+
+def test_an_entry_knows_its_wish() -> None:
+    assert Entry("line 1", {"prompts": ["a", "b"]}).title == "a | b"

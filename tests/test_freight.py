@@ -1,0 +1,57 @@
+"""Weights reach machines that haven't got them, and lie there under names that Painters find."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Tiny
+from PIL import Image
+
+from vqclip.job import Job
+from vqclip.launch.freight import pack, unpack
+from vqclip.painter import Painter
+from vqclip.run import IMAGE
+
+
+def test_a_machine_without_the_weights_paints_the_same(
+    tiny: Tiny, tiny_vqgan: Path, tiny_clip: Path, tmp_path: Path
+) -> None:
+    """Also from a folder, and each file is fetched once."""
+    here = (
+        shutil.copytree(tiny_vqgan.parent, tmp_path / "vqgan"),
+        shutil.copytree(tiny_clip, tmp_path / "clip"),
+    )
+    config = tiny(vqgan=str(here[0] / tiny_vqgan.name), perceptors=[{"model": str(here[1])}], steps=2)
+    Painter("cpu").paint(Job(config, tmp_path / "here"))
+    sent: dict[int, bytes] = {}
+
+    def put(content: bytes) -> int:
+        sent[len(sent)] = content
+        return len(sent) - 1
+
+    parcels = pack([config, config], put)
+    assert unpack(parcels, sent.__getitem__) == {}, "a machine that sees the files takes them as they are"
+    for folder in here:
+        shutil.rmtree(folder)
+    fetched: list[Any] = []
+
+    def fetch(where: int) -> bytes:
+        fetched.append(where)
+        return sent[where]
+
+    places = unpack(parcels, fetch)
+    assert unpack(parcels, fetch) == places
+    assert sorted(fetched) == sorted(sent)
+    Painter("cpu", places=places).paint(Job(config, tmp_path / "there"))
+    assert pixels(tmp_path / "there") == pixels(tmp_path / "here")
+
+
+def pixels(folder: Path) -> bytes:
+    with Image.open(folder / IMAGE) as image:
+        return image.tobytes()
+
+
+def test_models_of_the_catalogue_stay_at_home(tiny: Tiny) -> None:
+    config = tiny(vqgan="mini-vqgan", perceptors=[{"model": "mini-clip"}])
+    assert pack([config], lambda _: pytest.fail("nothing is to be sent")) == {}

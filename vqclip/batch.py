@@ -1,0 +1,118 @@
+"""A Batch: the jobs of a file, where each is painted, and how its picture is called."""
+
+import dataclasses
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqclip import batchfile, seeds
+from vqclip import config as configs
+from vqclip.batchfile import Entry
+from vqclip.errors import UsageError, suggest
+from vqclip.job import Job, slug
+from vqclip.schema import Config
+
+NAMES = "{index:04d}-{slug}-{seed}.png"
+FIELDS = ("index", "slug", "seed", "size", "steps", "digest")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job of a batch, or the reason why it can't be one."""
+
+    index: int  # 1 is the first
+    entry: Entry
+    job: Job | None
+    name: str  # of the picture's file; "" without a job
+    fault: str | None
+
+
+def plan(
+    file: Path,
+    runs: Path,
+    *,
+    names: str = NAMES,
+    preset: str | None = None,
+    base: Path | None = None,
+    settings: Sequence[str] = (),
+) -> list[Task]:
+    """All jobs of a file, under what the command gives for all of them; one that can't be read is a fault of its own.
+
+    A job's folder follows from its Config, so that the same file finds what it began before. Raises UsageError for what
+    is wrong with the command or with the whole file.
+    """
+    check_names(names)
+    configs.resolve(
+        {"prompts": ["-"]}, preset, base, settings
+    )  # what is wrong here is wrong with the command
+    tasks, seen, folder = [], Counter[str](), folder_of(file, runs)
+    for index, entry in enumerate(batchfile.read(file), 1):
+        try:
+            if entry.fault:
+                raise UsageError(entry.fault)
+            config = _config(entry, preset, base, settings, seen)
+        except UsageError as error:
+            tasks.append(Task(index, entry, None, "", str(error)))
+            continue
+        job = Job(config, folder / "jobs" / _unique(f"{slug(config)}-{config.digest}", seen))
+        tasks.append(Task(index, entry, job, picture_name(names, index, config), None))
+    return tasks
+
+
+def folder_of(file: Path, runs: Path) -> Path:
+    """Where the batch of a file is painted."""
+    return runs / (re.sub(r"[^\w.-]+", "-", file.stem).strip(".-") or "batch")
+
+
+def check_names(template: str) -> None:
+    """Refuse a template of names that isn't one; raises UsageError."""
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        for name in fields:
+            if name not in FIELDS:
+                raise UsageError(f"--names: {{{name}}} is none of {', '.join(FIELDS)}{suggest(name, FIELDS)}")
+        example = template.format(index=1, slug="slug", seed=1, size="8x8", steps=1, digest="0")
+    except (ValueError, IndexError) as error:
+        raise UsageError(f"--names {template!r}: {error}; write for instance {NAMES}") from None
+    if Path(example).name != example or not example.lower().endswith(".png"):
+        raise UsageError(f"--names {template!r} names no PNG in one folder; write for instance {NAMES}")
+
+
+def picture_name(template: str, index: int, config: Config) -> str:
+    return template.format(
+        index=index,
+        slug=slug(config),
+        seed=config.seed,
+        size=config.size,
+        steps=config.steps,
+        digest=config.digest,
+    )
+
+
+def _config(
+    entry: Entry, preset: str | None, base: Path | None, settings: Sequence[str], seen: Counter[str]
+) -> Config:
+    """An entry's Config. Where no seed is given, it follows from the rest, so that lines may move and be added."""
+    unseeded: list[int] = []
+
+    def draw() -> int:
+        unseeded.append(0)
+        return 0
+
+    config = configs.resolve(
+        entry.given, entry.preset or preset, base, [*settings, *entry.settings], draw=draw
+    )
+    if not unseeded:
+        return config
+    nth = seen[config.digest]
+    seen[config.digest] += 1
+    return dataclasses.replace(config, seed=seeds.derive(nth, f"batch {config.digest}") % 2**32)
+
+
+def _unique(name: str, seen: Counter[str]) -> str:
+    """The name, numbered from its second use on."""
+    seen[name] += 1
+    return name if seen[name] == 1 else f"{name}-{seen[name]}"

@@ -1,0 +1,74 @@
+"""`vqclip batch`: a file of jobs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from vqclip.cli import options
+from vqclip.cli.console import listen_to_library
+
+BARE_RAY = "local"
+
+
+class BatchCommand(TyperCommand):
+    """Lets `--ray` stand without an address."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        spelled = []
+        for word, following in zip(args, [*args[1:], "-"], strict=True):
+            spelled += [word, BARE_RAY] if word == "--ray" and following.startswith("-") else [word]
+        return super().parse_args(ctx, spelled)
+
+
+def batch(
+    file: Annotated[
+        Path, typer.Argument(help="Text (a prompt a line), .csv, .jsonl or .yaml.", metavar="FILE")
+    ],
+    names: Annotated[
+        str | None,
+        typer.Option("--names", help="How pictures are called.", metavar="'{index:04d}-{slug}-{seed}.png'"),
+    ] = None,
+    preset: options.Preset = None,
+    config: options.File = None,
+    settings: options.Settings = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="How many paint at once; by default what suits.", metavar="N"),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads of each worker.", metavar="N")
+    ] = None,
+    devices: Annotated[
+        str, typer.Option("--devices", help="As in cuda:0,cuda:1; a worker on each.", metavar="NAMES")
+    ] = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray", help="On a Ray cluster: its address, or none to start one.", metavar="[ADDRESS]"
+        ),
+    ] = None,
+    runs: options.Runs = Path("runs"),
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    pull: options.Pull = False,
+) -> None:
+    """Paint every job of FILE that isn't painted yet.
+
+    The pictures, a manifest and a contact sheet go to a folder in --runs that is called like FILE. A job that fails is
+    named, and the others go on; the exit code is 1 if any failed. The same command again does what isn't done.
+    """
+    from vqclip import batch as batches  # noqa: PLC0415
+
+    tasks = batches.plan(
+        file, runs, names=names or batches.NAMES, preset=preset, base=config, settings=settings or []
+    )
+    listen_to_library(quiet)
+    from vqclip.cli import batch_work as work  # noqa: PLC0415
+
+    if plan:
+        return work.explain(tasks, as_json)
+    place = work.Place(workers, threads, [] if devices == "auto" else devices.split(","), ray, pull)
+    return work.paint(tasks, batches.folder_of(file, runs), runs, place, as_json=as_json, quiet=quiet)

@@ -1,0 +1,55 @@
+"""A Painter does jobs, one after the other, with models that are loaded once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from vqclip import device as devices
+from vqclip.job import Job
+from vqclip.pipeline import Pipeline
+from vqclip.provenance import provenance
+from vqclip.render import Listener, render
+from vqclip.run import Run
+from vqclip.shelf import Shelf
+
+
+class Painter:
+    """One device with its models; on the CPU it uses `threads` threads, or as many as torch would."""
+
+    def __init__(
+        self,
+        device: str = "auto",
+        threads: int | None = None,
+        pull: bool = False,
+        places: Mapping[str, str] | None = None,
+    ):
+        self.device = devices.pick(device)
+        self.threads = threads or torch.get_num_threads()
+        self.shelf = Shelf(self.device, pull, places)
+
+    def open(self, job: Job) -> Run:
+        """The job's run folder, made if it isn't there; raises RunError if it is another Config's.
+
+        Work that was begun goes on with the number of threads that it was begun with, since sums depend on it.
+        """
+        torch.set_num_threads(self.threads)
+        run = Run.open(job.folder, job.config, provenance(job.config, self.device))
+        torch.set_num_threads(run.threads or self.threads)
+        return run
+
+    def paint(self, job: Job, listeners: Sequence[Listener] = (), patience: float = 0.0) -> dict[str, Any]:
+        """The record of a job, done from where its folder stands; what is finished isn't painted again.
+
+        Raises VqclipError, or Interrupted after SIGINT or SIGTERM.
+        """
+        # Before the folder is made: what is refused leaves nothing.
+        early = None if job.folder.is_dir() else self._pipeline(job)
+        run = self.open(job)
+        with run.held(patience):
+            if record := run.record():
+                return record
+            return render(job.config, early or self._pipeline(job), run, listeners).record
+
+    def _pipeline(self, job: Job) -> Pipeline:
+        return Pipeline(job.config, self.device, shelf=self.shelf)

@@ -1,0 +1,40 @@
+"""The networks on one device, each loaded once for as many Pipelines as ask."""
+
+from collections.abc import Mapping
+
+import torch
+
+from vqclip.models.layouts import load_vqgan
+from vqclip.models.sketch import Sketcher, load_sketcher
+from vqclip.models.vqgan import VQGAN
+from vqclip.perceptor import Perceptor
+
+
+class Shelf:
+    """Keeps what it has loaded, texts' towers included; raises WeightsError for what isn't to be had.
+
+    Only with `pull` may anything be downloaded.
+    """
+
+    def __init__(self, device: torch.device, pull: bool = False, places: Mapping[str, str] | None = None):
+        """`places` says where models lie that aren't where their names say."""
+        self.device, self.pull, self.places = device, pull, places or {}
+        self._vqgans: dict[tuple[str, torch.dtype], VQGAN] = {}
+        self._sketchers: dict[str, Sketcher] = {}
+        self._perceptors: dict[tuple[str, torch.dtype], Perceptor] = {}
+
+    def vqgan(self, name: str, dtype: torch.dtype) -> VQGAN:
+        if (name, dtype) not in self._vqgans:
+            self._vqgans[name, dtype] = load_vqgan(self.places.get(name, name)).to(self.device, dtype)
+        return self._vqgans[name, dtype]
+
+    def perceptor(self, name: str, dtype: torch.dtype) -> Perceptor:
+        if (name, dtype) not in self._perceptors:
+            place = self.places.get(name, name)
+            self._perceptors[name, dtype] = Perceptor(place, self.device, dtype, self.pull)
+        return self._perceptors[name, dtype]
+
+    def sketcher(self, name: str) -> Sketcher:
+        if name not in self._sketchers:
+            self._sketchers[name] = load_sketcher(name).to(self.device)
+        return self._sketchers[name]
