@@ -19,12 +19,15 @@ PACKAGE = Path(vqclip.__file__).parent
 ROWS = """
 errors resources files prompt schedule seeds schema config film
 ops device
-models.catalog models.checkpoint models.vqgan models.layouts models.folding models.clip models.sketch
+models.catalog models.store models.download models.archives models.checkpoint \
+    models.quantizers models.vqgan models.layouts models.descriptions models.loading \
+    models.folding models.clip_layouts models.clip models.sketch models.writing models.install
 cutouts latent canvas losses state optimize perceptor sketch media provenance
-pipeline run estimate
+pipeline run estimate health
 render
 api
-cli.console cli.options cli.report cli.config cli.generate cli.plan cli.work cli.resume cli.show cli.app
+cli.console cli.options cli.report cli.transfer cli.config cli.models cli.generate cli.plan cli.work cli.resume \
+    cli.show cli.doctor cli.app
 """
 PLACES = {
     name: (row, place)
@@ -100,7 +103,10 @@ def test_help_and_plain_modules_import_no_torch(tmp_path: Path) -> None:
     """So that `vqclip --help` answers at once."""
     light = [
         *TORCHLESS,
-        *(f"cli.{name}" for name in ("app", "generate", "resume", "show", "config", "options")),
+        *(
+            f"cli.{name}"
+            for name in ("app", "generate", "resume", "show", "config", "models", "doctor", "options")
+        ),
     ]
     code = f"""
 import sys, importlib
@@ -108,7 +114,7 @@ for name in {light}:
     importlib.import_module(f"vqclip.{{name}}")
 from typer.testing import CliRunner
 from vqclip.cli.app import app
-for words in (["--help"], ["generate", "--help"], ["--version"], ["config", "show"]):
+for words in (["--help"], ["generate", "--help"], ["--version"], ["config", "show"], ["models", "--help"]):
     assert CliRunner().invoke(app, words).exit_code == 0, words
 print([name for name in ("torch", "numpy", "PIL", "open_clip") if name in sys.modules])
 """
@@ -144,6 +150,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
     assert flags == {
         "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init",
         "--image-prompt", "--device", "--count", "--runs", "--plan", "--json", "-q", "--quiet", "--pull",
+        "--offline",
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from vqclip.film import Frame
 from vqclip.latent import starting_picture
 from vqclip.losses import Target, penalties
 from vqclip.media import load_picture
-from vqclip.models.layouts import load_vqgan
+from vqclip.models.loading import load_vqgan
 from vqclip.models.sketch import READER, load_sketcher
 from vqclip.ops import unit
 from vqclip.optimize import Studio, View

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from vqclip import __version__, device
-from vqclip.models import catalog
+from vqclip.models import store
 from vqclip.schema import Config
 
 _PACKAGES = ("torch", "open_clip_torch", "timm", "pillow")
@@ -16,7 +16,6 @@ _PACKAGES = ("torch", "open_clip_torch", "timm", "pillow")
 def provenance(config: Config, on: torch.device) -> dict[str, Any]:
     """Versions, device, arithmetic, and the digests of weights that the catalogue knows."""
     names = [config.vqgan, *(perceptor.model for perceptor in config.perceptors)]
-    known = catalog.cards()
     return {
         "versions": {
             "vqclip": __version__,
@@ -25,7 +24,7 @@ def provenance(config: Config, on: torch.device) -> dict[str, Any]:
         },
         "device": device.describe(on),
         "precision": str(device.dtype_for(config.precision, on)).removeprefix("torch."),
-        "weights": {name: known[name].sha256 for name in names if name in known},
+        "weights": {name: digest for name in names if (digest := store.digest_of(name))},
     }
 
 

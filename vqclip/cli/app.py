@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from vqclip import __version__
-from vqclip.cli import config, generate, resume, show
+from vqclip.cli import config, doctor, generate, models, resume, show
 from vqclip.cli.console import complain, result
 from vqclip.errors import VqclipError
 
@@ -21,7 +21,9 @@ app = typer.Typer(
 app.command("generate")(generate.generate)
 app.command("resume")(resume.resume)
 app.command("show")(show.show)
+app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
+app.add_typer(models.app, name="models")
 
 
 def _version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from typing import Any
 
 from rich.console import Console
@@ -41,3 +42,9 @@ def listen_to_library(quiet: bool) -> None:
     logger.handlers, logger.propagate = [] if quiet else [Remarks()], False
     if quiet:
         logger.addHandler(logging.NullHandler())
+
+
+def obey(offline: bool) -> None:
+    """Carry --offline into everything that this process does, and into libraries."""
+    if offline:
+        os.environ["VQCLIP_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"

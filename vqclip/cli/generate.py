@@ -9,7 +9,7 @@ import typer
 
 from vqclip import prompt as prompts
 from vqclip.cli import options
-from vqclip.cli.console import listen_to_library, say
+from vqclip.cli.console import listen_to_library, obey, say
 from vqclip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def generate(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     pull: options.Pull = False,
+    offline: options.Offline = False,
 ) -> None:
     """Paint a picture of PROMPT.
 
@@ -71,6 +72,7 @@ def generate(
     given = {"prompts": wishes} | {key: value for key, value in named.items() if value is not None}
     config = configs.resolve(given, preset, file, settings or [])
     jobs = make_jobs(config, output, count)
+    obey(offline)
     listen_to_library(quiet)
     if not quiet:
         for wish in config.wishes:

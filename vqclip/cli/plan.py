@@ -11,7 +11,7 @@ from vqclip.errors import WeightsError
 from vqclip.estimate import estimate
 from vqclip.film import Frame, cells, film
 from vqclip.models.clip import find_clip
-from vqclip.models.layouts import find_vqgan, find_yaml, read_architecture
+from vqclip.models.loading import architecture_of, find_vqgan
 from vqclip.optimize import Studio
 from vqclip.run import folder_name
 from vqclip.schema import Config
@@ -46,7 +46,7 @@ def make_plan(jobs: Sequence[Job], device: str, runs: Path) -> dict[str, Any]:
 
 def _stages(config: Config, frame: Frame) -> list[str]:
     try:
-        factor = read_architecture(find_yaml(find_vqgan(config.vqgan))).factor
+        factor = architecture_of(config.vqgan).factor
     except WeightsError:
         return [f"steps {stage.begin + 1} to {stage.end} at scale {stage.scale:g}" for stage in frame.stages]
     lines = []
