@@ -104,9 +104,11 @@ def _unpack(path: Path, inner: zipfile.ZipInfo, target: BinaryIO) -> None:
 
 
 def _only_weights(path: Path, suffixes: tuple[str, ...]) -> zipfile.ZipInfo | None:
-    if path.suffix == ".safetensors" or not zipfile.is_zipfile(path):
+    if path.suffix == ".safetensors":
         return None
     try:
+        if not zipfile.is_zipfile(path):
+            return None
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:

@@ -19,9 +19,7 @@ def load_vqgan(name: str) -> VQGAN:
 
     Where the file is one of ours, in fp32, its tensors stay mapped from the disk.
     """
-    architecture, tensors = read_vqgan(find_vqgan(name))
-    with torch.device("meta"):
-        model = VQGAN(architecture)
+    model, tensors = _matched(find_vqgan(name))
     model.load_state_dict({key: tensors[key].float() for key in model.state_dict()}, assign=True)
     return model.eval().requires_grad_(False)
 
@@ -52,13 +50,19 @@ def architecture_of(name: str) -> Architecture:
 
 def read_vqgan(weights: Path) -> tuple[Architecture, Tensors]:
     """Architecture and tensors, in our spelling, of a file in any layout; raises WeightsError if they don't fit."""
+    model, tensors = _matched(weights)
+    return model.architecture, tensors
+
+
+def _matched(weights: Path) -> tuple[VQGAN, Tensors]:
+    """The network without its weights, and the weights."""
     tensors = respell(read_tensors(weights))
     architecture = _described(weights) or infer(weights, tensors)
     with torch.device("meta"):
-        expected = VQGAN(architecture).state_dict()
+        model = VQGAN(architecture)
     beside = find_description(weights)
-    check_fit(weights, "its description" if beside is None else beside.name, expected, tensors)
-    return architecture, tensors
+    check_fit(weights, "its description" if beside is None else beside.name, model.state_dict(), tensors)
+    return model, tensors
 
 
 def _described(weights: Path) -> Architecture | None:
