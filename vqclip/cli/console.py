@@ -20,6 +20,13 @@ def result_json(values: dict[str, Any]) -> None:
     result(json.dumps(values, ensure_ascii=False))
 
 
+def result_topics(values: dict[str, Any]) -> None:
+    """A result in lines, each under its topic; a list takes a line for each of its items."""
+    for topic, value in values.items():
+        for i, line in enumerate(value if isinstance(value, list) else [value]):
+            result(f"{topic if i == 0 else '':<10} {line}")
+
+
 def say(topic: str, text: str) -> None:
     """A line of the conversation: what it is about, and what there is to say."""
     stderr.print(Text.assemble((f"{topic:<10}", "dim"), text), soft_wrap=True)

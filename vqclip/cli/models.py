@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vqclip.cli import options
-from vqclip.cli.console import complain, obey, result, result_json, say
+from vqclip.cli.console import complain, obey, result, result_json, result_topics, say
 from vqclip.errors import UsageError, WeightsError
 
 app = typer.Typer(
@@ -37,12 +37,7 @@ def list_models(as_json: options.Json = False) -> None:
 def show(name: Name, as_json: options.Json = False) -> None:
     """Print what is known about a model: licence, source, size, digest, addresses."""
     facts = _facts(name)
-    if as_json:
-        return result_json(facts)
-    for topic, value in facts.items():
-        for i, line in enumerate(value if isinstance(value, list) else [value]):
-            result(f"{topic if i == 0 else '':<10} {line}")
-    return None
+    return result_json(facts) if as_json else result_topics(facts)
 
 
 @app.command("pull")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip import device as devices
-from vqclip.cli.console import result, result_json
+from vqclip.cli.console import result_json, result_topics
 from vqclip.cli.generate import Job
 from vqclip.errors import WeightsError
 from vqclip.estimate import estimate
@@ -20,12 +20,7 @@ from vqclip.schema import Config
 def explain(jobs: Sequence[Job], device: str, runs: Path, as_json: bool) -> None:
     """Print the plan, as lines or as one JSON object."""
     plan = make_plan(jobs, device, runs)
-    if as_json:
-        return result_json(plan)
-    for topic, value in plan.items():
-        for i, line in enumerate(value if isinstance(value, list) else [value]):
-            result(f"{topic if i == 0 else '':<10} {line}")
-    return None
+    return result_json(plan) if as_json else result_topics(plan)
 
 
 def make_plan(jobs: Sequence[Job], device: str, runs: Path) -> dict[str, Any]:
