@@ -237,7 +237,7 @@ REFUSALS = [
     (["a", "--image-prompt", ":2"], 2, "wishes for nothing"),
     (["a|[text.png]"], 2, "text.png is no picture"),
     (["a", "--set", "vqgan=mini-vqgna"], 3, "did you mean mini-vqgan?"),
-    (["a", "--set", "vqgan=empty.ckpt"], 3, "empty.ckpt has no description; put its yaml beside it"),
+    (["a", "--set", "vqgan=empty.ckpt"], 3, "empty.ckpt is no checkpoint"),
     (["a", "--set", "perceptors=[{model: mini-clop}]"], 3, "did you mean mini-clip"),
     (["a", "--set", "perceptors=[{model: ViT-B-32/opnai}]"], 3, "did you mean ViT-B-32/openai"),
     (

@@ -1,5 +1,7 @@
 """VQGANs in the layouts of others load as the networks that their makers' own code runs."""
 
+import subprocess
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -237,8 +239,32 @@ def test_a_partial_file_without_a_description_says_what_it_lacks(
 
 
 @pytest.mark.parametrize(
-    "tensors", [{}, {"unet.conv.weight": torch.ones(3)}, {"quantize.embedding.weight": torch.ones(())}]
+    "tensors",
+    [
+        {"two\nlines": torch.ones(1)},
+        {},
+        {"unet.conv.weight": torch.ones(3)},
+        {"quantize.embedding.weight": torch.ones(())},
+    ],
 )
 def test_something_else_is_refused_in_one_line(tensors: dict[str, Tensor]) -> None:
     with pytest.raises(WeightsError, match="is no"):
         infer(Path("a.pt"), tensors)
+
+
+def test_a_key_of_two_lines_is_named_in_one() -> None:
+    with pytest.raises(WeightsError) as caught:
+        infer(Path("a.pt"), {"two\nlines": torch.ones(1)})
+    assert "(it has two lines)" in str(caught.value)
+
+
+def test_loading_needs_no_compiler(tmp_path: Path) -> None:
+    """Drawing numbers for networks without storage imports sympy and triton, which takes longer than the load."""
+    save_file(random_vqgan(WIDE).state_dict(), tmp_path / "a.safetensors")
+    code = (
+        "import sys; from vqclip.models.loading import load_vqgan;"
+        f"before = set(sys.modules); load_vqgan({str(tmp_path / 'a.safetensors')!r});"
+        "print([name for name in ('sympy', 'triton') if name in sys.modules and name not in before])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def infer(path: Path, tensors: Mapping[str, Tensor]) -> Architecture:
         return _of_shapes(tensors)
     except KeyError as error:
         raise WeightsError(
-            f"{path} is no whole VQGAN: it lacks {error.args[0]} (it has {_examples(tensors)})"
+            f"{path} is no whole VQGAN: it lacks {error.args[0]} (it has {name_some(tensors)})"
         ) from None
     except (IndexError, ValueError) as error:
         raise WeightsError(f"{path} is no VQGAN that can be: {error}") from None
@@ -164,5 +164,6 @@ def _of_shapes(tensors: Mapping[str, Tensor]) -> Architecture:
     )
 
 
-def _examples(tensors: Mapping[str, Tensor], most: int = 3) -> str:
-    return ", ".join(list(tensors)[:most]) or "no tensors at all"
+def name_some(keys: Iterable[str], most: int = 3) -> str:
+    """The first of a file's keys, as parts of one line whatever is in them."""
+    return ", ".join(" ".join(key.split())[:80] for key in list(keys)[:most]) or "no tensors at all"

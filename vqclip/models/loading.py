@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from vqclip.errors import WeightsError, suggest
 from vqclip.models import catalog, store
 from vqclip.models.checkpoint import WEIGHTS, read_notes, read_tensors
-from vqclip.models.descriptions import NOTE, find_description, infer, read_description, read_note
+from vqclip.models.descriptions import NOTE, find_description, infer, name_some, read_description, read_note
 from vqclip.models.layouts import Tensors, respell
 from vqclip.models.vqgan import VQGAN, Architecture
 
@@ -58,7 +60,7 @@ def _matched(weights: Path) -> tuple[VQGAN, Tensors]:
     """The network without its weights, and the weights."""
     tensors = respell(read_tensors(weights))
     architecture = _described(weights) or infer(weights, tensors)
-    with torch.device("meta"):
+    with torch.device("meta"), _Uninitialised():
         model = VQGAN(architecture)
     beside = find_description(weights)
     check_fit(weights, "its description" if beside is None else beside.name, model.state_dict(), tensors)
@@ -74,6 +76,15 @@ def _described(weights: Path) -> Architecture | None:
     return None if beside is None else read_description(beside)
 
 
+class _Uninitialised(TorchFunctionMode):
+    """Leaves fresh weights as they are: drawing numbers for the meta device imports half of torch's compiler, 1.5 s."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return (kwargs or {}).get("tensor", args[0] if args else None)
+        return func(*args, **(kwargs or {}))
+
+
 def check_fit(path: Path, against: str, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
     """Refuse tensors that aren't, by name and shape, the expected ones; raises WeightsError that names some."""
     missing, unknown = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
@@ -85,4 +96,4 @@ def check_fit(path: Path, against: str, expected: Mapping[str, Tensor], given: M
     ):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise WeightsError(f"{path} doesn't fit {against}: it {what} {', '.join(keys[:3])}{more}")
+            raise WeightsError(f"{path} doesn't fit {against}: it {what} {name_some(keys)}{more}")
