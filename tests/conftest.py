@@ -5,7 +5,9 @@ The tests need no network and no trained weights; only test_mini.py paints with 
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import yaml
 from safetensors.torch import save_file
 
 from vqclip import config as configs
+from vqclip.cli.app import main
 from vqclip.models.vqgan import VQGAN, Architecture
 from vqclip.schema import Config
 
@@ -33,8 +36,10 @@ TINY_CLIP = {
 def fence(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Each test gets a home and a working folder of its own, and no network by the hub's own switch."""
     home = tmp_path_factory.mktemp("home")
-    for name in ("HOME", "XDG_CACHE_HOME", "HF_HOME"):
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "HF_HOME"):
         monkeypatch.setenv(name, str(home))
+    for name in ("VQCLIP_HOME", "VQCLIP_OFFLINE", "HF_HUB_OFFLINE", "HF_TOKEN"):
+        monkeypatch.setenv(name, "")
     work = tmp_path_factory.mktemp("work")
     before = Path.cwd()
     os.chdir(work)
@@ -116,3 +121,31 @@ def tiny(tiny_vqgan: Path, tiny_clip: Path) -> Tiny:
         return configs.resolve(small | given, settings=settings)
 
     return make
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+Vqclip = Callable[..., Done]
+
+
+@pytest.fixture
+def vqclip(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Vqclip:
+    """The console script, in this process."""
+
+    def run(*words: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["vqclip", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capfd.readouterr()
+        return Done(int(left.value.code or 0), out, err)
+
+    return run

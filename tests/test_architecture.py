@@ -19,13 +19,15 @@ PACKAGE = Path(vqclip.__file__).parent
 ROWS = """
 errors resources files lock prompt schedule seeds schema config film job batchfile batch compare
 ops device
-models.catalog models.checkpoint models.vqgan models.layouts models.folding models.clip models.sketch
+models.catalog models.store models.download models.archives models.checkpoint \
+    models.quantizers models.vqgan models.layouts models.descriptions models.loading \
+    models.folding models.clip_layouts models.clip models.sketch models.writing models.install
 cutouts latent canvas losses state optimize perceptor sketch media judge sheet provenance
-shelf pipeline snapshot run ledger estimate
+shelf pipeline snapshot run ledger estimate health
 render painter
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
-cli.console cli.options cli.report cli.board cli.config cli.generate cli.plan cli.work cli.resume \
-cli.batch_work cli.batch cli.reproduce cli.diff cli.show cli.app
+cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.generate cli.plan cli.work \
+    cli.resume cli.batch_work cli.batch cli.reproduce cli.diff cli.show cli.doctor cli.app
 """
 PLACES = {
     name: (row, place)
@@ -107,7 +109,9 @@ def test_help_and_plain_modules_import_no_torch(tmp_path: Path) -> None:
                 "app",
                 "batch",
                 "diff",
+                "doctor",
                 "generate",
+                "models",
                 "reproduce",
                 "resume",
                 "show",
@@ -122,7 +126,9 @@ for name in {light}:
     importlib.import_module(f"vqclip.{{name}}")
 from typer.testing import CliRunner
 from vqclip.cli.app import app
-for words in (["--help"], ["generate", "--help"], ["batch", "--help"], ["--version"], ["config", "show"]):
+for words in (
+    ["--help"], ["generate", "--help"], ["batch", "--help"], ["models", "--help"], ["--version"], ["config", "show"],
+):
     assert CliRunner().invoke(app, words).exit_code == 0, words
 print([name for name in ("torch", "numpy", "PIL", "open_clip") if name in sys.modules])
 """
@@ -158,7 +164,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
     assert flags == {
         "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init",
         "--image-prompt", "--device", "--count", "--best", "--judge", "--runs",
-        "--plan", "--json", "-q", "--quiet", "--pull",
+        "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
     }  # fmt: skip
 
 

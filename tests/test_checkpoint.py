@@ -8,6 +8,7 @@ import pickle
 import random
 import sys
 import types
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -254,11 +255,96 @@ def test_a_file_that_holds_no_dict_of_tensors_is_refused(tmp_path: Path, content
         read_tensors(tmp_path / "a.pt")
 
 
-def test_a_torchscript_program_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "clip.pt"
-    path.write_bytes(zipped({"clip/constants.pkl": b"", "clip/data.pkl": b"", "clip/code/a.py": b""}))
-    with pytest.raises(WeightsError, match="is a TorchScript program"):
-        read_tensors(path)
+class TestTorchScript:
+    """OpenAI publishes its CLIPs so: the numbers are read, the program isn't."""
+
+    @pytest.fixture
+    def archive(self, tmp_path: Path) -> tuple[Path, dict[str, Tensor]]:
+        class Net(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.small = torch.nn.Linear(3, 4).half()
+                self.blocks = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+                self.register_buffer("input_resolution", torch.tensor(224))
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.blocks(x)
+
+        net = Net().eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.jit.save(torch.jit.trace(net, torch.randn(1, 3, 4, 4)), tmp_path / "clip.pt")
+        return tmp_path / "clip.pt", net.state_dict()
+
+    def test_is_read_as_its_state_dict(self, archive: tuple[Path, dict[str, Tensor]]) -> None:
+        assert_equal(read_tensors(archive[0]), archive[1])
+
+    def test_is_not_run(
+        self, archive: tuple[Path, dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("torch.jit.load", "torch.load"):
+            monkeypatch.setattr(name, lambda *_, **__: pytest.fail("ran it"))
+        read_tensors(archive[0])
+
+    def test_one_that_calls_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "clip.pt"
+        program = b"\x80\x02cos\nsystem\nX\x0c\x00\x00\x00touch hacked\x85R."
+        path.write_bytes(zipped({"clip/constants.pkl": b"", "clip/data.pkl": program, "clip/code/a.py": b""}))
+        with pytest.raises(WeightsError, match=r"is refused: it wants to call os\.system"):
+            read_tensors(path)
+        assert list(Path().iterdir()) == []
+
+
+class TestBoundedMemory:
+    """What a file says about sizes is held against its own."""
+
+    def test_a_compressed_archive_is_refused(self, tmp_path: Path) -> None:
+        """A zip bomb: torch.save never compresses."""
+        path = tmp_path / "a.pt"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+            target.writestr("a/data.pkl", b"\x00" * 10**7)
+        with pytest.raises(WeightsError, match="is compressed"):
+            read_tensors(path)
+
+    def test_a_name_that_climbs_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.pt"
+        path.write_bytes(zipped({"a/data.pkl": b"N.", "../../evil": b"x"}))
+        with pytest.raises(WeightsError, match=r"names a file '\.\./\.\./evil'"):
+            read_tensors(path)
+
+    def test_a_memo_beyond_the_program_is_refused(self, tmp_path: Path) -> None:
+        """Python would make room for two thousand million places."""
+        program = b"\x80\x02Nr" + (2**31 - 1).to_bytes(4, "little") + b"."
+        with pytest.raises(WeightsError, match="asks for a memo of 2147483647 places"):
+            read_tensors(archive(tmp_path / "a.pt", program))
+
+    def test_a_tensor_without_numbers_is_refused(self, tmp_path: Path) -> None:
+        """Strides of 0 would make a terabyte out of one number."""
+        torch.save({"a": torch.ones(1).expand(10**6, 10**6)}, tmp_path / "a.pt")
+        with pytest.raises(WeightsError, match="for which the file has no numbers"):
+            read_tensors(tmp_path / "a.pt")
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            b'{"a":{"dtype":"F32","shape":[1000000,1000000],"data_offsets":[0,4]}}',
+            b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4000000000000]}}',
+            b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}',
+            b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}',
+            b"[" * 5000,
+        ],
+    )
+    def test_a_safetensors_header_that_lies_is_refused(self, tmp_path: Path, header: bytes) -> None:
+        path = tmp_path / "a.safetensors"
+        path.write_bytes(len(header).to_bytes(8, "little") + header + b"\x00" * 4)
+        with pytest.raises(WeightsError):
+            read_tensors(path)
+
+    def test_a_safetensors_header_longer_than_the_file_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.safetensors"
+        path.write_bytes((2**62).to_bytes(8, "little") + b"{}")
+        with pytest.raises(WeightsError):
+            read_tensors(path)
 
 
 @pytest.mark.parametrize("name", ["missing.ckpt", "missing.safetensors", "folder.ckpt", "folder.safetensors"])

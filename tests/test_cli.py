@@ -4,50 +4,19 @@ import json
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import Tiny
+from conftest import Tiny, Vqclip
 from PIL import Image
 
 from vqclip import __version__
 from vqclip import config as configs
-from vqclip.cli.app import main
 from vqclip.media import read_facts, save_png
 from vqclip.resources import CONFIGS
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[str]:
-        return self.out.splitlines()
-
-
-Vqclip = Callable[..., Done]
-
-
-@pytest.fixture
-def vqclip(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Vqclip:
-    """The console script, in this process."""
-
-    def run(*words: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["vqclip", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capfd.readouterr()
-        return Done(int(left.value.code or 0), out, err)
-
-    return run
 
 
 @pytest.fixture
@@ -130,7 +99,7 @@ class TestGenerate:
         def refuse(*_: Any, **__: Any) -> None:
             pytest.fail("weights were read")
 
-        for function in ("torch.load", "safetensors.torch.load_file", "vqclip.models.layouts.read_tensors"):
+        for function in ("torch.load", "safetensors.torch.load_file", "vqclip.models.loading.read_tensors"):
             monkeypatch.setattr(function, refuse)
         words = ["generate", "a", *small, "--size", "17x15", "--seed", "3", "--count", "2", "--plan"]
         plan = json.loads(vqclip(*words, "--json").out)
@@ -352,10 +321,14 @@ REFUSALS = [
     (["a", "--image-prompt", ":2"], 2, "wishes for nothing"),
     (["a|[text.png]"], 2, "text.png is no picture"),
     (["a", "--set", "vqgan=mini-vqgna"], 3, "did you mean mini-vqgan?"),
-    (["a", "--set", "vqgan=empty.ckpt"], 3, "empty.ckpt has no description; put its yaml beside it"),
+    (["a", "--set", "vqgan=empty.ckpt"], 3, "empty.ckpt is no checkpoint"),
     (["a", "--set", "perceptors=[{model: mini-clop}]"], 3, "did you mean mini-clip"),
     (["a", "--set", "perceptors=[{model: ViT-B-32/opnai}]"], 3, "did you mean ViT-B-32/openai"),
-    (["a", "--set", "perceptors=[{model: ViT-B-32/openai}]"], 3, "add --pull to download"),
+    (
+        ["a", "--set", "perceptors=[{model: ViT-B-32/openai}]"],
+        3,
+        "add --pull, or type: vqclip models pull ViT-B-32/openai",
+    ),
 ]
 
 

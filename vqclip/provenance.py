@@ -11,9 +11,9 @@ import torch
 
 from vqclip import __version__, device
 from vqclip.errors import WeightsError
-from vqclip.models import catalog
+from vqclip.models import store
 from vqclip.models.clip import weights_file
-from vqclip.models.layouts import find_vqgan
+from vqclip.models.loading import find_vqgan
 from vqclip.schema import Config
 
 _PACKAGES = ("torch", "open_clip_torch", "timm", "pillow")
@@ -40,8 +40,8 @@ def provenance(config: Config, on: torch.device) -> dict[str, Any]:
 
 def _digest(name: str, find: Callable[[str], Path]) -> str | None:
     """SHA-256 of the weights that a name means, or None where they aren't here."""
-    if name in catalog.cards():
-        return catalog.cards()[name].sha256
+    if known := store.digest_of(name):
+        return known
     try:
         path = find(name)
         return _digest_once(path, path.stat().st_mtime_ns)
@@ -49,16 +49,16 @@ def _digest(name: str, find: Callable[[str], Path]) -> str | None:
         return None
 
 
-def _sketcher(config: Config) -> dict[str, str]:
+def _sketcher(config: Config) -> dict[str, str | None]:
     """The digest of the sketcher, where one is used."""
-    card = catalog.cards().get(config.sketcher)
-    return {config.sketcher: card.sha256} if card and config.start == "sketch" and not config.init else {}
+    used = config.start == "sketch" and not config.init
+    return {config.sketcher: store.digest_of(config.sketcher)} if used else {}
 
 
 @cache
 def _digest_once(path: Path, changed: int) -> str:
     """Large files are read once, unless they have changed."""
-    return catalog.digest(path)
+    return store.digest(path)
 
 
 def _version(package: str) -> str | None:

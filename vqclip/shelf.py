@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from vqclip.models.layouts import load_vqgan
+from vqclip.models.loading import load_vqgan
 from vqclip.models.sketch import Sketcher, load_sketcher
 from vqclip.models.vqgan import VQGAN
 from vqclip.perceptor import Perceptor

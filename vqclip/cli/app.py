@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from vqclip import __version__
-from vqclip.cli import batch, config, diff, generate, reproduce, resume, show
+from vqclip.cli import batch, config, diff, doctor, generate, models, reproduce, resume, show
 from vqclip.cli.console import complain, result
 from vqclip.errors import VqclipError
 
@@ -24,7 +24,9 @@ app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
 app.command("diff")(diff.diff)
 app.command("show")(show.show)
+app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
+app.add_typer(models.app, name="models")
 
 
 def _version(wanted: bool) -> None:

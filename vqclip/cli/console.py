@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,13 @@ def result(line: str) -> None:
 
 def result_json(values: dict[str, Any]) -> None:
     result(json.dumps(values, ensure_ascii=False))
+
+
+def result_topics(values: dict[str, Any]) -> None:
+    """A result in lines, each under its topic; a list takes a line for each of its items."""
+    for topic, value in values.items():
+        for i, line in enumerate(value if isinstance(value, list) else [value]):
+            result(f"{topic if i == 0 else '':<10} {line}")
 
 
 def say(topic: str, text: str) -> None:
@@ -41,3 +49,9 @@ def listen_to_library(quiet: bool) -> None:
     logger.handlers, logger.propagate = [] if quiet else [Remarks()], False
     if quiet:
         logger.addHandler(logging.NullHandler())
+
+
+def obey(offline: bool) -> None:
+    """Carry --offline into everything that this process does, and into libraries."""
+    if offline:
+        os.environ["VQCLIP_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"

@@ -9,7 +9,7 @@ import typer
 
 from vqclip import prompt as prompts
 from vqclip.cli import options
-from vqclip.cli.console import listen_to_library, say
+from vqclip.cli.console import listen_to_library, obey, say
 from vqclip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def generate(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     pull: options.Pull = False,
+    offline: options.Offline = False,
 ) -> None:
     """Paint a picture of PROMPT.
 
@@ -77,6 +78,7 @@ def generate(
     config = configs.resolve(given, preset, file, settings or [])
     check_best(best, judge, count)
     wanted = want(config, output, count, best or count)
+    obey(offline)
     listen_to_library(quiet)
     if not quiet:
         for wish in config.wishes:

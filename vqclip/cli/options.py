@@ -8,7 +8,9 @@ import typer
 Preset = Annotated[
     str | None,
     typer.Option(
-        "--preset", help="draft, standard or fine; several joined by +, the later winning.", metavar="NAME"
+        "--preset",
+        help="draft, standard, fine, pairs/classic…; several joined by +, the later winning.",
+        metavar="NAME",
     ),
 ]
 File = Annotated[
@@ -26,3 +28,6 @@ Runs = Annotated[Path, typer.Option("--runs", help="Where run folders are made."
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON, an object a line.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No conversation; errors still speak.")]
 Pull = Annotated[bool, typer.Option("--pull", help="Download models that are named but not here.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Never touch the network; VQCLIP_OFFLINE=1 does the same.")
+]

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from vqclip import device as devices
-from vqclip.cli.console import result, result_json
+from vqclip.cli.console import result_json, result_topics
 from vqclip.cli.generate import Wanted
 from vqclip.errors import WeightsError
 from vqclip.estimate import estimate
 from vqclip.film import Frame, cells, film
 from vqclip.models.clip import find_clip
-from vqclip.models.layouts import find_vqgan, find_yaml, read_architecture
+from vqclip.models.loading import architecture_of, find_vqgan
 from vqclip.optimize import Studio
 from vqclip.run import folder_name
 from vqclip.schema import Config
@@ -20,12 +20,7 @@ from vqclip.schema import Config
 def explain(wanted: Sequence[Wanted], device: str, runs: Path, as_json: bool) -> None:
     """Print the plan, as lines or as one JSON object."""
     plan = make_plan(wanted, device, runs)
-    if as_json:
-        return result_json(plan)
-    for topic, value in plan.items():
-        for i, line in enumerate(value if isinstance(value, list) else [value]):
-            result(f"{topic if i == 0 else '':<10} {line}")
-    return None
+    return result_json(plan) if as_json else result_topics(plan)
 
 
 def make_plan(wanted: Sequence[Wanted], device: str, runs: Path) -> dict[str, Any]:
@@ -48,7 +43,7 @@ def make_plan(wanted: Sequence[Wanted], device: str, runs: Path) -> dict[str, An
 
 def _stages(config: Config, frame: Frame) -> list[str]:
     try:
-        factor = read_architecture(find_yaml(find_vqgan(config.vqgan))).factor
+        factor = architecture_of(config.vqgan).factor
     except WeightsError:
         return [f"steps {stage.begin + 1} to {stage.end} at scale {stage.scale:g}" for stage in frame.stages]
     lines = []

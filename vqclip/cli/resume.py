@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vqclip.cli import options
-from vqclip.cli.console import listen_to_library
+from vqclip.cli.console import listen_to_library, obey
 
 
 def resume(
@@ -15,6 +15,7 @@ def resume(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     pull: options.Pull = False,
+    offline: options.Offline = False,
 ) -> None:
     """Go on with a run that was stopped, from its last snapshot.
 
@@ -22,5 +23,6 @@ def resume(
     """
     from vqclip.cli.work import go_on  # noqa: PLC0415
 
+    obey(offline)
     listen_to_library(quiet)
     go_on(run, device, as_json=as_json, quiet=quiet, pull=pull)

@@ -12,13 +12,15 @@ from vqclip import config as configs
 from vqclip import device as devices
 from vqclip.cli.console import complain, result, result_json, say, stderr
 from vqclip.cli.generate import Wanted, check_output
+from vqclip.cli.models import fetch
 from vqclip.cli.report import reporter
 from vqclip.compare import differences
-from vqclip.errors import ImageError, SaveError, UsageError, reason
+from vqclip.errors import ImageError, SaveError, UsageError, WeightsError, reason
 from vqclip.files import copy
 from vqclip.job import Job
 from vqclip.judge import Judge
 from vqclip.media import load_picture, read_facts
+from vqclip.models import install, store
 from vqclip.painter import Painter
 from vqclip.perceptor import Perceptor
 from vqclip.pipeline import Pipeline
@@ -43,6 +45,7 @@ def paint(
     """Load the models once and paint one picture after the other; with a contest, only the best are results."""
     place = devices.pick(device)
     check_parent(runs)
+    provide(wanted[0].config, pull=pull, quiet=quiet)
     facts = provenance(wanted[0].config, place)
     if not quiet:
         say("device", f"{facts['device']}, {facts['precision']}")
@@ -94,6 +97,7 @@ def paint_again(
         check_output(output)
     if place.type == "cpu" and isinstance(facts.get("threads"), int):
         torch.set_num_threads(max(1, facts["threads"]))  # sums depend on it
+    provide(config, pull=pull, quiet=quiet)
     now = provenance(config, place)
     for key, then, today in differences({key: facts.get(key) for key in now}, now):
         if not quiet:
@@ -123,6 +127,7 @@ def _carried_config(picture: Path, facts: dict[str, Any]) -> Config:
 def go_on(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) -> None:
     """Paint on in a run folder, from where relative paths began; what is finished is only named."""
     painter, folder = Painter(device, pull=pull), return_to_origin(folder)
+    provide(read_config(folder), pull=pull, quiet=quiet)
     run = painter.open(Job(read_config(folder), folder))
     with run.held():
         if (record := run.record()) is None:
@@ -130,6 +135,23 @@ def go_on(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) 
         elif not quiet:
             say("painted", f"already; to paint it again: vqclip reproduce {run.image}")
     _deliver(record, run, None, as_json)
+
+
+def provide(config: Config, *, pull: bool, quiet: bool) -> None:
+    """See that the models are here, or fetch them if that was asked for; raises WeightsError with the line to type."""
+    names = list(dict.fromkeys([config.vqgan, *(perceptor.model for perceptor in config.perceptors)]))
+    missing = [name for name in names if install.is_missing(name)]
+    if missing and not pull:
+        verb = "isn't" if len(missing) == 1 else "aren't"
+        line = f"vqclip models pull {' '.join(missing)}"
+        raise WeightsError(f"{' and '.join(missing)} {verb} on this machine; add --pull, or type: {line}")
+    for name in missing:
+        fetch(name, quiet)
+    if not quiet:
+        known = store.cards()
+        small = all(name in known and known[name].ships for name in names)
+        more = "; for larger ones see --preset pairs/classic and vqclip models list" if small else ""
+        say("models", ", ".join(names) + more)
 
 
 def _paint_one(run: Run, pipeline: Pipeline, quiet: bool) -> Painting:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.files import atomic
-from vqclip.models.catalog import cards, digest
+from vqclip.models.store import cards, digest
 from vqclip.schema import Config
 
 

@@ -8,7 +8,7 @@ some/folder            a folder with open_clip_config.json and weights
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,20 @@ from typing import Any
 
 import open_clip
 import torch
-from huggingface_hub import snapshot_download, try_to_load_from_cache
+from huggingface_hub import constants as hub
+from huggingface_hub import list_repo_files, snapshot_download, try_to_load_from_cache
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from vqclip.errors import WeightsError, suggest
-from vqclip.models import catalog
+from vqclip.models import catalog, store
+from vqclip.models.clip_layouts import CONFIG
 from vqclip.models.folding import fold_batch_norms
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
+_WEIGHTS = (
+    HF_SAFE_WEIGHTS_NAME, "open_clip_pytorch_model.safetensors", HF_WEIGHTS_NAME,
+    "model.safetensors", "pytorch_model.bin",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ def load_clip(name: str, pull: bool = False) -> tuple[Any, Any]:
     """
     source = find_clip(name, pull)
     try:
-        with _quiet():
+        with _quiet(), _network(pull):
             model = open_clip.create_model(
                 source.architecture,
                 pretrained=str(source.weights) if source.weights else None,
@@ -83,9 +89,9 @@ def _ready(model: Any) -> Any:
 
 def find_clip(name: str, pull: bool = False) -> Source:
     """What a name means and where its weights lie; raises WeightsError if it is unknown or not here."""
-    card = catalog.cards().get(name)
-    if card is not None and card.family == "clip":
-        return Source(LOCAL + str(card.verify().parent))
+    card = store.cards().get(name)
+    if card is not None and card.family == "clip" and (card.ships or card.refused or store.record(name)):
+        return Source(LOCAL + str(store.locate(card).parent))
     if name.startswith(HUB):
         return Source(LOCAL + _snapshot(name, pull))
     if Path(name).expanduser().is_dir():
@@ -120,11 +126,25 @@ def _from_file(name: str, architecture: str, file: Path) -> Source:
 
 
 def _from_tag(name: str, architecture: str, settings: dict[str, Any], pull: bool) -> Source:
-    weights = open_clip.download_pretrained(settings) if pull else _cached(settings)
+    weights = _download(name, architecture, settings) if pull else _cached(settings)
     if weights is None:
-        raise WeightsError(f"{name}: its weights aren't on this machine; add --pull to download them")
+        raise WeightsError(f"{name}: its weights aren't on this machine; {_way_to(name)}")
     preprocess = tuple((key, settings[key]) for key in ("mean", "std", "interpolation") if key in settings)
     return Source(architecture, Path(weights), preprocess, bool(settings.get("quick_gelu")))
+
+
+def _way_to(name: str) -> str:
+    return f"add --pull, or type: vqclip models pull {name}"
+
+
+def _download(name: str, architecture: str, settings: dict[str, Any]) -> str:
+    """Fetch a tag's weights, and its tokenizer where that is the hub's, into the hub's cache."""
+    try:
+        weights = str(open_clip.download_pretrained(settings))
+        open_clip.get_tokenizer(architecture)
+    except Exception as error:  # the hub raises its own, requests' and OS errors alike
+        raise WeightsError(f"{name}: not to be had ({' '.join(str(error).split())[:120]})") from None
+    return weights
 
 
 def _cached(settings: dict[str, Any]) -> str | None:
@@ -140,18 +160,39 @@ def _cached(settings: dict[str, Any]) -> str | None:
 
 def _snapshot(name: str, pull: bool) -> str:
     """The folder of a hub repository; raises WeightsError if it isn't here and may not be fetched."""
-    files = ["open_clip_config.json", "open_clip_*model.safetensors", "*.json", "*.txt", "*.model"]
+    repository = name.removeprefix(HUB)
     try:
-        return str(snapshot_download(name.removeprefix(HUB), allow_patterns=files, local_files_only=not pull))
+        weights = _best_weights(list_repo_files(repository)) if pull else "*"
+        files = [weights, "*.json", "*.txt", "*.model"]
+        folder = Path(snapshot_download(repository, allow_patterns=files, local_files_only=not pull))
     except Exception as error:  # the hub raises its own, requests' and OS errors alike
-        hint = "" if pull else "; add --pull to download it"
+        hint = "" if pull else f"; {_way_to(name)}"
         raise WeightsError(f"{name}: not to be had ({' '.join(str(error).split())[:120]}){hint}") from None
+    if not pull and not (folder / CONFIG).is_file():
+        raise WeightsError(f"{name}: it is here, but not yet in open_clip's layout; {_way_to(name)}")
+    return str(folder)
+
+
+def _best_weights(files: Sequence[str]) -> str:
+    """The one of a repository's files of weights that open_clip would take."""
+    return next((file for file in _WEIGHTS if file in files), HF_SAFE_WEIGHTS_NAME)
 
 
 def _unknown(name: str) -> str:
     known = [*catalog.names("clip"), *(f"{model}/{tag}" for model, tag in open_clip.list_pretrained())]
     ways = "a name of the catalogue, open_clip's MODEL/TAG, MODEL@FILE, hf-hub:ORG/REPO or a folder"
     return f"there is no CLIP {name!r}{suggest(name, known) or f'; write {ways}'}"
+
+
+@contextmanager
+def _network(allowed: bool) -> Iterator[None]:
+    """Keep the hub's library, which looks for news of files that are here, off the network unless that is allowed."""
+    before = hub.HF_HUB_OFFLINE
+    hub.HF_HUB_OFFLINE = before or not allowed
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE = before
 
 
 @contextmanager

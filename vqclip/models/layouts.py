@@ -1,126 +1,132 @@
-"""Other people's files and ours: the only place that knows how taming and latent-diffusion spell a VQGAN."""
+"""How others spell a VQGAN's state dict, and how we do: the only place that knows.
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+Ours is taming's spelling. A layout is recognised by its keys alone; what belongs to a training run is left behind.
+"""
 
-import torch
-import yaml
+import re
+from collections.abc import Callable, Mapping
+
+import torch.nn.functional as F
 from torch import Tensor
 
-from vqclip.errors import WeightsError, reason, suggest
-from vqclip.models import catalog
-from vqclip.models.checkpoint import read_tensors
-from vqclip.models.vqgan import VQGAN, Architecture
-
-WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 # Parts of a training run that painting does without. Everything else in a file must fit.
 _DROPPED = (
     "loss.",
     "model_ema.",
+    "ema_",
     "transformer.",
     "cond_stage_model.",
     "permuter.",
     "quantize.used",
+    "quantize.codebook_used",
     "colorize",
 )
+Tensors = dict[str, Tensor]
 
 
-def load_vqgan(name: str) -> VQGAN:
-    """The frozen VQGAN of a catalogue name, a file, or a folder; raises WeightsError."""
-    weights = find_vqgan(name)
-    architecture = read_architecture(find_yaml(weights))
-    with torch.device("meta"):
-        model = VQGAN(architecture)
-    tensors = strip(read_tensors(weights))
-    _check_fit(weights, model.state_dict(), tensors)
-    model.load_state_dict({key: tensors[key].float() for key in model.state_dict()}, assign=True)
-    return model.eval().requires_grad_(False)
+def respell(tensors: Mapping[str, Tensor]) -> Tensors:
+    """The VQGAN's own tensors under our names, whichever layout they come in."""
+    inner = {re.sub(r"^(module|first_stage_model)\.", "", key): value for key, value in tensors.items()}
+    kept = {key: value for key, value in inner.items() if not key.startswith(_DROPPED)}
+    for mark, translate in _LAYOUTS.items():
+        if any(re.match(mark, key) for key in kept):
+            return translate(kept)
+    return kept
 
 
-def find_vqgan(name: str) -> Path:
-    """The weights' file that a name, a file or a folder means; raises WeightsError."""
-    card = catalog.cards().get(name)
-    if card is not None and card.family == "vqgan":
-        return card.verify()
-    path = Path(name).expanduser()
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in WEIGHTS)
-        if len(files) != 1:
-            raise WeightsError(f"{path} holds {len(files)} files of weights; name one of them")
-        path = files[0]
-    if path.is_file():
-        return path
-    known = catalog.names("vqgan")
-    raise WeightsError(
-        f"there is no VQGAN {name!r}: no such file, and the names are {', '.join(known)}{suggest(name, known)}"
-    )
+def _replace(key: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    for theirs, ours in pairs:
+        key = re.sub(theirs, ours, key)
+    return key
 
 
-def find_yaml(weights: Path) -> Path:
-    """The description that lies beside a weights' file; raises WeightsError."""
-    candidates = [
-        weights.with_suffix(".yaml"),
-        weights.with_name("model.yaml"),
-        weights.with_name("config.yaml"),
-    ]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise WeightsError(f"{weights} has no description; put its yaml beside it as {candidates[0].name}")
+def _levels(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    """How many levels a decoder has, counted by a pattern whose group is a level's number."""
+    numbers = [int(match[1]) for key in tensors if (match := re.match(pattern, key))]
+    return max(numbers, default=-1) + 1
 
 
-def read_architecture(path: Path) -> Architecture:
-    """The architecture that a taming or latent-diffusion yaml describes; raises WeightsError."""
-    try:
-        model = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]
-        if (
-            "first_stage_config" in model["params"]
-        ):  # Net2Net: a transformer over the codes, and the VQGAN inside
-            model = model["params"]["first_stage_config"]
-        return _architecture(str(model["target"]), model["params"])
-    except OSError as error:
-        raise WeightsError(f"{path} can't be read: {reason(error)}") from None
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise WeightsError(f"{path} doesn't describe a VQGAN ({what})") from None
+def _from_the_top(key: str, levels: int) -> str:
+    """`up.0` is our highest resolution; diffusers and LlamaGen count from the lowest."""
+    return re.sub(r"^decoder\.up\.(\d+)", lambda m: f"decoder.up.{levels - 1 - int(m[1])}", key)
 
 
-def _architecture(target: str, params: Mapping[str, Any]) -> Architecture:
-    net = params["ddconfig"]
-    if net.get("double_z"):
-        raise ValueError("double_z belongs to a KL autoencoder, which has no codebook")
-    return Architecture(
-        ch=int(net["ch"]),
-        ch_mult=tuple(map(int, net["ch_mult"])),
-        num_res_blocks=int(net["num_res_blocks"]),
-        attn_resolutions=tuple(map(int, net["attn_resolutions"])),
-        resolution=int(net["resolution"]),
-        in_channels=int(net.get("in_channels", 3)),
-        out_ch=int(net.get("out_ch", 3)),
-        z_channels=int(net["z_channels"]),
-        embed_dim=int(params["embed_dim"]),
-        n_embed=int(params["n_embed"]),
-        quantizer="gumbel" if "Gumbel" in target else "nearest",
-        mid_attention=net.get("attn_type", "vanilla") != "none",
-        norm_groups=int(net.get("norm_groups", 32)),
-    )
+_DIFFUSERS = (
+    (r"^encoder\.down_blocks\.", "encoder.down."), (r"^decoder\.up_blocks\.", "decoder.up."),
+    (r"\.mid_block\.resnets\.0\.", ".mid.block_1."), (r"\.mid_block\.resnets\.1\.", ".mid.block_2."),
+    (r"\.mid_block\.attentions\.0\.", ".mid.attn_1."),
+    (r"\.resnets\.", ".block."), (r"\.attentions\.", ".attn."),
+    (r"\.(down|up)samplers\.0\.conv\.", r".\1sample.conv."),
+    (r"\.conv_shortcut\.", ".nin_shortcut."), (r"\.conv_norm_out\.", ".norm_out."),
+    (r"(\.attn(?:_1|\.\d+)\.)(?:group_norm|spatial_norm)\.", r"\1norm."),
+    (r"\.(?:to_q|query)\.", ".q."), (r"\.(?:to_k|key)\.", ".k."), (r"\.(?:to_v|value)\.", ".v."),
+    (r"\.(?:to_out\.0|proj_attn)\.", ".proj_out."),
+)  # fmt: skip
 
 
-def strip(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The VQGAN's own tensors: lifted out of a Net2Net file, without losses and training twins."""
-    inner = {key.removeprefix("first_stage_model."): value for key, value in tensors.items()}
-    return {key: value for key, value in inner.items() if not key.startswith(_DROPPED)}
+def _from_diffusers(tensors: Tensors) -> Tensors:
+    """diffusers' VQModel, with the names of its attention of before and after 0.15."""
+    levels = _levels(tensors, r"decoder\.up_blocks\.(\d+)")
+    spelt = {_from_the_top(_replace(key, _DIFFUSERS), levels): value for key, value in tensors.items()}
+    return {key: _as_convolution(value) if ".attn" in key else value for key, value in spelt.items()}
 
 
-def _check_fit(path: Path, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
-    missing, unknown = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
-    misshapen = [key for key in expected.keys() & given.keys() if expected[key].shape != given[key].shape]
-    for what, keys in (
-        ("lacks", missing),
-        ("has unknown", unknown),
-        ("has other shapes for", sorted(misshapen)),
-    ):
-        if keys:
-            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise WeightsError(f"{path} doesn't fit its yaml: it {what} {', '.join(keys[:3])}{more}")
+def _as_convolution(weight: Tensor) -> Tensor:
+    """The matrix of a linear layer as a 1x1 convolution's."""
+    return weight[:, :, None, None] if weight.ndim == 2 else weight
+
+
+_LLAMAGEN = (
+    (r"^encoder\.conv_blocks\.", "encoder.down."), (r"^decoder\.conv_blocks\.", "decoder.up."),
+    (r"\.res\.", ".block."),
+    (r"\.mid\.0\.", ".mid.block_1."), (r"\.mid\.1\.", ".mid.attn_1."), (r"\.mid\.2\.", ".mid.block_2."),
+)  # fmt: skip
+
+
+def _from_llamagen(tensors: Tensors) -> Tensors:
+    """LlamaGen's, whose codes are unit vectors.
+
+    It shortens each cell and each code to length 1 before it compares them. Once the codes are of length 1, the nearest
+    to a cell is the same whatever the cell's length, so normalising the codebook here is all it takes.
+    """
+    levels = _levels(tensors, r"decoder\.conv_blocks\.(\d+)")
+    spelt = {_from_the_top(_replace(key, _LLAMAGEN), levels): value for key, value in tensors.items()}
+    if (codes := spelt.get("quantize.embedding.weight")) is not None:
+        spelt["quantize.embedding.weight"] = F.normalize(codes.float(), dim=-1)
+    return spelt
+
+
+_FLAX = (
+    (r"^(encoder\.down|decoder\.up)_(\d+)\.(block|attn)_(\d+)\.", r"\1.\2.\3.\4."),
+    (r"^(encoder\.down|decoder\.up)_(\d+)\.", r"\1.\2."),
+    (r"\.(kernel|scale)$", ".weight"), (r"^quantize\.embedding\.embedding$", "quantize.embedding.weight"),
+)  # fmt: skip
+
+
+def _from_flax(tensors: Tensors) -> Tensors:
+    """vqgan-jax's (DALL·E mini): lists spelt with underscores, convolutions as (height width in out)."""
+    bare = {key.removeprefix("params."): value for key, value in tensors.items()}
+    return {
+        _replace(key, _FLAX): value.permute(3, 2, 0, 1)
+        if key.endswith("kernel") and value.ndim == 4
+        else value
+        for key, value in bare.items()
+    }
+
+
+def _from_min_dalle(tensors: Tensors) -> Tensors:
+    """min-dalle's detokenizer: a decoder and its codes; some files count their levels from the lowest."""
+    spelt = {re.sub(r"^embedding\.", "quantize.embedding.", key): value for key, value in tensors.items()}
+    if "decoder.up.0.upsample.conv.weight" not in spelt:  # our highest resolution has nothing to enlarge
+        return spelt
+    levels = _levels(spelt, r"decoder\.up\.(\d+)")
+    return {_from_the_top(key, levels): value for key, value in spelt.items()}
+
+
+# By a pattern that a key of the layout, and of no other, begins with.
+_LAYOUTS: dict[str, Callable[[Tensors], Tensors]] = {
+    r"encoder\.down_blocks\.|decoder\.up_blocks\.": _from_diffusers,
+    r"encoder\.conv_blocks\.|decoder\.conv_blocks\.": _from_llamagen,
+    r"(params\.)?(encoder|decoder)\.conv_in\.kernel": _from_flax,
+    r"embedding\.weight$": _from_min_dalle,
+}

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vqclip.errors import WeightsError, suggest
-from vqclip.models import catalog
+from vqclip.models import catalog, store
 from vqclip.ops import unit
 
 READER = "mini-clip"  # the CLIP whose embeddings the sketchers of the catalogue were trained on
@@ -49,5 +49,5 @@ def load_sketcher(name: str) -> Sketcher:
             f"there is no sketcher {name!r}; the names are {', '.join(known)}{suggest(name, known)}"
         )
     sketcher = Sketcher()
-    sketcher.load_state_dict(load_file(card.verify()))
+    sketcher.load_state_dict(load_file(store.locate(card)))
     return sketcher.float().eval().requires_grad_(False)

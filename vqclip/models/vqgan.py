@@ -1,19 +1,24 @@
 """The VQGAN: a convolutional autoencoder whose latent is written in the words of a codebook.
 
 The network is the one of "Taming Transformers for High-Resolution Image Synthesis" (Esser et al., 2021,
-arXiv 2012.09841) as latent-diffusion kept it; module names spell the state dict that both publish.
+arXiv 2012.09841) as latent-diffusion kept it; module names spell the state dict that both publish. MoVQGAN ("MoVQ",
+Zheng et al., 2022, arXiv 2209.09002) differs in its decoder's normalisation.
 
 Letters in shapes: n pictures, h w pixels, y x latent cells (h = y * factor), d latent channels, k codes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-QUANTIZERS = ("nearest", "gumbel")
+from vqclip.errors import WeightsError
+from vqclip.models.quantizers import QUANTIZERS
+
+Norm = Callable[[int], nn.Module]  # channels -> what normalises them; called with the features and the latent
 
 
 @dataclass(frozen=True)
@@ -33,17 +38,23 @@ class Architecture:
     quantizer: str = "nearest"
     mid_attention: bool = True  # latent-diffusion's `attn_type: none` leaves it out
     norm_groups: int = 32  # the family's number; narrow networks need fewer
+    spatial_norm: bool = False  # MoVQGAN's decoder, which reads the latent at every normalisation
+    encoder: bool = True  # False: a decoder alone, as min-dalle publishes it
 
     def __post_init__(self) -> None:
         """Refuse, with a ValueError, what no network can be made of."""
+        if not all(type(size) is int for size in (self.ch, *self.ch_mult, self.num_res_blocks, self.n_embed)):
+            raise ValueError("every width and count must be a whole number")
         widths = [self.ch, *(self.ch * m for m in self.ch_mult)]
-        if (
-            min(*widths, self.num_res_blocks, self.z_channels, self.embed_dim, self.n_embed, self.norm_groups)
-            < 1
-        ):
-            raise ValueError("every width and count must be at least 1")
-        if not self.ch_mult or any(width % self.norm_groups for width in widths):
+        if not 1 <= len(self.ch_mult) <= 8 or not 1 <= self.num_res_blocks <= 32:
+            raise ValueError("a network has 1 to 8 levels and 1 to 32 blocks in each")
+        counts = [*widths, self.z_channels, self.embed_dim, self.n_embed, self.norm_groups]
+        if min(counts) < 1 or max(counts) > 2**24:
+            raise ValueError("every width and count must be from 1 to 2^24")
+        if any(width % self.norm_groups for width in widths):
             raise ValueError(f"widths {widths} don't fall into {self.norm_groups} groups to normalise")
+        if self.quantizer not in QUANTIZERS:
+            raise ValueError(f"quantizer {self.quantizer!r} is none of {', '.join(QUANTIZERS)}")
 
     @property
     def factor(self) -> int:
@@ -56,40 +67,57 @@ class Architecture:
 
 
 class Normalize(nn.GroupNorm):
-    """The family's group normalisation, with its epsilon."""
+    """The family's group normalisation, with its epsilon; it has no use for the latent."""
 
     def __init__(self, channels: int, a: Architecture):
         super().__init__(a.norm_groups, channels, eps=1e-6)
+
+    def forward(self, x: Tensor, _: Tensor | None = None) -> Tensor:
+        return super().forward(x)
+
+
+class SpatialNorm(nn.Module):
+    """MoVQ's (eq. 5): what is normalised is scaled and shifted, place by place, by what the latent says there."""
+
+    def __init__(self, channels: int, a: Architecture):
+        super().__init__()
+        self.norm_layer = nn.GroupNorm(a.norm_groups, channels, eps=1e-6)
+        self.conv_y, self.conv_b = (nn.Conv2d(a.embed_dim, channels, 1) for _ in range(2))
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        # The paper enlarges first; a 1x1 convolution doesn't mind, and is cheaper on the small latent.
+        scale, shift = (F.interpolate(conv(z), size=x.shape[2:]) for conv in (self.conv_y, self.conv_b))
+        return self.norm_layer(x) * scale + shift
 
 
 class ResnetBlock(nn.Module):
     """Two normalised 3x3 convolutions around a shortcut."""
 
-    def __init__(self, channels_in: int, channels_out: int, a: Architecture):
+    def __init__(self, channels_in: int, channels_out: int, norm: Norm):
         super().__init__()
-        self.norm1 = Normalize(channels_in, a)
+        self.norm1 = norm(channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.norm2 = Normalize(channels_out, a)
+        self.norm2 = norm(channels_out)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
         if channels_in != channels_out:
             self.nin_shortcut = nn.Conv2d(channels_in, channels_out, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x, z)))
+        h = self.conv2(F.silu(self.norm2(h, z)))
         return h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
 
 
 class AttnBlock(nn.Module):
     """Single-head self-attention over all positions."""
 
-    def __init__(self, channels: int, a: Architecture):
+    def __init__(self, channels: int, norm: Norm):
         super().__init__()
-        self.norm = Normalize(channels, a)
+        self.norm = norm(channels)
         self.q, self.k, self.v, self.proj_out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.norm(x)
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        h = self.norm(x, z)
         q, k, v = (rearrange(part(h), "n c y x -> n 1 (y x) c") for part in (self.q, self.k, self.v))
         h = rearrange(F.scaled_dot_product_attention(q, k, v), "n 1 (y x) c -> n c y x", y=x.shape[2])
         return x + self.proj_out(h)
@@ -116,122 +144,82 @@ class Upsample(nn.Module):
 class Level(nn.Module):
     """The residual blocks of one resolution, each followed by attention where the architecture asks for it."""
 
-    def __init__(self, level: int, channels_in: int, channels_out: int, blocks: int, a: Architecture):
+    def __init__(self, channels_in: int, channels_out: int, blocks: int, attends: bool, norm: Norm):
         super().__init__()
         widths = [channels_in, *[channels_out] * blocks]
-        self.block = nn.ModuleList(ResnetBlock(w, channels_out, a) for w in widths[:-1])
-        self.attn = nn.ModuleList(AttnBlock(channels_out, a) for _ in range(blocks * a.attends(level)))
+        self.block = nn.ModuleList(ResnetBlock(w, channels_out, norm) for w in widths[:-1])
+        self.attn = nn.ModuleList(AttnBlock(channels_out, norm) for _ in range(blocks * attends))
         self.downsample: nn.Module | None = None
         self.upsample: nn.Module | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
         for i, block in enumerate(self.block):
-            x = block(x)
+            x = block(x, z)
             if self.attn:
-                x = self.attn[i](x)
+                x = self.attn[i](x, z)
         for resample in (self.downsample, self.upsample):
             x = resample(x) if resample else x
         return x
 
 
 class Middle(nn.Module):
-    def __init__(self, channels: int, a: Architecture):
+    def __init__(self, channels: int, attends: bool, norm: Norm):
         super().__init__()
-        self.block_1 = ResnetBlock(channels, channels, a)
-        self.attn_1 = AttnBlock(channels, a) if a.mid_attention else None
-        self.block_2 = ResnetBlock(channels, channels, a)
+        self.block_1 = ResnetBlock(channels, channels, norm)
+        self.attn_1 = AttnBlock(channels, norm) if attends else None
+        self.block_2 = ResnetBlock(channels, channels, norm)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.block_1(x)
-        return self.block_2(self.attn_1(x) if self.attn_1 else x)
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        x = self.block_1(x, z)
+        return self.block_2(self.attn_1(x, z) if self.attn_1 else x, z)
 
 
 class Encoder(nn.Module):
     def __init__(self, a: Architecture):
         super().__init__()
+        norm: Norm = partial(Normalize, a=a)
         widths = [a.ch, *(a.ch * m for m in a.ch_mult)]
         self.conv_in = nn.Conv2d(a.in_channels, a.ch, 3, padding=1)
         self.down = nn.ModuleList(
-            Level(i, widths[i], widths[i + 1], a.num_res_blocks, a) for i in range(len(a.ch_mult))
+            Level(widths[i], widths[i + 1], a.num_res_blocks, a.attends(i), norm)
+            for i in range(len(a.ch_mult))
         )
         for level, width in zip(list(self.down)[:-1], widths[1:], strict=False):
             level.downsample = Downsample(width)
-        self.mid = Middle(widths[-1], a)
-        self.norm_out = Normalize(widths[-1], a)
+        self.mid = Middle(widths[-1], a.mid_attention, norm)
+        self.norm_out = norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], a.z_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
         for level in self.down:
-            x = level(x)
-        return self.conv_out(F.silu(self.norm_out(self.mid(x))))
+            x = level(x, x)  # plain normalisations: there is no latent yet, and none is read
+        return self.conv_out(F.silu(self.norm_out(self.mid(x, x))))
 
 
 class Decoder(nn.Module):
     def __init__(self, a: Architecture):
         super().__init__()
+        norm: Norm = partial(SpatialNorm if a.spatial_norm else Normalize, a=a)
         widths = [a.ch * m for m in a.ch_mult]
         self.conv_in = nn.Conv2d(a.z_channels, widths[-1], 3, padding=1)
-        self.mid = Middle(widths[-1], a)
+        self.mid = Middle(widths[-1], a.mid_attention, norm)
         entering = [*widths[1:], widths[-1]]  # `up.0` is the highest resolution, and is run last
         self.up = nn.ModuleList(
-            Level(i, entering[i], widths[i], a.num_res_blocks + 1, a) for i in range(len(widths))
+            Level(entering[i], widths[i], a.num_res_blocks + 1, a.attends(i), norm)
+            for i in range(len(widths))
         )
         for level, width in list(zip(self.up, widths, strict=True))[1:]:
             level.upsample = Upsample(width)
-        self.norm_out = Normalize(widths[0], a)
+        self.norm_out = norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], a.out_ch, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.mid(self.conv_in(x))
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Features (n z_channels y x) of a latent z (n d y x) -> pictures."""
+        x = self.mid(self.conv_in(x), z)
         for level in reversed(self.up):
-            x = level(x)
-        return self.conv_out(F.silu(self.norm_out(x)))
-
-
-def nearest(z: Tensor, codebook: Tensor) -> Tensor:
-    """The index of the code closest to each cell: z (n d y x), codebook (k d) -> (n y x).
-
-    |z - c|^2 without its |z|^2, which is the same for every code; in fp32, as ties decide pictures.
-    """
-    cells = rearrange(z, "n d y x -> (n y x) d").float()
-    codes = codebook.float()
-    distances = torch.addmm(codes.square().sum(1), cells, codes.T, alpha=-2)
-    return distances.argmin(1).view(z.shape[0], *z.shape[2:])
-
-
-class NearestQuantizer(nn.Module):
-    """Writes each cell as its closest code."""
-
-    def __init__(self, a: Architecture):
-        super().__init__()
-        self.embedding = nn.Embedding(a.n_embed, a.embed_dim)
-        nn.init.uniform_(self.embedding.weight, -1 / a.n_embed, 1 / a.n_embed)
-
-    @property
-    def codebook(self) -> Tensor:
-        return self.embedding.weight
-
-    def codes(self, h: Tensor) -> Tensor:
-        return nearest(h, self.codebook)
-
-
-class GumbelQuantizer(nn.Module):
-    """Writes each cell as the code that a projection scores highest (arXiv 1611.01144, without its noise)."""
-
-    def __init__(self, a: Architecture):
-        super().__init__()
-        self.proj = nn.Conv2d(a.embed_dim, a.n_embed, 1)
-        self.embed = nn.Embedding(a.n_embed, a.embed_dim)
-
-    @property
-    def codebook(self) -> Tensor:
-        return self.embed.weight
-
-    def codes(self, h: Tensor) -> Tensor:
-        return self.proj(h).argmax(
-            1
-        )  # taming samples here even in eval mode: an encoding that no seed repeats
+            x = level(x, z)
+        return self.conv_out(F.silu(self.norm_out(x, z)))
 
 
 class VQGAN(nn.Module):
@@ -240,10 +228,10 @@ class VQGAN(nn.Module):
     def __init__(self, architecture: Architecture):
         super().__init__()
         a = self.architecture = architecture
-        self.encoder = Encoder(a)
+        self.encoder = Encoder(a) if a.encoder else None
         self.decoder = Decoder(a)
-        self.quantize = (GumbelQuantizer if a.quantizer == "gumbel" else NearestQuantizer)(a)
-        self.quant_conv = nn.Conv2d(a.z_channels, a.embed_dim, 1)
+        self.quantize = QUANTIZERS[a.quantizer](a.n_embed, a.embed_dim)
+        self.quant_conv = nn.Conv2d(a.z_channels, a.embed_dim, 1) if a.encoder else None
         self.post_quant_conv = nn.Conv2d(a.embed_dim, a.z_channels, 1)
 
     @property
@@ -257,7 +245,11 @@ class VQGAN(nn.Module):
         return self.quantize.codebook
 
     def encode(self, images: Tensor) -> Tensor:
-        """Pictures (n 3 h w) -> latents (n d y x) that are not yet codes."""
+        """Pictures (n 3 h w) -> latents (n d y x) that are not yet codes; WeightsError if this is a decoder alone."""
+        if self.encoder is None or self.quant_conv is None:
+            raise WeightsError(
+                "this VQGAN is a decoder alone and reads no pictures: leave init out and add --set start=codes"
+            )
         return self.quant_conv(self.encoder(images))
 
     def codes(self, h: Tensor) -> Tensor:
@@ -270,4 +262,4 @@ class VQGAN(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents (n d y x) -> pictures (n 3 h w)."""
-        return self.decoder(self.post_quant_conv(z))
+        return self.decoder(self.post_quant_conv(z), z)

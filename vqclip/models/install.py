@@ -1,0 +1,213 @@
+"""Puts models into the store: fetched by their cards or imported from files, converted once into what loads at once."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from torch import Tensor
+
+from vqclip.errors import UsageError, WeightsError
+from vqclip.models import catalog, store
+from vqclip.models.archives import unpacked
+from vqclip.models.catalog import ModelCard
+from vqclip.models.checkpoint import WEIGHTS, read_tensors
+from vqclip.models.clip import LOCAL, find_clip
+from vqclip.models.clip_layouts import CONFIG, openai_clip, transformers_clip
+from vqclip.models.descriptions import NOTE, to_note
+from vqclip.models.download import Download, Progress
+from vqclip.models.loading import check_fit, read_vqgan
+from vqclip.models.store import Record
+from vqclip.models.writing import write_tensors
+from vqclip.resources import offline
+
+MADE = "made"  # the folder in the workshop that becomes the model's
+
+
+def pull(name: str, progress: Progress = lambda here, whole: None, half: bool = False) -> None:
+    """Fetch a model by its name, convert it, and put it into the store; nothing is done if it is there already.
+
+    Names are the catalogue's and open_clip's. Raises WeightsError or UsageError.
+    """
+    card = find_card(name)
+    if card.refused:
+        raise WeightsError(f"{name} can't be loaded by this vqclip: {card.refused}")
+    if card.ships or store.record(name) is not None:
+        store.locate(card)
+        return
+    with store.workshop(name) as place:
+        if store.record(name) is None:  # another process may have been as quick
+            _fetch(card, place, progress, half)
+
+
+def import_file(path: Path, name: str = "", architecture: str = "", half: bool = False) -> Record:
+    """Convert a file of weights and put it into the store under a name; raises WeightsError or UsageError.
+
+    A CLIP needs open_clip's name of its architecture, unless the config.json of transformers lies beside it.
+    """
+    name = name or path.stem
+    if store.record(name) is not None:
+        raise UsageError(f"the store has a model {name!r}; remove it first, or give another --name")
+    card = catalog.cards().get(name)
+    if card is not None and card.ships:
+        raise UsageError(f"{name} ships with vqclip; give another --name")
+    if not path.is_file():
+        raise WeightsError(f"there is no file {path}")
+    origin = {"file": path.name, "bytes": path.stat().st_size, "sha256": store.digest(path)}
+    with store.workshop(name) as place:
+        return _place(path, place, name, card.family if card else "", architecture, half, origin)
+
+
+def is_here(name: str) -> bool:
+    """Whether a model can be loaded without the network."""
+    card = store.cards().get(name)
+    try:
+        if card is not None and (card.ships or store.record(name) is not None):
+            store.locate(card)
+        elif card is None or card.hub:
+            find_clip(name)
+        else:
+            return False
+    except WeightsError:
+        return False
+    return True
+
+
+def is_missing(name: str) -> bool:
+    """Whether a name means a model that could be fetched and isn't here; files and unknown names are not missing."""
+    try:
+        card = find_card(name)
+    except UsageError:
+        return False
+    return not card.refused and bool(card.urls or card.hub) and not is_here(name)
+
+
+def find_card(name: str) -> ModelCard:
+    """The card of a name, also of one that only open_clip knows; raises UsageError with the nearest names."""
+    known = store.cards()
+    if name in known:
+        return known[name]
+    if name.startswith("hf-hub:") or name in {"/".join(pair) for pair in open_clip.list_pretrained()}:
+        return ModelCard(name=name, family="clip", hub=name)
+    return catalog.card(name)  # which says what it may have meant
+
+
+def _fetch(card: ModelCard, place: Path, progress: Progress, half: bool) -> None:
+    try:
+        source = _download(card, place, progress)
+    except WeightsError:
+        if not card.hub:
+            raise
+        source = None
+    if source is None:
+        return _fetch_from_hub(card, place)
+    origin = {"file": source.name, "bytes": source.stat().st_size, "sha256": store.digest(source),
+              "page": card.page, "licence": card.licence}  # fmt: skip
+    try:
+        _place(source, place, card.name, card.family, card.hub.partition("/")[0], half, origin)
+    except WeightsError:
+        source.unlink(missing_ok=True)  # the next attempt should fetch it, not stumble over it
+        raise
+    return None
+
+
+def _download(card: ModelCard, place: Path, progress: Progress) -> Path | None:
+    """The card's file from one of its addresses, or None if it has none."""
+    if not card.urls:
+        return None
+    target = place / card.download
+    if target.is_file() and card.sha256 and store.digest(target) == card.sha256:
+        return target  # all of it was here when the process before us was stopped
+    return Download(
+        name=card.name, urls=card.urls, target=target, bytes=card.bytes, sha256=card.sha256, progress=progress
+    ).fetch()
+
+
+def _fetch_from_hub(card: ModelCard, place: Path) -> None:
+    """Let open_clip and the hub's library fetch it, into the hub's cache; what open_clip can't read is converted."""
+    if offline():
+        raise WeightsError(f"{card.name} isn't here, and VQCLIP_OFFLINE or --offline forbids to fetch it")
+    source = find_clip(card.hub, pull=True)
+    folder = Path(source.architecture.removeprefix(LOCAL))
+    if not source.architecture.startswith(LOCAL) or (folder / CONFIG).is_file():
+        return
+    weights = next(
+        (folder / name for name in ("model.safetensors", "pytorch_model.bin") if (folder / name).is_file()),
+        None,
+    )
+    if weights is None:
+        raise WeightsError(f"{card.name}: neither open_clip nor transformers left weights in its repository")
+    _place(weights, place, card.name, "clip", "", False, {"page": card.page, "licence": card.licence})
+
+
+def _place(
+    source: Path,
+    place: Path,
+    name: str,
+    family: str,
+    architecture: str,
+    half: bool,
+    origin: Mapping[str, Any],
+) -> Record:
+    """Convert a file in the workshop and move the result into the store."""
+    made = place / MADE
+    for left in made.glob("*"):  # by a process that was stopped
+        left.unlink()
+    with store.writing():
+        made.mkdir(exist_ok=True)
+    with unpacked(source, WEIGHTS, beside=place) as weights:
+        is_clip = family == "clip" or (not family and _looks_like_clip(weights, architecture))
+        convert: Callable[[], str] = (
+            (lambda: _convert_clip(weights, made, architecture))
+            if is_clip
+            else (lambda: _convert_vqgan(weights, made, half))
+        )
+        file = convert()
+    return store.put(name, "clip" if is_clip else "vqgan", made, file, origin)
+
+
+def _looks_like_clip(weights: Path, architecture: str) -> bool:
+    return bool(architecture) or any(
+        "visual." in key or "vision_model." in key for key in read_tensors(weights)
+    )
+
+
+def _convert_vqgan(weights: Path, made: Path, half: bool) -> str:
+    """Our spelling, fp32 or as short as it was, the architecture in the file's own notes."""
+    architecture, tensors = read_vqgan(weights)
+    notes = {NOTE: to_note(architecture)}
+    _save({key: _stored(key, value, half) for key, value in tensors.items()}, made / store.VQGAN_FILE, notes)
+    return store.VQGAN_FILE
+
+
+def _stored(key: str, value: Tensor, half: bool) -> Tensor:
+    short = value.dtype in (torch.float16, torch.bfloat16)
+    kept = value if short else value.half() if half else value.float()
+    if half and not bool(kept.isfinite().all()):
+        raise WeightsError(f"{key} has numbers that 16 bits don't hold; leave --half out")
+    return kept
+
+
+def _convert_clip(weights: Path, made: Path, architecture: str) -> str:
+    tensors = read_tensors(weights)
+    if any("vision_model." in key for key in tensors):
+        spelt, settings = transformers_clip(tensors, weights.parent)
+    elif architecture:
+        spelt, settings = openai_clip(tensors, architecture)
+    else:
+        raise UsageError(
+            f"{weights} is a CLIP; say which of open_clip's networks it is, as in --architecture ViT-B-32"
+        )
+    with torch.device("meta"):
+        expected = open_clip.CLIP(**json.loads(json.dumps(settings["model_cfg"]))).state_dict()
+    check_fit(weights, "its architecture", expected, spelt)
+    (made / CONFIG).write_text(json.dumps(settings, indent=2), encoding="utf-8")
+    _save(spelt, made / store.CLIP_FILE, {})
+    return store.CLIP_FILE
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path, notes: dict[str, str]) -> None:
+    with store.writing():
+        write_tensors(tensors, path, notes)

@@ -1,0 +1,99 @@
+"""From a name or a file to a frozen VQGAN."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from vqclip.errors import WeightsError, suggest
+from vqclip.models import catalog, store
+from vqclip.models.checkpoint import WEIGHTS, read_notes, read_tensors
+from vqclip.models.descriptions import NOTE, find_description, infer, name_some, read_description, read_note
+from vqclip.models.layouts import Tensors, respell
+from vqclip.models.vqgan import VQGAN, Architecture
+
+
+def load_vqgan(name: str) -> VQGAN:
+    """The frozen VQGAN of a catalogue name, a file, or a folder, in fp32; raises WeightsError.
+
+    Where the file is one of ours, in fp32, its tensors stay mapped from the disk.
+    """
+    model, tensors = _matched(find_vqgan(name))
+    model.load_state_dict({key: tensors[key].float() for key in model.state_dict()}, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def find_vqgan(name: str) -> Path:
+    """The weights' file that a name, a file or a folder means; raises WeightsError."""
+    store.record(name)  # which says so if it is damaged
+    card = store.cards().get(name)
+    if card is not None and card.family == "vqgan":
+        return store.locate(card)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in WEIGHTS)
+        if len(files) != 1:
+            raise WeightsError(f"{path} holds {len(files)} files of weights; name one of them")
+        path = files[0]
+    if path.is_file():
+        return path
+    hint = suggest(name, catalog.names("vqgan")) or "; `vqclip models list` prints the names"
+    raise WeightsError(f"there is no VQGAN {name!r}: no such file, and no such name in the catalogue{hint}")
+
+
+def architecture_of(name: str) -> Architecture:
+    """What a name's or file's VQGAN is made of; raises WeightsError. No numbers are read where notes tell."""
+    weights = find_vqgan(name)
+    return _described(weights) or read_vqgan(weights)[0]
+
+
+def read_vqgan(weights: Path) -> tuple[Architecture, Tensors]:
+    """Architecture and tensors, in our spelling, of a file in any layout; raises WeightsError if they don't fit."""
+    model, tensors = _matched(weights)
+    return model.architecture, tensors
+
+
+def _matched(weights: Path) -> tuple[VQGAN, Tensors]:
+    """The network without its weights, and the weights."""
+    tensors = respell(read_tensors(weights))
+    architecture = _described(weights) or infer(weights, tensors)
+    with torch.device("meta"), _Uninitialised():
+        model = VQGAN(architecture)
+    beside = find_description(weights)
+    check_fit(weights, "its description" if beside is None else beside.name, model.state_dict(), tensors)
+    return model, tensors
+
+
+def _described(weights: Path) -> Architecture | None:
+    """The architecture as the file itself or its neighbour tells it."""
+    note = read_notes(weights).get(NOTE)
+    if note is not None:
+        return read_note(weights, note)
+    beside = find_description(weights)
+    return None if beside is None else read_description(beside)
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Leaves fresh weights as they are: drawing numbers for the meta device imports half of torch's compiler, 1.5 s."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return (kwargs or {}).get("tensor", args[0] if args else None)
+        return func(*args, **(kwargs or {}))
+
+
+def check_fit(path: Path, against: str, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that aren't, by name and shape, the expected ones; raises WeightsError that names some."""
+    missing, unknown = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
+    misshapen = [key for key in expected.keys() & given.keys() if expected[key].shape != given[key].shape]
+    for what, keys in (
+        ("lacks", missing),
+        ("has unknown", unknown),
+        ("has other shapes for", sorted(misshapen)),
+    ):
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            raise WeightsError(f"{path} doesn't fit {against}: it {what} {name_some(keys)}{more}")

@@ -1,0 +1,58 @@
+"""How encodings become codes of a codebook.
+
+Letters in shapes: n pictures, y x latent cells, d latent channels, k codes.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+
+def nearest(z: Tensor, codebook: Tensor) -> Tensor:
+    """The index of the code closest to each cell: z (n d y x), codebook (k d) -> (n y x).
+
+    |z - c|^2 without its |z|^2, which is the same for every code; in fp32, as ties decide pictures.
+    """
+    cells = rearrange(z, "n d y x -> (n y x) d").float()
+    codes = codebook.float()
+    distances = torch.addmm(codes.square().sum(1), cells, codes.T, alpha=-2)
+    return distances.argmin(1).view(z.shape[0], *z.shape[2:])
+
+
+class NearestQuantizer(nn.Module):
+    """Writes each cell as its closest code."""
+
+    def __init__(self, n_embed: int, embed_dim: int):
+        super().__init__()
+        self.embedding = nn.Embedding(n_embed, embed_dim)
+        nn.init.uniform_(self.embedding.weight, -1 / n_embed, 1 / n_embed)
+
+    @property
+    def codebook(self) -> Tensor:
+        return self.embedding.weight
+
+    def codes(self, h: Tensor) -> Tensor:
+        return nearest(h, self.codebook)
+
+
+class GumbelQuantizer(nn.Module):
+    """Writes each cell as the code that a projection scores highest (arXiv 1611.01144, without its noise)."""
+
+    def __init__(self, n_embed: int, embed_dim: int):
+        super().__init__()
+        self.proj = nn.Conv2d(embed_dim, n_embed, 1)
+        self.embed = nn.Embedding(n_embed, embed_dim)
+
+    @property
+    def codebook(self) -> Tensor:
+        return self.embed.weight
+
+    def codes(self, h: Tensor) -> Tensor:
+        # taming samples here even in eval mode: an encoding that no seed repeats
+        return self.proj(h).argmax(1)
+
+
+QUANTIZERS: dict[str, type[NearestQuantizer] | type[GumbelQuantizer]] = {
+    "nearest": NearestQuantizer,
+    "gumbel": GumbelQuantizer,
+}
