@@ -116,7 +116,7 @@ def tiny(tiny_vqgan: Path, tiny_clip: Path) -> Tiny:
         small = {
             "prompts": ["a red apple"], "seed": 1, "size": "16x16", "steps": 6, "vqgan": str(tiny_vqgan),
             "perceptors": [{"model": str(tiny_clip)}], "precision": "float32", "start": "noise",
-            "cutouts": {"count": 4, "anchors": 1}, "penalties": {"smooth": "0"},
+            "cutouts": {"count": 4, "anchors": 1}, "penalties": {"smooth": "0", "near_start": "0"},
         }  # fmt: skip
         return configs.resolve(small | given, settings=settings)
 

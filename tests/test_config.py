@@ -148,7 +148,7 @@ def other(key: str, value: Any) -> Any:
     special = {
         "prompts": ["b"], "seed": 8, "size": "16x32", "init": "a.png", "cutouts.aspect": "squash",
         "perceptors": [{"model": "mini-clip", "crops": 3}], "latent.stages": [{"scale": 1.0, "share": 1.0}],
-        "precision": "bfloat16", "vqgan": "x", "sketcher": "x", "optimizer.rate": "0.1",
+        "precision": "bfloat16", "vqgan": "x", "sketcher": "x", "optimizer.rate": "0.1", "penalties.near_start": "0.3",
     }  # fmt: skip
     if key in choices:
         return choices[key][-1]
