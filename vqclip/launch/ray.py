@@ -137,7 +137,7 @@ def _cluster(ray: Any, address: str) -> Iterator[None]:
     try:
         _knock(address)
         ray.init(address=address, **quiet, **({"include_dashboard": False} if address == LOCAL else {}))
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises all kinds, Exception itself among them
         first = " ".join(str(error).split())[:160]
         raise UsageError(
             f"--ray {address}: there is no cluster ({first}); `ray start --head` starts one"
