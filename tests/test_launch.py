@@ -143,13 +143,18 @@ def test_a_ray_node_that_is_lost_in_the_middle_loses_nothing(
     cluster: Any, jobs: Jobs, tmp_path: Path
 ) -> None:
     """What was painted on it is painted on by another, and the pixels are those of one process."""
-    third, workers, mine = cluster.add_node(num_cpus=1), set[str](), jobs(4, steps=150)
+    import ray  # noqa: PLC0415
+
+    cluster.add_node(num_cpus=1)
+    workers, mine = set[str](), jobs(4, steps=150)
 
     def kill(event: Event) -> None:
         if isinstance(event, Progressed) and event.worker not in workers:
             workers.add(event.worker)
             if len(workers) == 3:  # one on each node
-                cluster.remove_node(third, allow_graceful=False)
+                own = ray.get_runtime_context().get_node_id()
+                lost = next(node for node in cluster.worker_nodes if node.node_id != own)
+                cluster.remove_node(lost, allow_graceful=False)
 
     heard = launch(on_ray(cluster.address), mine, kill)
     assert len(workers) >= 3

@@ -65,7 +65,7 @@ def _conduct(ray: Any, jobs: Sequence[Job], hear: Hear, order: Order, needs: dic
     try:
         while open_:
             ended, _ = ray.wait(list(open_), timeout=LISTEN_EVERY)
-            for event in inbox.get_nowait_batch(inbox.qsize()):
+            for event in _news(ray, inbox):
                 if event.job in open_.values():
                     hear(event)
             for ref in ended:
@@ -74,6 +74,14 @@ def _conduct(ray: Any, jobs: Sequence[Job], hear: Hear, order: Order, needs: dic
         for ref in open_:
             ray.cancel(ref)  # as Ctrl-C does: a task saves what it has
         ray.wait(list(open_), num_returns=len(open_), timeout=GRACE) if open_ else None
+
+
+def _news(ray: Any, inbox: Any) -> list[Event]:
+    """What has come in; nothing if the queue's node is lost, as no job's end depends on it."""
+    try:
+        return list(inbox.get_nowait_batch(inbox.qsize()))
+    except ray.exceptions.RayError:
+        return []
 
 
 def _end(ray: Any, ref: Any, index: int) -> Event:
