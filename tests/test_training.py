@@ -43,6 +43,11 @@ def finish(process: subprocess.Popen[str]) -> str:
     return out
 
 
+def smoke(data: Path, folder: Path) -> tuple[str, ...]:
+    """Arguments of a tiny training that keeps everything in a folder."""
+    return ("--smoke", "--data", str(data), "--work", str(folder / "work"), "--out", str(folder / "out"))
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
@@ -57,15 +62,7 @@ def test_the_smoke_data_set_has_an_index_of_everything_drawn(data: Path) -> None
 
 
 def test_a_killed_vqgan_training_continues_where_its_snapshot_was(data: Path, tmp_path: Path) -> None:
-    arguments = (
-        "--smoke",
-        "--data",
-        str(data),
-        "--work",
-        str(tmp_path / "work"),
-        "--out",
-        str(tmp_path / "out"),
-    )
+    arguments = smoke(data, tmp_path)
     process = start("train_vqgan", *arguments, "--minutes", "5")
     snapshot, patience = tmp_path / "work" / "snapshot.pt", time.monotonic() + 120
     while not snapshot.exists() and time.monotonic() < patience and process.poll() is None:
@@ -101,17 +98,7 @@ def assert_vqgan_loads(folder: Path) -> None:
 
 
 def test_a_smoke_clip_is_a_folder_that_open_clip_loads(data: Path, tmp_path: Path) -> None:
-    arguments = (
-        "--smoke",
-        "--data",
-        str(data),
-        "--work",
-        str(tmp_path / "work"),
-        "--out",
-        str(tmp_path / "out"),
-        "--minutes",
-        "0.1",
-    )
+    arguments = (*smoke(data, tmp_path), "--minutes", "0.1")
     finish(start("train_clip", *arguments))
     code = (
         f"import open_clip, torch; where = 'local-dir:{tmp_path / 'out'}'\n"
@@ -198,15 +185,7 @@ def test_a_snapshot_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_a_smoke_sketcher_is_one_that_paints_from(data: Path, tmp_path: Path) -> None:
-    arguments = (
-        "--smoke",
-        "--data",
-        str(data),
-        "--work",
-        str(tmp_path / "work"),
-        "--out",
-        str(tmp_path / "out"),
-    )
+    arguments = smoke(data, tmp_path)
     finish(start("train_sketcher", *arguments, "--minutes", "0.05"))
     sketcher = Sketcher()
     sketcher.load_state_dict(load_file(tmp_path / "out" / "model.safetensors"))
@@ -214,15 +193,7 @@ def test_a_smoke_sketcher_is_one_that_paints_from(data: Path, tmp_path: Path) ->
 
 
 def test_a_smoke_judge_sees_and_reads_into_one_space(data: Path, tmp_path: Path) -> None:
-    arguments = (
-        "--smoke",
-        "--data",
-        str(data),
-        "--work",
-        str(tmp_path / "work"),
-        "--out",
-        str(tmp_path / "out"),
-    )
+    arguments = smoke(data, tmp_path)
     finish(start("train_judge", *arguments, "--minutes", "0.1"))
     judge = Judge.open(tmp_path / "out" / "model.safetensors", Sentences(stand_in=True))
     seen, read = judge.see(torch.rand(2, 3, 70, 50)), judge.read(["a red circle"])

@@ -50,7 +50,7 @@ def batch(
         ),
     ] = None,
     runs: options.Runs = Path("runs"),
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
+    plan: options.Plan = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     pull: options.Pull = False,

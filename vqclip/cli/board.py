@@ -4,14 +4,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from vqclip.cli.console import Display
 from vqclip.launch.contract import Event, Failed, Finished, Progressed, Started
 
 TITLE = 40  # characters of a wish
@@ -40,20 +39,13 @@ class Row:
         return (time.monotonic() - self.first[0]) / (self.step - self.first[1]) * (self.steps - self.step)
 
 
-class Board:
+class Board(Display):
     """Hears of a batch's jobs and says nothing."""
 
     def __init__(self, titles: Sequence[str]):
         self.titles, self.rows = titles, dict[str, Row]()
         self.done = self.failed = 0
         self.began = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
     def hear(self, event: Event) -> None:
         match event:
@@ -107,22 +99,13 @@ class LiveBoard(Board):
         super().__init__(titles)
         # Results go to stdout meanwhile: above the table where both are the terminal, untouched where stdout is a pipe.
         both = sys.stdout.isatty()
-        self.live = Live(
+        self.shown = self.live = Live(
             console=console,
             get_renderable=self._table,
             refresh_per_second=2,
             transient=True,
             redirect_stdout=both,
         )
-
-    def __enter__(self) -> Self:
-        self.live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.live.__exit__(kind, error, trace)
 
     def _table(self) -> Group:
         table = Table("worker", "painting", "step", "loss", "left", box=None, header_style="dim")

@@ -1,9 +1,11 @@
 """Two streams: stdout carries results and nothing else, stderr the conversation."""
 
+import contextlib
 import json
 import logging
 import os
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from rich.console import Console
 from rich.text import Text
@@ -55,3 +57,18 @@ def obey(offline: bool) -> None:
     """Carry --offline into everything that this process does, and into libraries."""
     if offline:
         os.environ["VQCLIP_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+class Display:
+    """What a command shows while it works, from the beginning of a `with` to its end; this one shows nothing."""
+
+    shown: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+
+    def __enter__(self) -> Self:
+        self.shown.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shown.__exit__(kind, error, trace)

@@ -60,7 +60,7 @@ def generate(
         typer.Option("--judge", help="The CLIP that ranks them; best one that didn't paint.", metavar="NAME"),
     ] = None,
     runs: options.Runs = Path("runs"),
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
+    plan: options.Plan = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     pull: options.Pull = False,

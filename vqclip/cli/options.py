@@ -25,6 +25,7 @@ Output = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")]
 Runs = Annotated[Path, typer.Option("--runs", help="Where run folders are made.", metavar="DIR")]
+Plan = Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON, an object a line.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No conversation; errors still speak.")]
 Pull = Annotated[bool, typer.Option("--pull", help="Download models that are named but not here.")]

@@ -1,8 +1,6 @@
 """The live report of a painting: a bar with losses and time left, and the picture where the terminal can show it."""
 
 import time
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -10,6 +8,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from vqclip.cli.console import Display
 from vqclip.media import to_pil
 from vqclip.optimize import Step
 
@@ -17,15 +16,8 @@ REFRESH = 0.5  # seconds between two looks at the numbers, each of which waits f
 PREVIEW_COLUMNS = 40
 
 
-class Reporter:
+class Reporter(Display):
     """A Listener with a beginning and an end; this one says nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
     def step(self, step: Step) -> None: ...
 
@@ -52,17 +44,8 @@ class LiveReport(Reporter):
             TextColumn("painting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
         )  # fmt: skip
         self.task = self.progress.add_task("", total=None)
-        self.live = Live(self.progress, console=console, auto_refresh=False, transient=True)
+        self.shown = self.live = Live(self.progress, console=console, auto_refresh=False, transient=True)
         self.looked = 0.0
-
-    def __enter__(self) -> Self:
-        self.live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.live.__exit__(kind, error, trace)
 
     def step(self, step: Step) -> None:
         self.progress.update(self.task, completed=step.index, total=step.steps)

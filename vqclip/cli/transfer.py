@@ -1,8 +1,5 @@
 """Shows a download: how much, how fast, how long yet."""
 
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -14,29 +11,21 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from vqclip.cli.console import Display
 from vqclip.models.catalog import human
 
 
-class Transfer:
+class Transfer(Display):
     """To be called with the bytes that are here and those of the whole; a bar where it can be redrawn, else lines."""
 
     def __init__(self, console: Console, name: str, quiet: bool):
         self.console, self.name, self.quiet = console, name, quiet
         self.tenths = 0
-        self.bar = Progress(
+        self.shown = self.bar = Progress(
             TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
             console=console, transient=True, disable=quiet or not console.is_terminal,
         )  # fmt: skip
         self.task = self.bar.add_task(name, total=None)
-
-    def __enter__(self) -> Self:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.stop()
 
     def __call__(self, here: int, whole: int | None) -> None:
         self.bar.update(self.task, completed=here, total=whole)
