@@ -17,17 +17,19 @@ PACKAGE = Path(vqclip.__file__).parent
 
 # A module imports from rows above its own and, at module level, from what stands left of it in its own row.
 ROWS = """
-errors resources files lock prompt schedule seeds schema config film job batchfile batch compare
+errors resources files lock ffmpeg schedule prompt seeds schema config film job batchfile batch compare
 ops device
 models.catalog models.store models.download models.archives models.checkpoint \
     models.quantizers models.vqgan models.layouts models.descriptions models.loading \
     models.folding models.clip_layouts models.clip models.sketch models.writing models.install
-cutouts latent canvas losses state optimize perceptor sketch media judge sheet provenance
-shelf pipeline snapshot run ledger estimate health
+cutouts latent canvas losses state optimize perceptor meanings sketch media container video footage source motion \
+    judge sheet provenance
+shelf pipeline snapshot reel run projector ledger estimate health
 render painter
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
 cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.generate cli.plan cli.work \
-    cli.resume cli.batch_work cli.batch cli.reproduce cli.diff cli.show cli.doctor cli.app
+    cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work cli.batch cli.reproduce cli.diff cli.show \
+    cli.doctor cli.app
 """
 PLACES = {
     name: (row, place)
@@ -163,7 +165,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
     }
     assert flags == {
         "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init",
-        "--image-prompt", "--device", "--count", "--best", "--judge", "--runs",
+        "--image-prompt", "--tile", "--device", "--count", "--best", "--judge", "--runs",
         "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
     }  # fmt: skip
 

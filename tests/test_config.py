@@ -13,7 +13,7 @@ from vqclip import config as configs
 from vqclip.errors import ConfigError
 from vqclip.prompt import Kind, Prompt, format
 from vqclip.resources import CONFIGS
-from vqclip.schema import BORDERS, OPTIMIZERS, STARTS, Config
+from vqclip.schema import BORDERS, EDGES, OPTIMIZERS, STARTS, Config
 
 DEFAULT = CONFIGS / "default.yaml"
 
@@ -144,11 +144,13 @@ class TestRoundTrip:
 
 def other(key: str, value: Any) -> Any:
     """A valid value that differs from the default."""
-    choices = {"start": STARTS, "cutouts.border": BORDERS, "optimizer.name": OPTIMIZERS}
+    choices = {"start": STARTS, "cutouts.border": BORDERS, "optimizer.name": OPTIMIZERS, "motion.border": EDGES}
     special = {
         "prompts": ["b"], "seed": 8, "size": "16x32", "init": "a.png", "cutouts.aspect": "squash",
         "perceptors": [{"model": "mini-clip", "crops": 3}], "latent.stages": [{"scale": 1.0, "share": 1.0}],
         "precision": "bfloat16", "vqgan": "x", "sketcher": "x", "optimizer.rate": "0.1", "penalties.near_start": "0.3",
+        "film.frames": 3, "film.fps": 3.0, "film.window": 3, "story.after": "repeat",
+        "source.video": "a.mp4", "source.end": 3.0,
     }  # fmt: skip
     if key in choices:
         return choices[key][-1]

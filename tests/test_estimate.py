@@ -7,7 +7,7 @@ from torch import nn
 
 from vqclip.errors import WeightsError
 from vqclip.estimate import RESIDENT, estimate, kept_bytes, weight_bytes
-from vqclip.film import film
+from vqclip.film import Film
 
 
 def test_what_autograd_keeps_is_counted_once_and_without_weights() -> None:
@@ -28,7 +28,7 @@ def test_weights_are_counted_by_their_kind() -> None:
 
 def peak(tiny: Tiny, chunk: int = 64, dtype: torch.dtype = torch.float32, **settings: object) -> int:
     config = tiny(**settings)
-    return estimate(config, next(iter(film(config))), dtype, chunk).total - RESIDENT
+    return estimate(config, Film(config).frame(0), dtype, chunk).total - RESIDENT
 
 
 def test_grows_with_the_picture_and_the_crops_and_shrinks_with_chunks_and_precision(tiny: Tiny) -> None:

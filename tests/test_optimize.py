@@ -11,7 +11,7 @@ from torch import Tensor
 from vqclip import seeds
 from vqclip.canvas import Canvas
 from vqclip.cutouts import Cutouts
-from vqclip.film import Frame, film
+from vqclip.film import Film, Frame
 from vqclip.losses import Target, penalties, total
 from vqclip.ops import unit
 from vqclip.optimize import Step, Studio, View, optimize, take_step
@@ -56,7 +56,7 @@ class Setting:
         config = tiny(cutouts={"count": 6}, **settings)
         canvas = Canvas(random_vqgan(), config.width, config.height)
         weights = {name: Schedule.parse(text) for name, text in vars(config.penalties).items()}
-        self.frame: Frame = next(iter(film(config)))
+        self.frame: Frame = Film(config).frame(0)
         self.studio = Studio(
             config.seed, canvas, Cutouts(config.cutouts), views, penalties(weights, canvas.deviation),
             Schedule.parse(config.optimizer.rate), config.latent.average, config.plateau, chunk,

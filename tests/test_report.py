@@ -6,9 +6,12 @@ import pytest
 import torch
 from rich.console import Console
 
+from vqclip import config as configs
 from vqclip.cli.report import LiveReport, PlainReport, Reporter, reporter
+from vqclip.film import Film
 from vqclip.optimize import Step
 
+FILM = Film(configs.resolve({"steps": 10, "seed": 0}))
 NAMES = ("mini: the [/b] tag :smile:", "mini: [/home/a.png]", "été \x1b[31m")
 
 
@@ -28,7 +31,7 @@ def console(terminal: bool) -> Console:
 def test_shows_any_wish_and_size(terminal: bool, size: tuple[int, int]) -> None:
     """Brackets in a wish are no markup."""
     screen = console(terminal)
-    with reporter(screen, quiet=False) as report:
+    with reporter(screen, False, FILM) as report:
         for index in range(1, 11):
             report.step(step(index, size))
     text = screen.file.getvalue()  # type: ignore[attr-defined]
@@ -38,7 +41,7 @@ def test_shows_any_wish_and_size(terminal: bool, size: tuple[int, int]) -> None:
 
 def test_a_pipe_gets_ten_lines_each_of_one() -> None:
     screen = console(terminal=False)
-    with PlainReport(screen) as report:
+    with PlainReport(screen, FILM) as report:
         for index in range(1, 11):
             report.step(step(index))
     lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -46,9 +49,9 @@ def test_a_pipe_gets_ten_lines_each_of_one() -> None:
 
 
 def test_a_terminal_of_true_colours_gets_a_preview() -> None:
-    assert LiveReport(console(terminal=True)).shows_picture
+    assert LiveReport(console(terminal=True), FILM).shows_picture
     assert not LiveReport(
-        Console(file=io.StringIO(), force_terminal=True, color_system="standard")
+        Console(file=io.StringIO(), force_terminal=True, color_system="standard"), FILM
     ).shows_picture
 
 
@@ -57,4 +60,4 @@ def test_a_terminal_of_true_colours_gets_a_preview() -> None:
     [(True, False, LiveReport), (False, False, PlainReport), (True, True, Reporter)],
 )
 def test_the_report_suits_the_stream(terminal: bool, quiet: bool, kind: type) -> None:
-    assert type(reporter(console(terminal), quiet)) is kind
+    assert type(reporter(console(terminal), quiet, FILM)) is kind

@@ -1,19 +1,28 @@
 """The Canvas turns a latent into the picture that everyone looks at."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from vqclip.errors import ConfigError
 from vqclip.film import cells
 from vqclip.models.quantizers import nearest
 from vqclip.models.vqgan import VQGAN
 from vqclip.ops import clamp_with_grad, resize, straight_through
 
+SURROUNDINGS = 4  # cells of its neighbours with which a tile is decoded
+
 
 class Canvas:
     """Latent (1 d y x) -> picture (1 3 h w) in [0, 1], and back; the VQGAN is frozen."""
 
-    def __init__(self, vqgan: VQGAN, width: int, height: int):
-        self.vqgan, self.width, self.height = vqgan, width, height
+    def __init__(self, vqgan: VQGAN, width: int, height: int, tile: bool = False):
+        self.vqgan, self.width, self.height, self.tile = vqgan, width, height, tile
+        if tile and (width % vqgan.factor or height % vqgan.factor):
+            raise ConfigError(
+                f"size: {width}x{height} is no tile; its sides must be multiples of {vqgan.factor}, as in "
+                f"{rounded(width, vqgan.factor)}x{rounded(height, vqgan.factor)}"
+            )
         codebook = vqgan.codebook
         self.low, self.high = (bound.view(1, -1, 1, 1) for bound in (codebook.amin(0), codebook.amax(0)))
         self.deviation = float(codebook.float().std(0).mean())
@@ -26,16 +35,43 @@ class Canvas:
         """Rows and columns of the latent whose picture covers the canvas at this scale."""
         return cells(self.width, self.height, self.vqgan.factor, scale)
 
-    def draw(self, z: Tensor) -> Tensor:
-        """The picture of a latent. What sticks out over the asked size, by less than a cell, is cut from all sides."""
-        codes = self.vqgan.lookup(nearest(z.detach(), self.vqgan.codebook))
-        picture = self.vqgan.decode(straight_through(codes, z).to(self.dtype)).float()
-        picture = clamp_with_grad((picture + 1) / 2)
+    def draw(self, z: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
+        """The picture of a latent. What sticks out over the asked size, by less than a cell, is cut from all sides.
+
+        The latent is decoded turned around by `shift` (rows, columns), and the picture turned back: so that a tile's
+        seam lies elsewhere each time.
+        """
+        picture = self.draw_whole(z.roll(shift, (2, 3)))
+        picture = picture.roll([-cells * self.vqgan.factor for cells in shift], (2, 3))
         top, left = (
             max(0, (have - want) // 2)
             for have, want in zip(picture.shape[2:], (self.height, self.width), strict=True)
         )
         return picture[..., top : top + self.height, left : left + self.width]
+
+    def draw_whole(self, z: Tensor) -> Tensor:
+        """The picture of all of a latent's cells."""
+        codes = self.vqgan.lookup(nearest(z.detach(), self.vqgan.codebook))
+        picture = self.vqgan.decode(straight_through(codes, z).to(self.dtype)).float()
+        return clamp_with_grad((picture + 1) / 2)
+
+    def draw_shown(self, z: Tensor) -> Tensor:
+        """The picture that people see: a tile is decoded with its surroundings, so that no seam is left."""
+        if not self.tile:
+            return self.draw(z)
+        margins = [min(SURROUNDINGS, side) for side in z.shape[2:]]
+        (rows, columns), factor = margins, self.vqgan.factor
+        picture = self.draw_whole(F.pad(z, (columns, columns, rows, rows), mode="circular"))
+        top, left = rows * factor, columns * factor
+        return picture[..., top : top + self.height, left : left + self.width]
+
+    def shift(self, cells: tuple[int, int], seed: int) -> tuple[int, int]:
+        """By how many rows and columns a latent is turned around for one step: a tile by chance, others not."""
+        if not self.tile:
+            return 0, 0
+        generator = torch.Generator().manual_seed(seed)
+        rows, columns = (int(torch.randint(side, (), generator=generator)) for side in cells)
+        return rows, columns
 
     @torch.no_grad()
     def encode(self, picture: Tensor, cells: tuple[int, int]) -> Tensor:
@@ -50,6 +86,11 @@ class Canvas:
         codebook = self.vqgan.codebook
         codes = torch.randint(len(codebook), (1, *cells), generator=generator)
         return self.vqgan.lookup(codes.to(codebook.device)).float()
+
+
+def rounded(side: int, factor: int) -> int:
+    """The nearest multiple of a factor."""
+    return max(1, round(side / factor)) * factor
 
 
 def cover(picture: Tensor, height: int, width: int) -> Tensor:

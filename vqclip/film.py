@@ -1,11 +1,19 @@
-"""A Film is the sequence of pictures that a Config asks for; a still is a film of one Frame."""
+"""A Film is the sequence of pictures that a Config asks for; a still is a film of one Frame.
 
+Story (wishes over time), motion (a frame begins from the moved last picture) and source (a frame follows one of a
+video's) are fields of the Config that know nothing of each other. Frames are painted one after the other; the
+pictures that are shown are made of the painted frames' latents, mixed as `blend` says: that smooths, and closes a loop.
+"""
+
+import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from vqclip.errors import ConfigError
 from vqclip.prompt import Prompt
-from vqclip.schema import Config
+from vqclip.schedule import Schedule
+from vqclip.schema import Config, MotionConfig
 
 
 @dataclass(frozen=True)
@@ -18,25 +26,163 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What one frame wishes for: a prompt, and between two scenes also the one that it comes from.
+
+    Its direction lies on the arc from `leaving` to `prompt`, at `share` of the way.
+    """
+
+    prompt: Prompt
+    leaving: Prompt | None = None
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Move:
+    """Where the last picture's content goes before a frame is painted: about the middle, then to the side."""
+
+    zoom: float = 1.0  # above 1 comes nearer
+    turn: float = 0.0  # degrees, clockwise
+    right: float = 0.0  # pixels
+    down: float = 0.0  # pixels
+
+
+STANDSTILL = Move()
+
+
+@dataclass(frozen=True)
 class Frame:
     """One picture to paint."""
 
     index: int
-    prompts: tuple[Prompt, ...]
+    wishes: tuple[Wish, ...]
     width: int
     height: int
     steps: int
     stages: tuple[Stage, ...]
+    move: Move = STANDSTILL
+
+
+class Film:
+    """The frames of a Config and the pictures made of them; raises ConfigError for what can't be a film.
+
+    `footage` is the number of the source video's frames, where there is one. A loop's `overlap` is painted twice, at
+    the beginning, where it isn't shown, and at the end, where it melts into what was painted at the beginning.
+    """
+
+    def __init__(self, config: Config, footage: int | None = None):
+        self.config = config
+        told = config.scenes * config.story.frames if config.scenes > 1 else 1
+        asked = config.film.frames or footage or told
+        self.shown = min(asked, footage) if footage else asked
+        self.lead = config.film.overlap if config.film.loop else 0
+        self.painted = self.shown + self.lead
+        if self.lead and footage:
+            raise ConfigError("film.loop: a video's film ends where the video ends; loop a story or a zoom")
+        if self.lead >= self.shown:
+            raise ConfigError(
+                f"film.overlap: {self.lead} frames of {self.shown} can't melt into the beginning; have fewer"
+            )
+
+    def __iter__(self) -> Iterator[Frame]:
+        return map(self.frame, range(self.painted))
+
+    def frame(self, index: int) -> Frame:
+        config = self.config
+        steps = config.film.steps if index else config.steps
+        return Frame(
+            index=index,
+            wishes=tuple(self.wishes(index)),
+            width=config.width,
+            height=config.height,
+            steps=steps,
+            stages=(Stage(1.0, 0, steps),) if index else tuple(stages(config)),
+            move=move(config.motion, index, self.painted) if index else STANDSTILL,
+        )
+
+    def wishes(self, index: int) -> Iterator[Wish]:
+        """What a frame wishes for: every line's present scene, on its way from the one before."""
+        leaving, entering, share = self._scene(index)
+        for line in self.config.lines:
+            scenes = [[prompt.at(index, self.painted) for prompt in scene] for scene in line]
+            if len(scenes) == 1:
+                yield from map(Wish, scenes[0])
+            else:
+                yield from fade(scenes[leaving], scenes[entering], share)
+
+    def _scene(self, index: int) -> tuple[int, int, float]:
+        """The scene before, the scene that a frame lies in, and how much of the way to it is done."""
+        story, count = self.config.story, self.config.scenes
+        if self.lead and index >= self.shown:
+            number, within, length = count, index - self.shown, self.lead
+        else:
+            number, within, length = index // story.frames, index % story.frames, story.frames
+        fading = min(round(story.fade * story.frames), length)
+        share = min(1.0, (within + 1) / (fading + 1)) if number else 1.0
+        if story.after == "stay" and not self.lead:
+            share = share if number < count else 1.0
+            return max(0, min(number, count) - 1), min(number, count - 1), share
+        return (number - 1) % count, number % count, share
+
+    def blend(self, picture: int) -> dict[int, float]:
+        """The painted frames that a shown picture is made of, with their shares of its latent, which add up to 1."""
+        index = picture + self.lead
+        shares = self._smoothed(index)
+        if self.lead and index >= self.shown:
+            tail = index - self.shown
+            melted = (tail + 1) / (self.lead + 1)
+            shares = {i: (1 - melted) * share for i, share in shares.items()}
+            for i, share in self._smoothed(tail).items():
+                shares[i] = shares.get(i, 0.0) + melted * share
+        return shares
+
+    def _smoothed(self, index: int) -> dict[int, float]:
+        """The frames around one that there are, weighing less by the distance."""
+        reach, falloff = self.config.film.window // 2, self.config.film.falloff
+        near = range(max(0, index - reach), min(self.painted, index + reach + 1))
+        weights = {i: (1 - falloff) ** abs(i - index) for i in near}
+        total = sum(weights.values())
+        return {i: weight / total for i, weight in weights.items() if weight}
+
+    def ready(self, frame: int) -> Iterator[int]:
+        """The pictures that can be made when a frame is painted, and couldn't be before."""
+        reach = self.config.film.window // 2
+        near = range(max(0, frame - reach - self.lead), min(self.shown, frame - self.lead + 1))
+        return (picture for picture in near if max(self.blend(picture)) == frame)
+
+    def steps_before(self, index: int) -> int:
+        """How often the latent is nudged for all frames before one."""
+        return self.config.steps + (index - 1) * self.config.film.steps if index else 0
+
+    @property
+    def steps(self) -> int:
+        """How often the latent is nudged for the whole film."""
+        return self.steps_before(self.painted)
+
+
+def fade(before: list[Prompt], now: list[Prompt], share: float) -> Iterator[Wish]:
+    """One scene's wishes on their way into the next one's: pairs turn into each other, what has no partner fades."""
+    if share == 1:
+        yield from map(Wish, now)
+        return
+    for old, new in itertools.zip_longest(before, now):
+        if new is None:
+            yield Wish(replace(old, weight=old.weight * (1 - share)))
+        elif old is None:
+            yield Wish(replace(new, weight=new.weight * share))
+        else:
+            yield Wish(replace(new, weight=old.weight + share * (new.weight - old.weight)), old, share)
+
+
+def move(motion: MotionConfig, frame: int, frames: int) -> Move:
+    """A frame's motion, from the schedules over all frames."""
+    names = ("zoom", "turn", "right", "down")
+    return Move(**{name: Schedule.parse(getattr(motion, name)).at(frame, frames) for name in names})
 
 
 def cells(width: int, height: int, factor: int, scale: float = 1.0) -> tuple[int, int]:
     """Rows and columns of the latent, each cell `factor` pixels wide, whose picture covers the size at this scale."""
     return math.ceil(height * scale / factor), math.ceil(width * scale / factor)
-
-
-def film(config: Config) -> Iterator[Frame]:
-    """The frames of a Config, in order."""
-    yield Frame(0, config.wishes, config.width, config.height, config.steps, tuple(stages(config)))
 
 
 def stages(config: Config) -> Iterator[Stage]:

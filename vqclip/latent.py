@@ -39,6 +39,11 @@ class Latent:
         self.total.mul_(decay).add_(self.z)
         self.weight = self.weight * decay + 1
 
+    def carried(self) -> "Latent":
+        """The same latent at the beginning of another frame: it goes on, its mean too, and begins here."""
+        z = self.z.detach().clone()
+        return Latent(z.requires_grad_(), z.detach().clone(), self.total, self.weight)
+
     @torch.no_grad()
     def resized(self, rows: int, columns: int) -> "Latent":
         """The same latent with other cells; it goes on from its mean, which carries less noise than z."""
@@ -48,6 +53,8 @@ class Latent:
 
 def enlarge(x: Tensor, rows: int, columns: int) -> Tensor:
     """Bilinear resampling of latents or optimiser moments (1 d y x); keeps signs, unlike bicubic."""
+    if x.shape[2:] == (rows, columns):
+        return x
     return F.interpolate(x, (rows, columns), mode="bilinear", align_corners=False)
 
 

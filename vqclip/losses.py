@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vqclip import ops
-from vqclip.latent import Latent
+from vqclip.latent import Latent, enlarge
 from vqclip.prompt import Prompt
 from vqclip.schedule import Schedule
 
@@ -39,14 +39,27 @@ class Penalty:
     measure: Callable[[Tensor, Latent], Tensor]
 
 
-def penalties(weights: Mapping[str, Schedule], deviation: float) -> list[Penalty]:
-    """The penalties that ever weigh anything; `deviation` is the codebook's, the natural unit of a latent."""
+def penalties(
+    weights: Mapping[str, Schedule], deviation: float, source: Tensor | None = None
+) -> list[Penalty]:
+    """The penalties that ever weigh anything; `deviation` is the codebook's, the natural unit of a latent.
+
+    `source` (1 d y x) is the latent that `near_source` pulls to.
+    """
     measures: dict[str, Callable[[Tensor, Latent], Tensor]] = {
         "smooth": lambda picture, _: ops.total_variation(picture),
         "near_start": lambda _, latent: ((latent.z - latent.start) / deviation).square().mean(),
         "vivid": lambda picture, _: -ops.saturation(picture),
     }
-    return [Penalty(name, weight, measures[name]) for name, weight in weights.items() if not weight.is_zero]
+    if source is not None:
+        measures["near_source"] = lambda _, latent: (
+            ((latent.z - enlarge(source, *latent.cells)) / deviation).square().mean()
+        )
+    return [
+        Penalty(name, weights[name], measure)
+        for name, measure in measures.items()
+        if name in weights and not weights[name].is_zero
+    ]
 
 
 def total(losses: Mapping[str, Tensor]) -> Tensor:

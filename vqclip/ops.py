@@ -23,6 +23,14 @@ def spherical_distance(x: Tensor, y: Tensor) -> Tensor:
     return 2 * torch.arcsin(chord / 2).square()
 
 
+def slerp(x: Tensor, y: Tensor, share: float) -> Tensor:
+    """Unit vectors (... d) at `share` of the way from x to y on the great circle (Shoemake, 1985)."""
+    angle = (x * y).sum(-1, keepdim=True).clamp(-1, 1).arccos()
+    straight = unit(x + share * (y - x))
+    arc = (((1 - share) * angle).sin() * x + (share * angle).sin() * y) / angle.sin().clamp(min=1e-6)
+    return torch.where(angle.sin() > 1e-3, arc, straight)
+
+
 def straight_through(forward: Tensor, backward: Tensor) -> Tensor:
     """The value of one tensor with the gradient of the other (Bengio et al., 2013, arXiv 1308.3432)."""
     return forward.detach() + (backward - backward.detach())

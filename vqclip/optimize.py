@@ -83,7 +83,8 @@ def optimize(frame: Frame, studio: Studio, state: State) -> Iterator[Step]:
 def take_step(frame: Frame, studio: Studio, state: State) -> Step:
     """Look, compare, nudge."""
     latent, i = state.latent, state.step
-    picture = studio.canvas.draw(latent.z)
+    shift = studio.canvas.shift(latent.cells, seeds.derive(studio.seed, "shift", frame.index, i))
+    picture = studio.canvas.draw(latent.z, shift)
     # The picture is a leaf to those who look at it. Each adds its gradient there, and the decoder is passed once, at
     # the end: memory is that of the largest part, not of the sum, and the gradient is the same.
     leaf = picture.detach().requires_grad_()

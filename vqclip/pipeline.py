@@ -1,6 +1,5 @@
-"""A Config's models, loaded, placed on a device, and ready to begin a Frame."""
+"""A Config's models, loaded, placed on a device, and ready to begin a Frame, or to go on with the next."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,25 +8,23 @@ import torch
 from torch import Generator, Tensor
 
 from vqclip import device as devices
-from vqclip import seeds
-from vqclip.canvas import Canvas
+from vqclip import motion, seeds
+from vqclip.canvas import Canvas, cover
 from vqclip.cutouts import Cutouts
-from vqclip.film import Frame
+from vqclip.film import STANDSTILL, Film, Frame
 from vqclip.latent import starting_picture
-from vqclip.losses import Target, penalties
+from vqclip.losses import penalties
+from vqclip.meanings import Meanings
 from vqclip.media import load_picture
 from vqclip.models.sketch import READER
-from vqclip.ops import unit
 from vqclip.optimize import Studio, View
-from vqclip.perceptor import Perceptor
-from vqclip.prompt import Kind, Prompt
+from vqclip.prompt import Kind
 from vqclip.schedule import Schedule
 from vqclip.schema import Config, PerceptorConfig
 from vqclip.shelf import Shelf
 from vqclip.sketch import Sketch
+from vqclip.source import Source, footage
 from vqclip.state import State
-
-log = logging.getLogger(__name__)
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -49,6 +46,11 @@ class Pipeline:
         self.config, self.device = config, device
         # The user's own files first: they are read in a moment, and are wrong more often than the models.
         self._init = load_picture(Path(config.init)) if config.init else None
+        video = footage(config.source)
+        self._source = Source(video) if video else None
+        if video and config.source.flow:
+            motion.check_flow()
+        self.film = Film(config, video.count if video else None)
         pictures = {
             wish.body: load_picture(Path(wish.body)) for wish in config.wishes if wish.kind is Kind.IMAGE
         }
@@ -56,46 +58,89 @@ class Pipeline:
         self.cutouts = Cutouts(config.cutouts)
         own = shelf or Shelf(device, pull)
         self.vqgan = own.vqgan(config.vqgan, dtype)
-        self.perceptors = [own.perceptor(p.model, dtype) for p in config.perceptors]
-        self._targets = [
-            {wish: self._embed(perceptor, k, wish, pictures) for wish in config.wishes}
-            for k, perceptor in enumerate(self.perceptors)
+        self._meanings = [
+            Meanings(own.perceptor(p.model, dtype), k, config.wishes, pictures, self.cutouts)
+            for k, p in enumerate(config.perceptors)
         ]
+        begins_bare = not config.init and self._source is None
         self._sketch = (
-            self._prepare_sketch(own, pictures) if config.start == "sketch" and not config.init else None
+            self._prepare_sketch(own, pictures) if config.start == "sketch" and begins_bare else None
         )
         if shelf is None:
-            for perceptor in self.perceptors:
-                perceptor.forget_texts()
+            for meanings in self._meanings:
+                meanings.perceptor.forget_texts()
 
     def studio(self, frame: Frame, seed: int) -> Studio:
         """What the loop needs to paint a frame from a seed."""
-        config, canvas = self.config, Canvas(self.vqgan, frame.width, frame.height)
-        weights = {name: Schedule.parse(text) for name, text in vars(config.penalties).items()}
+        config = self.config
+        canvas = Canvas(self.vqgan, frame.width, frame.height, config.tile)
+        weights = vars(config.penalties) | {"near_source": config.source.pull}
+        source = canvas.encode(self._source.picture(frame.index), canvas.cells()) if self._source else None
         return Studio(
             seed=seed,
             canvas=canvas,
             cutouts=self.cutouts,
             views=self._views(frame),
-            penalties=penalties(weights, canvas.deviation),
-            rate=Schedule.parse(config.optimizer.rate),
+            penalties=penalties(
+                {name: Schedule.parse(text) for name, text in weights.items()}, canvas.deviation, source
+            ),
+            rate=Schedule.parse(config.film.rate if frame.index else config.optimizer.rate),
             average=config.latent.average,
             plateau=config.plateau,
         )
 
     def begin(self, frame: Frame, studio: Studio) -> State:
-        """The State before a frame's first step."""
-        generator = Generator().manual_seed(seeds.derive(studio.seed, "start", frame.index))
+        """The State before a film's first step."""
         canvas, cells = studio.canvas, studio.canvas.cells(frame.stages[0].scale)
-        if self._init is None and self.config.start == "codes":
+        generator = self._chance(frame, studio)
+        if self.config.start == "codes" and self._init is None and self._source is None:
             return State.begin(canvas.random(cells, generator), self.make_optimizer)
+        return State.begin(canvas.encode(self._beginning(frame, generator), cells), self.make_optimizer)
+
+    def go_on(self, state: State, frame: Frame, studio: Studio) -> State:
+        """The State before a frame's first step, from the State after the last one's."""
+        canvas, border = studio.canvas, self.config.motion.border
+        if state.latent.cells != canvas.cells():
+            state.resize(*canvas.cells())  # the last frame settled early, on a coarse latent
+        if frame.move == STANDSTILL and not self.config.source.flow:
+            return state.carried()
+        with torch.no_grad():
+            picture = canvas.draw_whole(state.latent.mean)
+            size = (picture.shape[2], picture.shape[3])
+            grid = self._grid(frame, size, size)
+            picture = motion.sample(picture, grid, border)
+            if border == "paint":
+                fresh = cover(self._beginning(frame, self._chance(frame, studio)), *size).to(picture)
+                picture = torch.lerp(picture, fresh, motion.uncovered(grid).to(picture))
+        cells = self._grid(frame, size, canvas.cells())
+        z = canvas.encode(picture, canvas.cells())
+        return state.moved(z, lambda moment: motion.sample(moment, cells, border, "bilinear"))
+
+    def _grid(self, frame: Frame, size: tuple[int, int], shape: tuple[int, int]) -> Tensor:
+        """Where the last picture's content goes: with the source's, then as the motion says.
+
+        `size` (h, w) is the picture's, `shape` (y, x) the grid's resolution.
+        """
+        grid = motion.moving(frame.move, size, shape)
+        if self._source is None or not self.config.source.flow:
+            return grid
+        before, after = (cover(self._source.picture(frame.index - i), *size) for i in (1, 0))
+        return motion.through(grid, motion.drifting(motion.flow_between(before, after)))
+
+    def _chance(self, frame: Frame, studio: Studio) -> Generator:
+        return Generator().manual_seed(seeds.derive(studio.seed, "start", frame.index))
+
+    def _beginning(self, frame: Frame, generator: Generator) -> Tensor:
+        """The picture that a frame begins from, if none was painted before it."""
         if self._init is not None:
-            picture = self._init
-        elif self._sketch is not None:
-            picture = self._sketch.picture(frame.prompts, frame.height, frame.width, generator)
-        else:
-            picture = starting_picture(self.config.start, frame.height, frame.width, generator)
-        return State.begin(canvas.encode(picture, cells), self.make_optimizer)
+            return self._init
+        if self._source is not None:
+            return self._source.picture(frame.index)
+        if self._sketch is not None:
+            prompts = [wish.prompt for wish in frame.wishes]
+            return self._sketch.picture(prompts, frame.height, frame.width, generator)
+        start = "noise" if self.config.start == "codes" else self.config.start
+        return starting_picture(start, frame.height, frame.width, generator)
 
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """The Config's optimiser of one tensor; the loop sets its rate before every step."""
@@ -103,47 +148,24 @@ class Pipeline:
 
     def _prepare_sketch(self, shelf: Shelf, pictures: dict[str, Tensor]) -> Sketch:
         """The sketcher, and the wishes as its own CLIP embeds them, be that one of the perceptors or not."""
-        known = zip(self.perceptors, self._targets, strict=True)
-        reader, targets = next((pair for pair in known if pair[0].name == READER), (None, None))
-        if reader is None or targets is None:
+        meanings = next((known for known in self._meanings if known.perceptor.name == READER), None)
+        if meanings is None:
             reader = shelf.perceptor(READER, torch.float32)
-            targets = {wish: self._embed(reader, 0, wish, pictures) for wish in self.config.wishes}
-        return Sketch(shelf.sketcher(self.config.sketcher), reader, targets)
+            meanings = Meanings(reader, 0, self.config.wishes, pictures, self.cutouts)
+        return Sketch(shelf.sketcher(self.config.sketcher), meanings.perceptor, meanings.of)
 
     def _views(self, frame: Frame) -> list[View]:
         uses = Counter(p.model for p in self.config.perceptors)
         return [
             View(
                 name=_label(settings, k, uses),
-                perceptor=perceptor,
-                targets=[self._targets[k][wish] for wish in frame.prompts],
+                perceptor=meanings.perceptor,
+                targets=[meanings.target(wish) for wish in frame.wishes],
                 weight=settings.weight,
                 crops=settings.crops or self.config.cutouts.count,
             )
-            for k, (settings, perceptor) in enumerate(
-                zip(self.config.perceptors, self.perceptors, strict=True)
-            )
+            for k, (settings, meanings) in enumerate(zip(self.config.perceptors, self._meanings, strict=True))
         ]
-
-    @torch.no_grad()
-    def _embed(self, perceptor: Perceptor, k: int, wish: Prompt, pictures: dict[str, Tensor]) -> Target:
-        """A wish in a perceptor's space: a text's vector, the vectors of an image's crops, or a random direction."""
-        match wish.kind:
-            case Kind.TEXT:
-                if (tokens := perceptor.tokens(wish.body)) > perceptor.context:
-                    log.warning(
-                        "%s reads %d tokens, and the prompt has %d: its end goes unread: %r",
-                        perceptor.name, perceptor.context, tokens, wish.body,
-                    )  # fmt: skip
-                return Target(wish, perceptor.embed_texts([wish.body]))
-            case Kind.IMAGE:
-                seed = seeds.derive(k, "image prompt")
-                crops = self.cutouts.of(pictures[wish.body].to(self.device), perceptor.size, seed)
-                return Target(wish, perceptor.embed_crops(crops.pixels))
-            case Kind.NOISE:
-                generator = Generator().manual_seed(seeds.derive(int(wish.body), "noise prompt"))
-                width = perceptor.embed_texts([""]).shape[-1]
-                return Target(wish, unit(torch.randn(1, width, generator=generator)).to(self.device))
 
 
 def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:

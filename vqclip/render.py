@@ -11,14 +11,19 @@ from typing import Any, Protocol
 
 import torch
 from PIL import Image
+from torch import Tensor
 
-from vqclip.film import film
+from vqclip.canvas import Canvas
+from vqclip.errors import UsageError
+from vqclip.film import Frame
 from vqclip.media import to_pil
 from vqclip.optimize import Step, Studio, optimize
 from vqclip.pipeline import Pipeline
+from vqclip.projector import project
 from vqclip.run import Run
 from vqclip.schema import Config
 from vqclip.state import State
+from vqclip.video import check_encoder
 
 SNAPSHOT_EVERY = 20.0  # seconds
 LOG_EVERY = 10  # steps: reading a loss waits for the device
@@ -34,6 +39,7 @@ class Painting:
     seconds: float
     losses: dict[str, float]
     folder: Path | None = None
+    frames: int = 1
 
     @property
     def seed(self) -> int:
@@ -48,7 +54,7 @@ class Painting:
             "steps": self.steps,
             "seconds": round(self.seconds, 2),
             "losses": {name: round(loss, 4) for name, loss in self.losses.items()},
-        }
+        } | ({"frames": self.frames} if self.config.is_film else {})
 
 
 class Interrupted(Exception):  # noqa: N818  # no error: the work is kept, and goes on when asked
@@ -68,52 +74,107 @@ class Listener(Protocol):
 def render(
     config: Config, pipeline: Pipeline, run: Run | None = None, listeners: Sequence[Listener] = ()
 ) -> Painting:
-    """Paint what a Config says, on from where its Run stands; raises Interrupted after SIGINT or SIGTERM."""
+    """Paint what a Config says, on from where its Run stands; raises Interrupted after SIGINT or SIGTERM.
+
+    A still needs no Run; a film does, and raises UsageError without one.
+    """
+    if config.is_film and run is None:
+        raise UsageError("a film's frames need a folder; name one, as in runs='runs'")
     with run.held() if run else nullcontext(), _stop_signals() as received:
-        return _render(config, pipeline, run, listeners, received)
+        return _Rendering(config, pipeline, run, listeners, received).go()
 
 
-def _render(
-    config: Config, pipeline: Pipeline, run: Run | None, listeners: Sequence[Listener], received: list[int]
-) -> Painting:
-    began = saved = time.monotonic()
-    (frame,) = film(config)
-    studio = pipeline.studio(frame, config.seed)
-    state = run.restore(pipeline.make_optimizer, pipeline.device) if run else None
-    state = state or pipeline.begin(frame, studio)
-    last: Step | None = None
-    for last in optimize(frame, studio, state):
-        for listener in listeners:
-            listener.step(last)
-        if run and last.index % LOG_EVERY == 0:
-            run.log(last.frame, last.index, numbers(last))
-        if run and last.index < last.steps and (received or time.monotonic() - saved > SNAPSHOT_EVERY):
-            run.snapshot(state)
-            run.save_image(picture(studio, state))
-            saved = time.monotonic()
-        if received:
-            break
-    painting = Painting(
-        image=picture(studio, state),
-        config=config,
-        steps=state.step,
-        seconds=time.monotonic() - began,
-        losses=numbers(last) if last else {},
-        folder=run.folder if run else None,
-    )
-    if received and state.step < frame.steps:
-        raise Interrupted(received[0], painting)
-    if run:
-        _finish(run, painting, last)
-    return painting
+class _Rendering:
+    """One call of `render`: its frames one after the other, and what is saved on the way."""
 
+    def __init__(
+        self,
+        config: Config,
+        pipeline: Pipeline,
+        run: Run | None,
+        listeners: Sequence[Listener],
+        received: list[int],
+    ):
+        self.config, self.pipeline, self.run = config, pipeline, run
+        self.listeners, self.received, self.film = listeners, received, pipeline.film
+        self.began = self.saved = time.monotonic()
+        self.last: Step | None = None
 
-def _finish(run: Run, painting: Painting, last: Step | None) -> None:
-    """Write the end of a run; what says that it is finished comes last."""
-    if last and last.index % LOG_EVERY:
-        run.log(last.frame, last.index, painting.losses)
-    run.save_image(painting.image)
-    run.finish(painting.record)
+    def go(self) -> Painting:
+        if self.run and self.config.is_film:
+            check_encoder(self.run.video)  # now, not when everything is painted
+        state = self.run.restore(self.pipeline.make_optimizer, self.pipeline.device) if self.run else None
+        index = state.frame if state else 0
+        while True:
+            frame = self.film.frame(index)
+            studio, state = self.stand(frame, state)
+            self.paint(frame, studio, state)
+            is_whole = not self.received or state.step == frame.steps
+            if is_whole and self.config.is_film:
+                self.show(frame, studio, state)
+            index += 1
+            if self.received and not (is_whole and index == self.film.painted):
+                raise Interrupted(self.received[0], self.painting(studio, state))
+            if index == self.film.painted:
+                return self.finish(self.painting(studio, state))
+
+    def stand(self, frame: Frame, state: State | None) -> tuple[Studio, State]:
+        """What a frame is painted with, and the State to paint it from, be it begun or not."""
+        studio = self.pipeline.studio(frame, self.config.seed)
+        if state is None:
+            return studio, self.pipeline.begin(frame, studio)
+        return studio, self.pipeline.go_on(state, frame, studio) if state.frame < frame.index else state
+
+    def paint(self, frame: Frame, studio: Studio, state: State) -> None:
+        """A frame's steps, until it is done or a signal comes."""
+        for step in optimize(frame, studio, state):
+            self.last = step
+            for listener in self.listeners:
+                listener.step(step)
+            if self.run and step.index % LOG_EVERY == 0:
+                self.run.log(step.frame, step.index, numbers(step))
+            is_time = self.received or time.monotonic() - self.saved > SNAPSHOT_EVERY
+            if self.run and step.index < step.steps and is_time:
+                self.snapshot(self.run, state)
+                self.run.save_image(picture(studio, state))
+            if self.received:
+                return
+
+    def show(self, frame: Frame, studio: Studio, state: State) -> None:
+        """Keep a frame, and make the pictures that only waited for it."""
+        assert self.run
+        self.run.keep(frame.index, state.latent.mean)
+        for number in self.film.ready(frame.index):
+            z = self.run.reel.mix(self.film.blend(number)).to(self.pipeline.device)
+            self.run.save_picture(number, draw(studio.canvas, z))
+        self.snapshot(self.run, state)
+
+    def snapshot(self, run: Run, state: State) -> None:
+        run.snapshot(state)
+        self.saved = time.monotonic()
+
+    def painting(self, studio: Studio, state: State) -> Painting:
+        return Painting(
+            image=picture(studio, state),
+            config=self.config,
+            steps=self.film.steps_before(state.frame) + state.step,
+            seconds=time.monotonic() - self.began,
+            losses=numbers(self.last) if self.last else {},
+            folder=self.run.folder if self.run else None,
+            frames=self.film.shown,
+        )
+
+    def finish(self, painting: Painting) -> Painting:
+        """Write the end of a run; what says that it is finished comes last."""
+        if run := self.run:
+            if self.last and self.last.index % LOG_EVERY:
+                run.log(self.last.frame, self.last.index, painting.losses)
+            if self.config.is_film:
+                project(run, run.video)
+            else:
+                run.save_image(painting.image)
+            run.finish(painting.record)
+        return painting
 
 
 def numbers(step: Step) -> dict[str, float]:
@@ -121,10 +182,15 @@ def numbers(step: Step) -> dict[str, float]:
     return {name: float(loss) for name, loss in step.losses.items()}
 
 
-@torch.no_grad()
 def picture(studio: Studio, state: State) -> Image.Image:
     """The picture that a State stands for: that of the latent's running mean, where one is kept."""
-    return to_pil(studio.canvas.draw(state.latent.mean if studio.average > 0 else state.latent.z))
+    return draw(studio.canvas, state.latent.mean if studio.average > 0 else state.latent.z)
+
+
+@torch.no_grad()
+def draw(canvas: Canvas, z: Tensor) -> Image.Image:
+    """The picture of a latent (1 d y x), as it is shown."""
+    return to_pil(canvas.draw_shown(z))
 
 
 @contextmanager

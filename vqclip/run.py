@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 from torch import device as Device
 
 from vqclip import config as configs
@@ -17,11 +18,12 @@ from vqclip.errors import RunError, UsageError, reason
 from vqclip.files import sweep, write_text
 from vqclip.job import slug
 from vqclip.media import save_png
+from vqclip.reel import Reel
 from vqclip.schema import Config
 from vqclip.state import MakeOptimizer, State
 
-IMAGE, CONFIG, PROVENANCE, STEPS, RECORD = (
-    "image.png", "config.yaml", "provenance.json", "steps.jsonl", "painting.json",
+IMAGE, CONFIG, PROVENANCE, STEPS, RECORD, VIDEO = (
+    "image.png", "config.yaml", "provenance.json", "steps.jsonl", "painting.json", "film.mp4",
 )  # fmt: skip
 
 
@@ -35,6 +37,7 @@ class Run:
 
     def __init__(self, folder: Path, config: Config, facts: dict[str, Any]):
         self.folder, self.config, self.facts = folder, config, facts
+        self.reel = Reel(folder)
         self._held = False
 
     @classmethod
@@ -92,6 +95,10 @@ class Run:
     def image(self) -> Path:
         return self.folder / IMAGE
 
+    @property
+    def video(self) -> Path:
+        return self.folder / VIDEO
+
     def log(self, frame: int, step: int, losses: dict[str, float]) -> None:
         """Append a line to the step log."""
         rounded = {name: round(loss, 6) for name, loss in losses.items()}
@@ -103,6 +110,18 @@ class Run:
         """The newest picture, with its Config and provenance inside."""
         save_png(image, self.image, picture_facts(self.config, self.facts))
         return self.image
+
+    def keep(self, frame: int, z: Tensor) -> None:
+        """A painted frame of a film."""
+        with self._writing():
+            self.reel.keep(frame, z)
+
+    def save_picture(self, number: int, image: Image.Image) -> None:
+        """A shown picture of a film, which also becomes the newest picture."""
+        facts = picture_facts(self.config, self.facts)
+        with self._writing():
+            self.reel.save(number, image, facts | {"frame": number})
+        save_png(image, self.image, facts)
 
     def snapshot(self, state: State) -> None:
         """Save the State, beside the one that was saved before."""
@@ -116,7 +135,7 @@ class Run:
         """
         state = snapshot.read(self.folder, self.config.digest, make_optimizer, device)
         with self._writing():
-            self._trim_log(state.step if state else 0)
+            self._trim_log((state.frame, state.step) if state else (0, 0))
         return state
 
     def finish(self, record: dict[str, Any]) -> None:
@@ -133,15 +152,16 @@ class Run:
         """Delete what a killed process had no more time to."""
         with self._writing():
             sweep(self.folder)
+            self.reel.tidy()
             if self.record():
                 snapshot.forget(self.folder)
 
-    def _trim_log(self, step: int) -> None:
-        """Keep the lines up to a step: those after it will be written again, and the last may be cut short."""
+    def _trim_log(self, place: tuple[int, int]) -> None:
+        """Keep the lines up to a frame's step: those after it will be written again, and the last may be cut short."""
         path = self.folder / STEPS
         if path.is_file():
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-            write_text(path, "".join(line for line in lines if _is_up_to(step, line)))
+            write_text(path, "".join(line for line in lines if _is_up_to(place, line)))
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
         return writing(self.folder, f"make it writable, then: vqclip resume {self.folder}")
@@ -211,9 +231,10 @@ def writing(where: Path, advice: str) -> Iterator[None]:
         raise RunError(f"{where} can't be written: {reason(error)}; {advice}") from None
 
 
-def _is_up_to(step: int, line: str) -> bool:
+def _is_up_to(place: tuple[int, int], line: str) -> bool:
     try:
-        return line.endswith("\n") and json.loads(line)["step"] <= step
+        entry = json.loads(line)
+        return line.endswith("\n") and (entry["frame"], entry["step"]) <= place
     except (ValueError, KeyError, TypeError):
         return False
 

@@ -20,7 +20,8 @@ from vqclip.schedule import Schedule
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
 STARTS = ("sketch", "codes", "noise", "gradient", "grey")
-BORDERS = ("reflect", "smear", "wrap", "grey")
+BORDERS = ("reflect", "smear", "wrap", "grey")  # of the picture, for crops
+EDGES = ("reflect", "wrap", "black", "paint")  # of the last picture, for motion
 LARGEST_SIDE = 16384
 
 
@@ -101,6 +102,44 @@ class PlateauConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilmConfig:
+    frames: int | None = within(1, 1_000_000)
+    steps: int = within(1, 1_000_000)
+    rate: str = schedule(minimum=0)
+    fps: float | None = within(0.1, 240)
+    window: int = within(1, 99)
+    falloff: float = within(0, 1)
+    loop: bool
+    overlap: int = within(1, 10_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoryConfig:
+    frames: int = within(1, 1_000_000)
+    fade: float = within(0, 1)
+    after: str = among("stay", "repeat")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionConfig:
+    zoom: str = schedule(minimum=0.1)
+    turn: str = schedule()
+    right: str = schedule()
+    down: str = schedule()
+    border: str = among(*EDGES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    video: str | None
+    begin: float = within(0)
+    end: float | None = within(0)
+    every: int = within(1, 10_000)
+    pull: str = schedule(minimum=0)
+    flow: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     prompts: list[str]
     seed: int = within(0, 2**62)
@@ -116,6 +155,11 @@ class Config:
     latent: LatentConfig
     penalties: PenaltiesConfig
     plateau: PlateauConfig
+    tile: bool
+    film: FilmConfig
+    story: StoryConfig
+    motion: MotionConfig
+    source: SourceConfig
     precision: str = among("auto", "float32", "bfloat16")
 
     def __post_init__(self) -> None:
@@ -138,10 +182,48 @@ class Config:
         if not scales or scales[-1] != 1 or scales != sorted(scales):
             raise ConfigError(f"latent.stages: the scales {scales} must rise and end at 1, as in 0.5, 1")
 
+        self._check_film()
+
+    def _check_film(self) -> None:
+        """The rules that hold between keys of a film."""
+        numbers = sorted({len(line) for line in self.lines} - {1})
+        if len(numbers) > 1:
+            raise ConfigError(
+                f"prompts: lines of {' and '.join(map(str, numbers))} scenes; all that tell a story need as many"
+            )
+        course = next((wish for wish in self.wishes if wish.course), None)
+        if course and not self.is_film:
+            raise ConfigError(
+                f"prompts: {{{course.course}}} is a weight over a film's frames, and this is a still; write a number"
+            )
+        if self.film.window % 2 == 0:
+            raise ConfigError(
+                f"film.window: {self.film.window} frames have no middle one; write an odd number"
+            )
+        if self.source.end is not None and self.source.end <= self.source.begin:
+            raise ConfigError(
+                f"source: it would end at {self.source.end:g} s and begin at {self.source.begin:g} s"
+            )
+
     @cached_property
+    def lines(self) -> tuple[tuple[tuple[Prompt, ...], ...], ...]:
+        """Every line's scenes, parsed; a line of one scene is wished for throughout."""
+        return tuple(tuple(map(tuple, prompt.scenes(line))) for line in self.prompts)
+
+    @property
     def wishes(self) -> tuple[Prompt, ...]:
-        """Every prompt, parsed."""
-        return tuple(wish for line in self.prompts for wish in prompt.parse(line))
+        """Every prompt of every scene."""
+        return tuple(wish for line in self.lines for scene in line for wish in scene)
+
+    @property
+    def scenes(self) -> int:
+        """How many scenes the story has; without one, everything is a single scene."""
+        return max((len(line) for line in self.lines), default=1)
+
+    @property
+    def is_film(self) -> bool:
+        """Whether more than one picture is asked for."""
+        return self.scenes > 1 or (self.film.frames or 1) > 1 or self.source.video is not None
 
     @property
     def width(self) -> int:

@@ -1,13 +1,12 @@
 """A Sketch is a beginning that already has the colours and rough shapes of what is wished for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip import ops
-from vqclip.losses import Target
 from vqclip.models.sketch import EMBED, GUESSES, Sketcher
 from vqclip.optimize import Embeds
 from vqclip.prompt import Prompt
@@ -17,11 +16,10 @@ FIRMNESS = 60.0  # how much likelier a guess is taken that looks more like the w
 
 
 class Sketch:
-    """A Sketcher, the Perceptor that reads for it, and the wishes as that one embeds them."""
+    """A Sketcher, the Perceptor that reads for it, and what that one embeds wishes as."""
 
-    def __init__(self, sketcher: Sketcher, reader: Embeds, targets: Mapping[Prompt, Target]):
-        self.sketcher, self.reader = sketcher, reader
-        self._wishes = {wish: target.embeddings.float().mean(0) for wish, target in targets.items()}
+    def __init__(self, sketcher: Sketcher, reader: Embeds, meaning: Callable[[Prompt], Tensor]):
+        self.sketcher, self.reader, self._meaning = sketcher, reader, meaning
 
     @torch.no_grad()
     def picture(
@@ -29,8 +27,8 @@ class Sketch:
     ) -> Tensor:
         """A guess (1 3 h w) in [0, 1] at all the prompts, each by its weight; better guesses are likelier."""
         numbers = torch.arange(GUESSES, device=self.sketcher.centre.device)
-        nothing = torch.zeros(EMBED, device=numbers.device)
-        wish = ops.unit(sum((prompt.weight * self._wishes[prompt] for prompt in prompts), nothing))
+        directions = [prompt.weight * self._meaning(prompt).float().mean(0) for prompt in prompts]
+        wish = ops.unit(sum(directions, torch.zeros(EMBED, device=numbers.device)))
         guesses = self.sketcher(wish.expand(GUESSES, -1), numbers).clamp(0, 1)
         likeness = self.reader.embed_crops(ops.resize(guesses, self.reader.size, self.reader.size)) @ wish
         taken = torch.multinomial((FIRMNESS * likeness).softmax(0).cpu(), 1, generator=generator)

@@ -32,11 +32,12 @@ class Plateau:
 
 @dataclass
 class State:
-    """Where a painting stands: after `step` steps, with this latent and these moments."""
+    """Where a painting stands: after `step` steps of a frame, with this latent and these moments."""
 
     latent: Latent
     optimizer: Optimizer
     make_optimizer: MakeOptimizer
+    frame: int = 0
     step: int = 0
     plateau: Plateau = field(default_factory=Plateau)
 
@@ -52,11 +53,28 @@ class State:
         resized = {k: enlarge(v, rows, columns) if v.ndim == 4 else v for k, v in moments.items()}
         self._adopt(resized)
 
+    def carried(self) -> "State":
+        """The State before the next frame's first step, painted on from this one's latent."""
+        return self._next(self.latent.carried(), self._moments())
+
+    def moved(self, z: Tensor, along: Callable[[Tensor], Tensor]) -> "State":
+        """The State before the next frame's first step, from a moved latent; the moments move along."""
+        moments = {
+            name: along(value) if value.ndim == 4 else value for name, value in self._moments().items()
+        }
+        return self._next(Latent.begin(z), moments)
+
+    def _next(self, latent: Latent, moments: dict[str, Tensor]) -> "State":
+        state = State(latent, self.optimizer, self.make_optimizer, self.frame + 1)
+        state._adopt(moments)
+        return state
+
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Tensors and strings that `from_tensors` reads, for a file."""
         latent = {f"latent.{name}": getattr(self.latent, name).detach() for name in ("z", "start", "total")}
         moments = {f"optimizer.{name}": value for name, value in self._moments().items()}
         numbers = {
+            "frame": self.frame,
             "step": self.step,
             "weight": self.latent.weight,
             "plateau": dataclasses.asdict(self.plateau),
@@ -70,7 +88,8 @@ class State:
         numbers = json.loads(strings["state"])
         z, start, past = (tensors[f"latent.{name}"] for name in ("z", "start", "total"))
         latent = Latent(z.requires_grad_(), start, past, numbers["weight"])
-        state = cls(latent, make(latent.z), make, numbers["step"], Plateau(**numbers["plateau"]))
+        plateau = Plateau(**numbers["plateau"])
+        state = cls(latent, make(latent.z), make, numbers["frame"], numbers["step"], plateau)
         state._adopt(
             {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")}
         )

@@ -7,7 +7,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from vqclip import __version__
-from vqclip.cli import batch, config, diff, doctor, generate, models, reproduce, resume, show
+from vqclip.cli import (
+    batch,
+    config,
+    diff,
+    doctor,
+    film,
+    generate,
+    models,
+    reproduce,
+    restyle,
+    resume,
+    show,
+    story,
+    zoom,
+)  # fmt: skip
 from vqclip.cli.console import complain, result
 from vqclip.errors import VqclipError
 
@@ -19,6 +33,10 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("generate")(generate.generate)
+app.command("story")(story.story)
+app.command("zoom")(zoom.zoom)
+app.command("restyle")(restyle.restyle)
+app.command("film")(film.film)
 app.command("batch", cls=batch.BatchCommand)(batch.batch)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)

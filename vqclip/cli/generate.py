@@ -1,9 +1,10 @@
 """`vqclip generate`: from a prompt to a picture."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,25 +30,15 @@ def generate(
         str, typer.Argument(help='What to paint: "text:weight:stop", several by "|".', metavar="PROMPT")
     ],
     output: options.Output = None,
-    size: Annotated[
-        str | None, typer.Option("--size", help="Width x height in pixels.", metavar="WxH")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", help="How often the latent is nudged.", metavar="N")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="The same seed paints the same picture.", metavar="N")
-    ] = None,
+    size: options.Size = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
     preset: options.Preset = None,
     file: options.File = None,
     settings: options.Settings = None,
-    init: Annotated[
-        Path | None, typer.Option("--init", help="A picture to begin with.", metavar="IMAGE")
-    ] = None,
-    image_prompts: Annotated[
-        list[str] | None,
-        typer.Option("--image-prompt", help="A picture to resemble; repeatable.", metavar="FILE[:weight]"),
-    ] = None,
+    init: options.Init = None,
+    image_prompts: options.ImagePrompts = None,
+    tile: Annotated[bool, typer.Option("--tile", help="A picture that repeats without a seam.")] = False,
     device: options.Device = "auto",
     count: Annotated[
         int, typer.Option("--count", min=1, help="How many pictures, with seeds that follow.", metavar="N")
@@ -72,14 +63,26 @@ def generate(
     """
     from vqclip import config as configs  # noqa: PLC0415
 
-    wishes = [prompt, *(prompts.format(prompts.image(given)) for given in image_prompts or [])]
-    named = {"size": size, "steps": steps, "seed": seed, "init": str(init) if init else None}
-    given = {"prompts": wishes} | {key: value for key, value in named.items() if value is not None}
-    config = configs.resolve(given, preset, file, settings or [])
+    prompts.parse(prompt)  # a story is told by another command
+    named = {"size": size, "steps": steps, "seed": seed, "init": init}
+    given = {"prompts": wishes(prompt, image_prompts)} | only_given(named)
+    config = configs.resolve(given, layered("tile" if tile else None, preset), file, settings or [])
     check_best(best, judge, count)
     wanted = want(config, output, count, best or count)
+    carry_out(
+        wanted, best, judge, device, runs,
+        plan=plan, as_json=as_json, quiet=quiet, pull=pull, offline=offline,
+    )  # fmt: skip
+
+
+def carry_out(
+    wanted: list[Wanted], best: int | None, judge: str | None, device: str, runs: Path,
+    *, plan: bool, as_json: bool, quiet: bool, pull: bool, offline: bool,
+) -> None:  # fmt: skip
+    """Say what was understood, and plan it or paint it."""
     obey(offline)
     listen_to_library(quiet)
+    config = wanted[0].config
     if not quiet:
         for wish in config.wishes:
             say("wish", describe(wish))
@@ -94,11 +97,28 @@ def generate(
     return paint(wanted, device, runs, contest, as_json=as_json, quiet=quiet, pull=pull)
 
 
+def wishes(prompt: str, image_prompts: list[str] | None) -> list[str]:
+    """A Config's prompts: the words, and a line for each picture."""
+    return [prompt, *(prompts.format(prompts.image(given)) for given in image_prompts or [])]
+
+
+def only_given(named: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a user gave, as plain data."""
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in named.items()}
+    return {key: value for key, value in plain.items() if value is not None}
+
+
+def layered(*presets: str | None) -> str | None:
+    """Several presets as one, the later ones winning."""
+    return "+".join(filter(None, presets)) or None
+
+
 def describe(wish: prompts.Prompt) -> str:
     """What was understood of a prompt."""
+    weight = f"{wish.weight:g}" if wish.course is None else f"{{{wish.course}}}"
     away = " (away from it)" if wish.weight < 0 else ""
     stop = "" if wish.stop == float("-inf") else f", stop {wish.stop:g}"
-    return f"{wish.label} · {wish.kind.value}, weight {wish.weight:g}{away}{stop}"
+    return f"{wish.label} · {wish.kind.value}, weight {weight}{away}{stop}"
 
 
 def check_best(best: int | None, judge: str | None, count: int) -> None:
@@ -114,7 +134,7 @@ def check_best(best: int | None, judge: str | None, count: int) -> None:
 def want(config: "Config", output: Path | None, count: int, kept: int) -> list[Wanted]:
     """`count` configs with seeds that follow; where several are kept, their files are named after the seeds."""
     if output is not None:
-        check_output(output)
+        check_output(output, config.is_film)
     wanted = []
     for seed in range(config.seed, config.seed + count):
         named = output and output.with_name(f"{output.stem}-{seed}{output.suffix}")
@@ -122,8 +142,12 @@ def want(config: "Config", output: Path | None, count: int, kept: int) -> list[W
     return wanted
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, is_film: bool = False) -> None:
     """Refuse, before anything is painted, a file that couldn't be written in the end."""
+    if is_film:
+        from vqclip.video import check_encoder  # noqa: PLC0415
+
+        return check_encoder(path)
     if path.suffix.lower() != ".png":
         raise UsageError(
             f"-o {path}: pictures are saved as PNG, which carries their config; name it {path.stem or 'picture'}.png"
@@ -134,3 +158,4 @@ def check_output(path: Path) -> None:
         raise UsageError(f"-o {path}: there is no folder {path.parent}; make it first")
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"-o {path}: the folder {path.parent} can't be written to; name another")
+    return None

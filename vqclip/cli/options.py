@@ -20,6 +20,28 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any config key, as in cutouts.count=32; repeatable.", metavar="KEY=VALUE"),
 ]
+Size = Annotated[str | None, typer.Option("--size", help="Width x height in pixels.", metavar="WxH")]
+Steps = Annotated[
+    int | None, typer.Option("--steps", help="How often the (first) latent is nudged.", metavar="N")
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", help="The same seed paints the same picture.", metavar="N")
+]
+Init = Annotated[Path | None, typer.Option("--init", help="A picture to begin with.", metavar="IMAGE")]
+ImagePrompts = Annotated[
+    list[str] | None,
+    typer.Option("--image-prompt", help="A picture to resemble; repeatable.", metavar="FILE[:weight]"),
+]
+FrameSteps = Annotated[
+    int | None,
+    typer.Option("--frame-steps", help="How often it is nudged for each later frame.", metavar="N"),
+]
+Fps = Annotated[float | None, typer.Option("--fps", help="Pictures a second.", metavar="X")]
+Loop = Annotated[bool, typer.Option("--loop", help="Let the end flow into the beginning.")]
+Film = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Where to save the film.", metavar="FILE.mp4|.gif|.webp"),
+]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Where to save the picture.", metavar="FILE.png")
 ]

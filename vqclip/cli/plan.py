@@ -9,12 +9,14 @@ from vqclip.cli.console import result_json, result_topics
 from vqclip.cli.generate import Wanted
 from vqclip.errors import WeightsError
 from vqclip.estimate import estimate
-from vqclip.film import Frame, cells, film
+from vqclip.film import Film, Frame, cells
 from vqclip.models.clip import find_clip
 from vqclip.models.loading import architecture_of, find_vqgan
 from vqclip.optimize import Studio
-from vqclip.run import folder_name
+from vqclip.projector import frame_rate
+from vqclip.run import IMAGE, VIDEO, folder_name
 from vqclip.schema import Config
+from vqclip.source import footage
 
 
 def explain(wanted: Sequence[Wanted], device: str, runs: Path, as_json: bool) -> None:
@@ -25,18 +27,22 @@ def explain(wanted: Sequence[Wanted], device: str, runs: Path, as_json: bool) ->
 
 def make_plan(wanted: Sequence[Wanted], device: str, runs: Path) -> dict[str, Any]:
     config, place = wanted[0].config, devices.pick(device)
-    (frame,) = film(config)
+    video = footage(config.source)
+    film = Film(config, video.count if video else None)
+    frame = film.frame(0)
     dtype = devices.dtype_for(config.precision, place)
     return {
         "device": f"{devices.describe(place)}, {str(dtype).removeprefix('torch.')}",
         "seeds": [picture.config.seed for picture in wanted],
         "size": config.size,
         "stages": _stages(config, frame),
+        **_film(config, film),
         "crops": [f"{p.model}: {p.crops or config.cutouts.count} a step" for p in config.perceptors],
         "models": _models(config),
         "memory": _memory(config, frame, dtype),
         "outputs": [
-            str(picture.output or runs / folder_name(picture.config) / "image.png") for picture in wanted
+            str(picture.output or runs / folder_name(picture.config) / (VIDEO if config.is_film else IMAGE))
+            for picture in wanted
         ],
     }
 
@@ -52,6 +58,17 @@ def _stages(config: Config, frame: Frame) -> list[str]:
         painted = f"painted at {columns * factor}x{rows * factor}"
         lines.append(f"steps {stage.begin + 1} to {stage.end}: latent {columns}x{rows}, {painted}")
     return lines
+
+
+def _film(config: Config, film: Film) -> dict[str, str]:
+    if not config.is_film:
+        return {}
+    unseen = f", of which {film.lead} close the loop" if film.lead else ""
+    pace = f"{film.shown / (rate := frame_rate(config)):.1f} s at {rate:g} a second"
+    return {
+        "frames": f"{film.painted}{unseen}, {film.steps} steps in all",
+        "video": f"{film.shown} pictures, {pace}",
+    }
 
 
 def _models(config: Config) -> list[str]:

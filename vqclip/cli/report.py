@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from vqclip.cli.console import Display
+from vqclip.film import Film
 from vqclip.media import to_pil
 from vqclip.optimize import Step
 
@@ -25,36 +26,48 @@ class Reporter(Display):
 class PlainReport(Reporter):
     """A line every tenth of the way, for logs and pipes."""
 
-    def __init__(self, console: Console):
-        self.console, self.began = console, time.monotonic()
+    def __init__(self, console: Console, film: Film):
+        self.console, self.film, self.began = console, film, time.monotonic()
+        self.before = 0  # steps that were done before this report
 
     def step(self, step: Step) -> None:
-        if step.index * 10 // step.steps > (step.index - 1) * 10 // step.steps:
-            left = (time.monotonic() - self.began) / step.index * (step.steps - step.index)
-            line = f"step      {step.index}/{step.steps}  {losses(step)}  {left:.0f} s left"
+        done, steps = self.film.steps_before(step.frame) + step.index, self.film.steps
+        self.before = self.before or done - 1
+        if done * 10 // steps > (done - 1) * 10 // steps:
+            left = (time.monotonic() - self.began) / (done - self.before) * (steps - done)
+            line = f"step      {done}/{steps}{frame_of(step, self.film)}  {losses(step)}  {left:.0f} s left"
             self.console.print(Text(line), soft_wrap=True)
 
 
 class LiveReport(Reporter):
     """A progress bar that stays in place, below a preview in half blocks where colours are true."""
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console, film: Film):
+        self.film = film
         self.shows_picture = console.color_system == "truecolor" and console.width >= PREVIEW_COLUMNS
         self.progress = Progress(
-            TextColumn("painting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
         )  # fmt: skip
-        self.task = self.progress.add_task("", total=None)
+        self.task = self.progress.add_task("painting", total=None)
         self.shown = self.live = Live(self.progress, console=console, auto_refresh=False, transient=True)
         self.looked = 0.0
 
     def step(self, step: Step) -> None:
-        self.progress.update(self.task, completed=step.index, total=step.steps)
-        if time.monotonic() - self.looked < REFRESH and step.index < step.steps:
+        done, steps = self.film.steps_before(step.frame) + step.index, self.film.steps
+        self.progress.update(
+            self.task, completed=done, total=steps, description=f"painting{frame_of(step, self.film)}"
+        )
+        if time.monotonic() - self.looked < REFRESH and done < steps:
             return
         self.looked = time.monotonic()
         parts: list[RenderableType] = [preview(step)] if self.shows_picture else []
         parts += [self.progress, Text(losses(step), overflow="ellipsis", no_wrap=True)]
         self.live.update(Group(*parts), refresh=True)
+
+
+def frame_of(step: Step, film: Film) -> str:
+    """Where in a film a step stands; nothing for a still."""
+    return f"  frame {step.frame + 1}/{film.painted}" if film.painted > 1 else ""
 
 
 def losses(step: Step, most: int = 3) -> str:
@@ -78,8 +91,8 @@ def preview(step: Step) -> Text:
     return text
 
 
-def reporter(console: Console, quiet: bool) -> Reporter:
-    """The report that suits the stream."""
+def reporter(console: Console, quiet: bool, film: Film) -> Reporter:
+    """The report on a film, or a still, that suits the stream."""
     if quiet:
         return Reporter()
-    return LiveReport(console) if console.is_terminal else PlainReport(console)
+    return LiveReport(console, film) if console.is_terminal else PlainReport(console, film)

@@ -10,6 +10,7 @@ import typer
 
 from vqclip import config as configs
 from vqclip import device as devices
+from vqclip.canvas import Canvas
 from vqclip.cli.console import complain, result, result_json, say, stderr
 from vqclip.cli.generate import Wanted, check_output
 from vqclip.cli.models import fetch
@@ -24,10 +25,13 @@ from vqclip.models import install, store
 from vqclip.painter import Painter
 from vqclip.perceptor import Perceptor
 from vqclip.pipeline import Pipeline
+from vqclip.projector import InBetween, project
 from vqclip.provenance import provenance
 from vqclip.render import Interrupted, Painting, render
-from vqclip.run import Run, check_parent, read_config, return_to_origin
+from vqclip.run import Run, check_parent, read_config, read_provenance, return_to_origin
 from vqclip.schema import Config
+from vqclip.shelf import Shelf
+from vqclip.video import check_encoder
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,29 @@ def go_on(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) 
     _deliver(record, run, None, as_json)
 
 
+def project_again(
+    folder: Path, output: Path | None, fps: float | None,
+    *, between: int, hold: float, forth_and_back: bool, device: str,
+) -> Path:  # fmt: skip
+    """The video of a film's run folder, in its place or in another one."""
+    config = read_config(folder)
+    if not config.is_film:
+        raise UsageError(f"{folder} is the run of a still; films are what story, zoom and restyle make")
+    output, place = output.absolute() if output else None, devices.pick(device)
+    folder = return_to_origin(folder)
+    facts = {name: fact for name, fact in read_provenance(folder).items() if name != "folder"}
+    run = Run(folder, config, facts)
+    check_encoder(output or run.video)
+    canvas = None
+    if between > 1:
+        vqgan = Shelf(place).vqgan(config.vqgan, devices.dtype_for(config.precision, place))
+        canvas = Canvas(vqgan, config.width, config.height, config.tile)
+    with run.held():
+        smooth = InBetween(run, canvas, between) if canvas else None
+        project(run, output or run.video, fps, hold=hold, forth_and_back=forth_and_back, between=smooth)
+    return output or run.video
+
+
 def provide(config: Config, *, pull: bool, quiet: bool) -> None:
     """See that the models are here, or fetch them if that was asked for; raises WeightsError with the line to type."""
     names = list(dict.fromkeys([config.vqgan, *(perceptor.model for perceptor in config.perceptors)]))
@@ -160,12 +187,12 @@ def _paint_one(run: Run, pipeline: Pipeline, quiet: bool) -> Painting:
         say("seed", str(run.config.seed))
         say("run", str(run.folder))
     try:
-        with reporter(stderr, quiet) as report:
+        with reporter(stderr, quiet, pipeline.film) as report:
             painting = render(run.config, pipeline, run, [report])
     except Interrupted as stopped:
         done = stopped.painting
         complain(
-            f"stopped at step {done.steps} of {run.config.steps}; go on with: vqclip resume {run.folder}"
+            f"stopped at step {done.steps} of {pipeline.film.steps}; go on with: vqclip resume {run.folder}"
         )
         raise typer.Exit(128 + stopped.number) from None
     if not quiet:
@@ -174,13 +201,14 @@ def _paint_one(run: Run, pipeline: Pipeline, quiet: bool) -> Painting:
 
 
 def _deliver(record: dict[str, Any], run: Run, output: Path | None, as_json: bool) -> None:
-    """A finished picture's line on stdout, once it lies where it was asked for."""
+    """A finished picture's or film's line on stdout, once it lies where it was asked for."""
+    kind, made = ("video", run.video) if run.config.is_film else ("image", run.image)
     try:
-        if output:
-            copy(run.image, output)
+        if output and output.suffix.lower() == made.suffix:
+            copy(made, output)
+        elif output:
+            project(run, output)
     except OSError as error:
-        raise SaveError(
-            f"{output} can't be written: {reason(error)}; the picture is in {run.image}"
-        ) from None
-    path = output or run.image
-    result_json({"image": str(path), "run": str(run.folder), **record}) if as_json else result(str(path))
+        raise SaveError(f"{output} can't be written: {reason(error)}; the {kind} is {made}") from None
+    path = output or made
+    result_json({kind: str(path), "run": str(run.folder), **record}) if as_json else result(str(path))

@@ -1,0 +1,64 @@
+"""`vqclip restyle`: a video, painted over."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqclip.cli import options
+from vqclip.cli.generate import carry_out, layered, only_given, want, wishes
+
+
+def restyle(
+    video: Annotated[Path, typer.Argument(help="The video to paint over.", metavar="VIDEO")],
+    prompt: Annotated[
+        str, typer.Argument(help='What to make of it; scenes may be separated by "^".', metavar="PROMPT")
+    ],
+    output: options.Film = None,
+    pull: Annotated[
+        str | None, typer.Option("--pull-to-source", help="How much it stays as it is.", metavar="X")
+    ] = None,
+    flow: Annotated[
+        bool, typer.Option("--flow", help="First move the last picture as the video does ('vqclip[flow]').")
+    ] = False,
+    begin: Annotated[
+        float | None, typer.Option("--from", help="Where to begin, in seconds.", metavar="S")
+    ] = None,
+    end: Annotated[float | None, typer.Option("--to", help="Where to end, in seconds.", metavar="S")] = None,
+    every: Annotated[
+        int | None, typer.Option("--every", help="Take one frame of so many.", metavar="N")
+    ] = None,
+    size: options.Size = None,
+    steps: options.Steps = None,
+    frame_steps: options.FrameSteps = None,
+    seed: options.Seed = None,
+    preset: options.Preset = None,
+    file: options.File = None,
+    settings: options.Settings = None,
+    image_prompts: options.ImagePrompts = None,
+    device: options.Device = "auto",
+    runs: options.Runs = Path("runs"),
+    plan: options.Plan = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    download: options.Pull = False,
+    offline: options.Offline = False,
+) -> None:
+    """Paint over a video, frame by frame, each from the last; its pace and its sound stay.
+
+    The picture has the video's shape unless --size or a preset says otherwise.
+    """
+    from vqclip import config as configs  # noqa: PLC0415
+
+    given = only_given({"size": size, "steps": steps, "seed": seed}) | {
+        "prompts": wishes(prompt, image_prompts),
+        "film": only_given({"steps": frame_steps}),
+        "source": only_given(
+            {"video": video, "begin": begin, "end": end, "every": every, "pull": pull, "flow": flow or None}
+        ),
+    }
+    config = configs.resolve(given, layered("films/restyle", preset), file, settings or [])
+    carry_out(
+        want(config, output, 1, 1), None, None, device, runs,
+        plan=plan, as_json=as_json, quiet=quiet, pull=download, offline=offline,
+    )  # fmt: skip
