@@ -23,7 +23,7 @@ models.catalog models.store models.download models.archives models.checkpoint \
     models.quantizers models.vqgan models.layouts models.descriptions models.loading \
     models.folding models.clip_layouts models.clip models.sketch models.writing models.install
 cutouts latent canvas losses state optimize perceptor sketch media judge sheet provenance \
-    ffmpeg container video
+    ffmpeg container video footage
 shelf pipeline snapshot run ledger estimate health
 render painter
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats

@@ -19,7 +19,9 @@ def start(*arguments: str | Path, loglevel: str = "error", **pipes: Any) -> subp
     It has a session of its own: Ctrl-C is for this process to hear, which then ends what it began.
     """
     executable = _executable()
-    command = [executable, "-hide_banner", "-loglevel", loglevel, "-nostdin", "-y", *map(str, arguments)]
+    # A path is a file's, whatever its name looks like: "http:a.mp4" is no address.
+    words = [f"file:{word}" if isinstance(word, Path) else word for word in arguments]
+    command = [executable, "-hide_banner", "-loglevel", loglevel, "-nostdin", "-y", *words]
     try:
         return subprocess.Popen(command, start_new_session=True, **pipes)
     except OSError as error:
@@ -49,9 +51,9 @@ def check(encoder: str) -> None:
 
 
 def complaint(stderr: bytes) -> str:
-    """What ffmpeg said last, without the name of the part that said it."""
+    """What ffmpeg said last, in its shortest form."""
     lines = stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-    return re.sub(r"^(\[[^]]*\] *)+", "", lines[-1]).strip().rstrip(".")
+    return lines[-1].split(": ")[-1].split("] ")[-1].strip().rstrip(".").lower()
 
 
 def sound_codec(path: Path) -> str | None:
