@@ -17,13 +17,13 @@ PACKAGE = Path(vqclip.__file__).parent
 
 # A module imports from rows above its own and, at module level, from what stands left of it in its own row.
 ROWS = """
-errors resources files lock ffmpeg schedule prompt seeds schema config film job batchfile batch compare
+errors resources files lock schedule prompt seeds schema config film job batchfile batch compare
 ops device
 models.catalog models.store models.download models.archives models.checkpoint \
     models.quantizers models.vqgan models.layouts models.descriptions models.loading \
     models.folding models.clip_layouts models.clip models.sketch models.writing models.install
-cutouts latent canvas losses state optimize perceptor meanings sketch media container video footage source motion \
-    judge sheet provenance
+cutouts latent canvas losses state optimize perceptor meanings sketch media ffmpeg container video footage source \
+    motion judge sheet provenance
 shelf pipeline snapshot reel run projector ledger estimate health
 render painter
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats

@@ -7,7 +7,8 @@
     │   └── ImageError      a picture that was given and can't be read
     ├── WeightsError     3  a model is missing, damaged, or refused
     ├── RunError         4  a run folder that can't be used
-    └── SaveError        1  a picture that can't be written
+    ├── SaveError        1  a picture that can't be written
+    └── VideoError       1  a video that can't be read or written, or no ffmpeg for it
 
 A message is one line: what was given, what is allowed, what to type next.
 """
@@ -47,6 +48,10 @@ class RunError(VqclipError):
 
 
 class SaveError(VqclipError):
+    pass
+
+
+class VideoError(VqclipError):
     pass
 
 

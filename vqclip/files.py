@@ -12,27 +12,42 @@ from typing import BinaryIO
 
 
 @contextmanager
-def atomic(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears under its name only when all of it is on the disk.
+def scratch(path: Path) -> Iterator[Path]:
+    """A new, empty file beside `path`, gone at the end unless it was renamed.
 
-    What lay at `path` before goes to `previous`, if that is given. If anything raises within, it stays untouched and
-    nothing is left beside it; a process that is killed within leaves a file that `sweep` finds.
+    A process that is killed within leaves it where `sweep` finds it.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
+    """A scratch file, for whoever needs a name to write to; at the end it takes the place of `path`, all on the disk.
+
+    What lay at `path` before goes to `previous`, if that is given. If anything raises within, it stays untouched and
+    nothing is left beside it.
+    """
+    with scratch(path) as new:
+        yield new
+        sync(new)
+        os.chmod(new, 0o666 & ~_umask())
         if previous is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.replace(path, previous)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        os.replace(new, path)
     sync_folder(path.parent)
+
+
+@contextmanager
+def atomic(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears under its name only when all of it is on the disk: see `replacing`."""
+    with replacing(path, previous) as new, new.open("wb") as file:
+        yield file
 
 
 def write_text(path: Path, text: str) -> None:
@@ -50,6 +65,12 @@ def sweep(folder: Path) -> None:
     for path in folder.iterdir():
         if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
             path.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Have a file's content on the disk, whoever wrote it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
