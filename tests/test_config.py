@@ -144,7 +144,12 @@ class TestRoundTrip:
 
 def other(key: str, value: Any) -> Any:
     """A valid value that differs from the default."""
-    choices = {"start": STARTS, "cutouts.border": BORDERS, "optimizer.name": OPTIMIZERS, "motion.border": EDGES}
+    choices = {
+        "start": STARTS,
+        "cutouts.border": BORDERS,
+        "optimizer.name": OPTIMIZERS,
+        "motion.border": EDGES,
+    }
     special = {
         "prompts": ["b"], "seed": 8, "size": "16x32", "init": "a.png", "cutouts.aspect": "squash",
         "perceptors": [{"model": "mini-clip", "crops": 3}], "latent.stages": [{"scale": 1.0, "share": 1.0}],
