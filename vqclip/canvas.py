@@ -10,8 +10,6 @@ from vqclip.models.quantizers import nearest
 from vqclip.models.vqgan import VQGAN
 from vqclip.ops import clamp_with_grad, resize, straight_through
 
-SURROUNDINGS = 4  # cells of its neighbours with which a tile is decoded
-
 
 class Canvas:
     """Latent (1 d y x) -> picture (1 3 h w) in [0, 1], and back; the VQGAN is frozen."""
@@ -56,13 +54,18 @@ class Canvas:
         return clamp_with_grad((picture + 1) / 2)
 
     def draw_shown(self, z: Tensor) -> Tensor:
-        """The picture that people see: a tile is decoded with its surroundings, so that no seam is left."""
+        """The picture that people see: a tile is decoded amid its own repetitions, so that no seam is left.
+
+        Half of it to either side: then every cell is there four times, and normalisations see what they would see on
+        an endless plane.
+        """
         if not self.tile:
             return self.draw(z)
-        margins = [min(SURROUNDINGS, side) for side in z.shape[2:]]
-        (rows, columns), factor = margins, self.vqgan.factor
-        picture = self.draw_whole(F.pad(z, (columns, columns, rows, rows), mode="circular"))
-        top, left = rows * factor, columns * factor
+        rows, columns = z.shape[2:]
+        top, left = rows // 2, columns // 2
+        surrounded = F.pad(z, (left, columns - left, top, rows - top), mode="circular")
+        picture = self.draw_whole(surrounded)
+        top, left = top * self.vqgan.factor, left * self.vqgan.factor
         return picture[..., top : top + self.height, left : left + self.width]
 
     def shift(self, cells: tuple[int, int], seed: int) -> tuple[int, int]:

@@ -1,12 +1,19 @@
 """`vqclip restyle`: a video, painted over."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vqclip.cli import options
 from vqclip.cli.generate import carry_out, layered, only_given, want, wishes
+
+if TYPE_CHECKING:
+    from vqclip.schema import Config
+
+SIDES = 16  # pixels, of which a side is a multiple: the commonest VQGANs' cell
 
 
 def restyle(
@@ -46,7 +53,7 @@ def restyle(
 ) -> None:
     """Paint over a video, frame by frame, each from the last; its pace and its sound stay.
 
-    The picture has the video's shape unless --size or a preset says otherwise.
+    Without --size the picture has the video's shape, and as many pixels as a preset or config says.
     """
     from vqclip import config as configs  # noqa: PLC0415
 
@@ -58,7 +65,20 @@ def restyle(
         ),
     }
     config = configs.resolve(given, layered("films/restyle", preset), file, settings or [])
+    if size is None:
+        config = replace(config, size=shaped_like(video, config))
     carry_out(
         want(config, output, 1, 1), None, None, device, runs,
         plan=plan, as_json=as_json, quiet=quiet, pull=download, offline=offline,
     )  # fmt: skip
+
+
+def shaped_like(video: Path, config: "Config") -> str:
+    """A size with the shape of a video and about as many pixels as the Config's; raises VideoError."""
+    from vqclip.footage import Footage  # noqa: PLC0415
+
+    footage = Footage(video)
+    aspect = math.sqrt(footage.width / footage.height)
+    side = math.sqrt(config.width * config.height)
+    width, height = (max(1, round(ideal / SIDES)) * SIDES for ideal in (side * aspect, side / aspect))
+    return f"{width}x{height}"

@@ -149,19 +149,18 @@ def project_again(
     config = read_config(folder)
     if not config.is_film:
         raise UsageError(f"{folder} is the run of a still; films are what story, zoom and restyle make")
-    output, place = output.absolute() if output else None, devices.pick(device)
-    folder = return_to_origin(folder)
+    asked, place = output.absolute() if output else None, devices.pick(device)
     facts = {name: fact for name, fact in read_provenance(folder).items() if name != "folder"}
-    run = Run(folder, config, facts)
-    check_encoder(output or run.video)
+    run = Run(return_to_origin(folder), config, facts)
+    check_encoder(asked or run.video)
     canvas = None
     if between > 1:
         vqgan = Shelf(place).vqgan(config.vqgan, devices.dtype_for(config.precision, place))
         canvas = Canvas(vqgan, config.width, config.height, config.tile)
     with run.held():
         smooth = InBetween(run, canvas, between) if canvas else None
-        project(run, output or run.video, fps, hold=hold, forth_and_back=forth_and_back, between=smooth)
-    return output or run.video
+        project(run, asked or run.video, fps, hold=hold, forth_and_back=forth_and_back, between=smooth)
+    return output or folder / run.video.name
 
 
 def provide(config: Config, *, pull: bool, quiet: bool) -> None:
