@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from vqclip.cli.app import main
+from vqclip.video import VideoWriter
 
 README = Path(__file__).parents[1] / "README.md"
 SHELL = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
@@ -33,6 +34,9 @@ def test_commands_run_in_their_order(
     small = ["--set", f"vqgan={tiny_vqgan}", "--set", f"perceptors=[{{model: {tiny_clip}}}]"]
     for name in ("photo.jpg", "style.png"):
         Image.new("RGB", (20, 20), "teal").save(name)
+    with VideoWriter(Path("holiday.mp4"), 16, 16, 2, {}, "") as video:
+        for shade in range(12):
+            video.write(Image.new("RGB", (16, 16), (20 * shade, 90, 90)))
     for name, text in (("prompts.txt", "an owl\n"), ("jobs.yaml", "jobs: [an owl]\n")):
         Path(name).write_text(text)
     for command in COMMANDS:
@@ -41,6 +45,10 @@ def test_commands_run_in_their_order(
             rest += [*small, "--set", "steps=2", "--set", "size=16x16"]
         if verb == "generate":
             rest += [*small, "--steps", "2", *([] if "--size" in rest else ["--size", "16x16"])]
+        if verb in ("story", "zoom", "restyle"):
+            rest += [*small, "--steps", "2", "--frame-steps", "1", "--size", "16x16"]
+        if verb == "film":
+            shutil.copytree(next(Path("runs").glob("*/frames")).parent, rest[0])
         if verb == "resume":
             shutil.copytree(next(Path("runs").iterdir()), rest[0])
         assert run([verb, *rest], monkeypatch) == 0, f"{command}\n{capsys.readouterr().err}"
