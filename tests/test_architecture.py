@@ -25,7 +25,7 @@ models.catalog models.store models.download models.archives models.checkpoint \
 cutouts latent canvas losses state optimize perceptor sketch media judge sheet provenance \
     ffmpeg container video footage
 shelf pipeline snapshot run ledger estimate health
-render painter
+render painter progress
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
 cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.generate cli.plan cli.work \
     cli.resume cli.batch_work cli.batch cli.reproduce cli.diff cli.show cli.doctor cli.app
@@ -165,6 +165,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
     assert flags == {
         "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init",
         "--image-prompt", "--device", "--count", "--best", "--judge", "--runs",
+        "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
         "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
     }  # fmt: skip
 

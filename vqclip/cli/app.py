@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("generate")(generate.generate)
+app.command("generate", cls=generate.GenerateCommand)(generate.generate)
 app.command("batch", cls=batch.BatchCommand)(batch.batch)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)

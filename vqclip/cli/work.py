@@ -1,7 +1,7 @@
 """What the commands do once torch may be loaded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import typer
 
 from vqclip import config as configs
 from vqclip import device as devices
+from vqclip import progress
 from vqclip.cli.console import complain, result, result_json, say, stderr
 from vqclip.cli.generate import Wanted, check_output
 from vqclip.cli.models import fetch
@@ -24,6 +25,7 @@ from vqclip.models import install, store
 from vqclip.painter import Painter
 from vqclip.perceptor import Perceptor
 from vqclip.pipeline import Pipeline
+from vqclip.progress import Recorder
 from vqclip.provenance import provenance
 from vqclip.render import Interrupted, Painting, render
 from vqclip.run import Run, check_parent, read_config, return_to_origin
@@ -54,6 +56,8 @@ def paint(
     entrants: list[tuple[float, Wanted, Run, Painting]] = []
     for picture in wanted:
         run = Run.create(runs, picture.config, facts)
+        if picture.video:  # in a contest, who gets a name is known in the end
+            progress.ask(run, replace(picture.video, file=None) if contest else picture.video)
         painting = _paint_one(run, pipeline, quiet)
         if judge is None:
             _deliver(painting.record, run, picture.output, as_json)
@@ -83,7 +87,8 @@ def _award(
                 f"{score:.4f} by {contest.judge}: seed {picture.config.seed}{'' if kept else ', not kept'}",
             )
         if kept:
-            _deliver(painting.record | {"score": round(score, 4)}, run, picture.output, as_json)
+            video = picture.video.file if picture.video else None
+            _deliver(painting.record | {"score": round(score, 4)}, run, picture.output, as_json, video)
 
 
 def paint_again(
@@ -132,8 +137,11 @@ def go_on(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) 
     with run.held():
         if (record := run.record()) is None:
             record = _paint_one(run, Pipeline(run.config, painter.device, pull), quiet).record
-        elif not quiet:
-            say("painted", f"already; to paint it again: vqclip reproduce {run.image}")
+        else:
+            if not quiet:
+                say("painted", f"already; to paint it again: vqclip reproduce {run.image}")
+            if recorder := Recorder.of(run):
+                _make_video(recorder, quiet)
     _deliver(record, run, None, as_json)
 
 
@@ -159,9 +167,10 @@ def _paint_one(run: Run, pipeline: Pipeline, quiet: bool) -> Painting:
     if not quiet:
         say("seed", str(run.config.seed))
         say("run", str(run.folder))
+    recorder = Recorder.of(run)
     try:
         with reporter(stderr, quiet) as report:
-            painting = render(run.config, pipeline, run, [report])
+            painting = render(run.config, pipeline, run, [report, recorder] if recorder else [report])
     except Interrupted as stopped:
         done = stopped.painting
         complain(
@@ -170,17 +179,39 @@ def _paint_one(run: Run, pipeline: Pipeline, quiet: bool) -> Painting:
         raise typer.Exit(128 + stopped.number) from None
     if not quiet:
         say("painted", f"{painting.steps} steps in {painting.seconds:.1f} s")
+    if recorder:
+        _make_video(recorder, quiet)
     return painting
 
 
-def _deliver(record: dict[str, Any], run: Run, output: Path | None, as_json: bool) -> None:
-    """A finished picture's line on stdout, once it lies where it was asked for."""
+def _make_video(recorder: Recorder, quiet: bool) -> None:
+    """Make a finished run's video; leaves with the line that goes on, if it is interrupted."""
+    try:
+        video = recorder.finish()
+    except KeyboardInterrupt:
+        complain(f"stopped while the video was made; go on with: vqclip resume {recorder.run.folder}")
+        raise typer.Exit(130) from None
+    if not quiet:
+        say("video", str(video))
+
+
+def _deliver(
+    record: dict[str, Any], run: Run, output: Path | None, as_json: bool, video: str | None = None
+) -> None:
+    """A finished picture's line on stdout, once it lies where it was asked for, and its video does."""
+    image = _put(run.image, output)
+    places = {"image": str(image), "run": str(run.folder)}
+    if wish := progress.read_wish(run.folder):
+        file = video or wish.file
+        places["video"] = str(_put(run.folder / wish.name, Path(file) if file else None))
+    result_json(places | record) if as_json else result(str(image))
+
+
+def _put(made: Path, output: Path | None) -> Path:
+    """A copy of what was made in a run folder, where one was asked for."""
     try:
         if output:
-            copy(run.image, output)
+            copy(made, output)
     except OSError as error:
-        raise SaveError(
-            f"{output} can't be written: {reason(error)}; the picture is in {run.image}"
-        ) from None
-    path = output or run.image
-    result_json({"image": str(path), "run": str(run.folder), **record}) if as_json else result(str(path))
+        raise SaveError(f"{output} can't be written: {reason(error)}; it is in {made}") from None
+    return output or made
