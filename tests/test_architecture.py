@@ -25,10 +25,10 @@ models.catalog models.store models.download models.archives models.checkpoint \
 cutouts latent canvas losses state optimize perceptor meanings sketch media ffmpeg container video footage source \
     motion judge sheet provenance
 shelf pipeline snapshot reel run projector ledger estimate health
-render painter
+render painter progress
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
-cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.generate cli.plan cli.work \
-    cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work cli.batch cli.reproduce cli.diff cli.show \
+cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.generate cli.plan cli.delivery \
+    cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work cli.batch cli.reproduce cli.diff cli.show \
     cli.doctor cli.app
 """
 PLACES = {
@@ -166,6 +166,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
     assert flags == {
         "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init",
         "--image-prompt", "--tile", "--device", "--count", "--best", "--judge", "--runs",
+        "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
         "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
     }  # fmt: skip
 

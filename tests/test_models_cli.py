@@ -116,9 +116,9 @@ class TestDoctor:
         assert {"mini-vqgan is whole", "mini-clip is whole"} <= {finding["text"] for finding in findings}
 
     def test_says_what_to_do(self, vqclip: Vqclip, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PATH", "")
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "nowhere")
         Path("file").touch()
         done = vqclip("doctor", "--runs", "file")
         assert done.code == 1
-        assert "install ffmpeg" in done.out
+        assert "nowhere: no such file or directory; unset IMAGEIO_FFMPEG_EXE" in done.out
         assert "bad   runs     file can't be written to -> name another folder with --runs" in done.out

@@ -18,14 +18,14 @@ def start(*arguments: str | Path, loglevel: str = "error", **pipes: Any) -> subp
 
     It has a session of its own: Ctrl-C is for this process to hear, which then ends what it began.
     """
-    executable = _executable()
+    path = executable()
     # A path is a file's, whatever its name looks like: "http:a.mp4" is no address.
     words = [f"file:{word}" if isinstance(word, Path) else word for word in arguments]
-    command = [executable, "-hide_banner", "-loglevel", loglevel, "-nostdin", "-y", *words]
+    command = [path, "-hide_banner", "-loglevel", loglevel, "-nostdin", "-y", *words]
     try:
         return subprocess.Popen(command, start_new_session=True, **pipes)
     except OSError as error:
-        raise VideoError(f"ffmpeg can't be run: {executable}: {reason(error)}; {_ADVICE}") from None
+        raise VideoError(f"ffmpeg can't be run: {path}: {reason(error)}; {_ADVICE}") from None
 
 
 def run(
@@ -45,9 +45,9 @@ def check(encoder: str) -> None:
     """Refuse an ffmpeg that is missing, broken, or can't encode what is asked for; raises VideoError."""
     done = run("-encoders")
     if done.returncode or b"Encoders:" not in done.stdout:
-        raise VideoError(f"{_executable()} is no ffmpeg that works; {_ADVICE}")
+        raise VideoError(f"{executable()} is no ffmpeg that works; {_ADVICE}")
     if not re.search(rf"^ V\S+ {encoder} ".encode(), done.stdout, re.MULTILINE):
-        raise VideoError(f"{_executable()} has no encoder {encoder}; {_ADVICE}")
+        raise VideoError(f"{executable()} has no encoder {encoder}; {_ADVICE}")
 
 
 def complaint(stderr: bytes) -> str:
@@ -62,7 +62,8 @@ def sound_codec(path: Path) -> str | None:
     return match[1].decode() if match else None
 
 
-def _executable() -> str:
+def executable() -> str:
+    """Where it is; raises VideoError if there is none."""
     try:
         return str(get_ffmpeg_exe())
     except RuntimeError:

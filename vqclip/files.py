@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from vqclip.errors import UsageError
+
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
@@ -65,6 +67,16 @@ def sweep(folder: Path) -> None:
     for path in folder.iterdir():
         if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
             path.unlink(missing_ok=True)
+
+
+def check_place(path: Path, example: str) -> None:
+    """Refuse a name for a file, such as `example`, that couldn't be written in the end; raises UsageError."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file in it, as in {path / example}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: the folder {path.parent} can't be written to; name another")
 
 
 def sync(path: Path) -> None:

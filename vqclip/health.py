@@ -10,12 +10,13 @@ from pathlib import Path
 
 import torch
 
-from vqclip import __version__
+from vqclip import __version__, ffmpeg
 from vqclip import device as devices
-from vqclip.errors import VqclipError
+from vqclip.errors import VideoError, VqclipError
 from vqclip.models import store
 from vqclip.models.catalog import human
 from vqclip.resources import home, offline
+from vqclip.video import ENCODERS
 
 ENOUGH_MEMORY, ENOUGH_DISK = (
     4 * 10**9,
@@ -85,10 +86,12 @@ def _memory() -> Finding:
 
 
 def _ffmpeg() -> Finding:
-    path = shutil.which("ffmpeg")
-    return Finding(
-        "ffmpeg", path or "missing", "" if path else "install ffmpeg to make films; stills need none"
-    )
+    try:
+        for encoder in ENCODERS.values():
+            ffmpeg.check(encoder)
+        return Finding("ffmpeg", ffmpeg.executable())
+    except VideoError as error:
+        return Finding("ffmpeg", "videos can't be made", str(error))
 
 
 def _models() -> Iterator[Finding]:

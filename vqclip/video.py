@@ -1,17 +1,16 @@
 """Videos out: pictures streamed to an encoder, and a file that is written whole or not at all."""
 
 import contextlib
-import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain, repeat
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Protocol, Self
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,7 +18,7 @@ from PIL import Image, ImageOps
 from vqclip import container, ffmpeg
 from vqclip.container import Sound
 from vqclip.errors import UsageError, VideoError
-from vqclip.files import scratch
+from vqclip.files import check_place, scratch
 from vqclip.media import load_picture, to_pil
 
 # libwebp gives each picture away as soon as it is encoded, where libwebp_anim keeps all of them to the end.
@@ -49,12 +48,7 @@ def check_encoder(path: Path) -> None:
         raise UsageError(
             f"{path}: videos are saved as .mp4, .gif or .webp; name it {path.stem or 'video'}.mp4"
         )
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; name a file in it, as in {path / 'video.mp4'}")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path}: the folder {path.parent} can't be written to; name another")
+    check_place(path, "video.mp4")
     ffmpeg.check(ENCODERS[path.suffix.lower()])
 
 
@@ -145,8 +139,15 @@ class VideoWriter:
         return VideoError(f"{self.path} can't be written: {ffmpeg.complaint(self._log.read())}")
 
 
+class Pictures(Protocol):
+    """A sequence of pictures or of their files, such as a list of paths."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Path | Image.Image: ...
+
+
 def assemble(
-    frames: Sequence[Path] | Sequence[Image.Image], path: Path, fps: float, facts: Mapping[str, Any], title: str,
+    frames: Pictures, path: Path, fps: float, facts: Mapping[str, Any], title: str,
     *, size: tuple[int, int] | None = None, hold: float = 0.0, forth_and_back: bool = False,
     sound: Sound | None = None,
 ) -> None:  # fmt: skip

@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("generate")(generate.generate)
+app.command("generate", cls=generate.GenerateCommand)(generate.generate)
 app.command("story")(story.story)
 app.command("zoom")(zoom.zoom)
 app.command("restyle")(restyle.restyle)

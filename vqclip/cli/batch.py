@@ -16,9 +16,7 @@ class BatchCommand(TyperCommand):
     """Lets `--ray` stand without an address."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        spelled = []
-        for word, following in zip(args, [*args[1:], "-"], strict=True):
-            spelled += [word, BARE_RAY] if word == "--ray" and following.startswith("-") else [word]
+        spelled = options.spell_out(args, "--ray", BARE_RAY, lambda word: not word.startswith("-"))
         return super().parse_args(ctx, spelled)
 
 

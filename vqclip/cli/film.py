@@ -29,7 +29,7 @@ def film(
 
     What is interpolated is painted from latents between those of the frames; it plays at the same pace, but smoother.
     """
-    from vqclip.cli.work import project_again  # noqa: PLC0415
+    from vqclip.cli.delivery import project_again  # noqa: PLC0415
 
     listen_to_library(quiet)
     made = project_again(

@@ -1,28 +1,42 @@
 """`vqclip generate`: from a prompt to a picture."""
 
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from vqclip import prompt as prompts
 from vqclip.cli import options
 from vqclip.cli.console import listen_to_library, obey, say
 from vqclip.errors import UsageError
+from vqclip.files import check_place
 
 if TYPE_CHECKING:
+    from vqclip.progress import VideoWish
     from vqclip.schema import Config
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One picture: its Config, and the file that it is saved to besides its run folder."""
+    """One picture: its Config, the file that it is saved to besides its run folder, and its video."""
 
     config: "Config"
     output: Path | None
+    video: "VideoWish | None" = None
+
+
+class GenerateCommand(TyperCommand):
+    """Lets `--video` stand without a file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        spelled = options.spell_out(
+            args, "--video", "", lambda word: bool(re.fullmatch(r"[^-].*\.\w+", word))
+        )
+        return super().parse_args(ctx, spelled)
 
 
 def generate(
@@ -50,6 +64,11 @@ def generate(
         str | None,
         typer.Option("--judge", help="The CLIP that ranks them; best one that didn't paint.", metavar="NAME"),
     ] = None,
+    video: options.Video = None,
+    seconds: options.VideoSeconds = None,
+    fps: options.VideoFps = None,
+    hold: options.VideoHold = None,
+    forth_and_back: options.ForthAndBack = False,
     runs: options.Runs = Path("runs"),
     plan: options.Plan = False,
     as_json: options.Json = False,
@@ -68,7 +87,8 @@ def generate(
     given = {"prompts": wishes(prompt, image_prompts)} | only_given(named)
     config = configs.resolve(given, layered("tile" if tile else None, preset), file, settings or [])
     check_best(best, judge, count)
-    wanted = want(config, output, count, best or count)
+    clip = wish_for(config, video, seconds=seconds, fps=fps, hold=hold, forth_and_back=forth_and_back or None)
+    wanted = want(config, output, count, best or count, clip)
     carry_out(
         wanted, best, judge, device, runs,
         plan=plan, as_json=as_json, quiet=quiet, pull=pull, offline=offline,
@@ -131,14 +151,40 @@ def check_best(best: int | None, judge: str | None, count: int) -> None:
         )
 
 
-def want(config: "Config", output: Path | None, count: int, kept: int) -> list[Wanted]:
+def wish_for(config: "Config", video: str | None, **given: Any) -> "VideoWish | None":
+    """What video is asked for, if any; refused, before anything is painted, if it couldn't be made."""
+    given = {name: value for name, value in given.items() if value is not None}
+    if video is None:
+        if given:
+            raise UsageError("no video is asked for that would be so; add --video, or --video FILE.mp4")
+        return None
+    if config.is_film:
+        raise UsageError("--video shows how a still comes about, and this is a film; -o FILE.mp4 saves it")
+    from vqclip import ffmpeg  # noqa: PLC0415
+    from vqclip.progress import VideoWish  # noqa: PLC0415
+    from vqclip.video import ENCODERS, check_encoder  # noqa: PLC0415
+
+    if not video:
+        ffmpeg.check(ENCODERS[VideoWish.kind])
+        return VideoWish(**given)
+    check_encoder(Path(video))
+    return VideoWish(kind=Path(video).suffix.lower(), file=video, **given)
+
+
+def want(
+    config: "Config", output: Path | None, count: int = 1, kept: int = 1, video: "VideoWish | None" = None
+) -> list[Wanted]:
     """`count` configs with seeds that follow; where several are kept, their files are named after the seeds."""
     if output is not None:
         check_output(output, config.is_film)
+
+    def named(path: Path, seed: int) -> Path:
+        return path if kept == 1 else path.with_name(f"{path.stem}-{seed}{path.suffix}")
+
     wanted = []
     for seed in range(config.seed, config.seed + count):
-        named = output and output.with_name(f"{output.stem}-{seed}{output.suffix}")
-        wanted.append(Wanted(replace(config, seed=seed), output if kept == 1 else named))
+        clip = video and replace(video, file=video.file and str(named(Path(video.file), seed)))
+        wanted.append(Wanted(replace(config, seed=seed), output and named(output, seed), clip))
     return wanted
 
 
@@ -147,15 +193,10 @@ def check_output(path: Path, is_film: bool = False) -> None:
     if is_film:
         from vqclip.video import check_encoder  # noqa: PLC0415
 
-        return check_encoder(path)
+        check_encoder(path)
+        return
     if path.suffix.lower() != ".png":
         raise UsageError(
             f"-o {path}: pictures are saved as PNG, which carries their config; name it {path.stem or 'picture'}.png"
         )
-    if path.is_dir():
-        raise UsageError(f"-o {path} is a folder; name a file in it, as in {path / 'picture.png'}")
-    if not path.parent.is_dir():
-        raise UsageError(f"-o {path}: there is no folder {path.parent}; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"-o {path}: the folder {path.parent} can't be written to; name another")
-    return None
+    check_place(path, "picture.png")

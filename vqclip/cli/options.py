@@ -1,5 +1,6 @@
 """Options that several commands share, each declared once."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -54,3 +55,38 @@ Pull = Annotated[bool, typer.Option("--pull", help="Download models that are nam
 Offline = Annotated[
     bool, typer.Option("--offline", help="Never touch the network; VQCLIP_OFFLINE=1 does the same.")
 ]
+Video = Annotated[
+    str | None,
+    typer.Option(
+        "--video",
+        help="Make a video of the painting: .mp4, .gif or .webp; without FILE in the run folder.",
+        metavar="[FILE]",
+    ),
+]
+VideoSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--video-seconds", min=0.1, help="How long it is, within 10 to 60 pictures a second; by default 10."
+    ),
+]
+VideoFps = Annotated[
+    float | None,
+    typer.Option(
+        "--video-fps", min=0.1, max=240, help="Pictures a second, instead of a length.", metavar="N"
+    ),
+]
+VideoHold = Annotated[
+    float | None,
+    typer.Option("--video-hold", min=0, help="Seconds that the finished picture is held; by default 1."),
+]
+ForthAndBack = Annotated[
+    bool, typer.Option("--forth-and-back", help="The video runs back again to its beginning.")
+]
+
+
+def spell_out(words: Sequence[str], option: str, bare: str, is_value: Callable[[str], bool]) -> list[str]:
+    """A command line in which an option that stands without a value has got the one that this means."""
+    spelled: list[str] = []
+    for word, following in zip(words, [*words[1:], "-"], strict=True):
+        spelled += [word, bare] if word == option and not is_value(following) else [word]
+    return spelled

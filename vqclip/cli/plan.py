@@ -44,7 +44,18 @@ def make_plan(wanted: Sequence[Wanted], device: str, runs: Path) -> dict[str, An
             str(picture.output or runs / folder_name(picture.config) / (VIDEO if config.is_film else IMAGE))
             for picture in wanted
         ],
+        **_videos(wanted, runs),
     }
+
+
+def _videos(wanted: Sequence[Wanted], runs: Path) -> dict[str, list[str]]:
+    """Where the videos will be, if any are asked for."""
+    videos = [
+        picture.video.file or str(runs / folder_name(picture.config) / picture.video.name)
+        for picture in wanted
+        if picture.video
+    ]
+    return {"videos": videos} if videos else {}
 
 
 def _stages(config: Config, frame: Frame) -> list[str]:

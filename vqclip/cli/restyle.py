@@ -68,7 +68,7 @@ def restyle(
     if size is None:
         config = replace(config, size=shaped_like(video, config))
     carry_out(
-        want(config, output, 1, 1), None, None, device, runs,
+        want(config, output), None, None, device, runs,
         plan=plan, as_json=as_json, quiet=quiet, pull=download, offline=offline,
     )  # fmt: skip
 

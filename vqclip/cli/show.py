@@ -1,4 +1,4 @@
-"""`vqclip show`: what a picture knows about itself."""
+"""`vqclip show`: what a picture or a video knows about itself."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +10,17 @@ from vqclip.cli.console import result, result_json, say
 
 
 def show(
-    picture: Annotated[Path, typer.Argument(help="A PNG that vqclip saved.", metavar="PICTURE")],
+    picture: Annotated[Path, typer.Argument(help="A PNG or a video that vqclip made.", metavar="PICTURE")],
     as_json: options.Json = False,
 ) -> None:
-    """Print the config that a picture carries."""
+    """Print the config that a picture or a video carries."""
     import yaml  # noqa: PLC0415
 
+    from vqclip.container import read_video_facts  # noqa: PLC0415
     from vqclip.media import read_facts  # noqa: PLC0415
+    from vqclip.video import ENCODERS  # noqa: PLC0415
 
-    facts = read_facts(picture)
+    facts = read_video_facts(picture) if picture.suffix.lower() in ENCODERS else read_facts(picture)
     if as_json:
         return result_json(facts)
     for topic, value in facts.items():

@@ -54,6 +54,6 @@ def story(
     }
     config = configs.resolve(given, layered(preset), file, settings or [])
     carry_out(
-        want(config, output, 1, 1), None, None, device, runs,
+        want(config, output), None, None, device, runs,
         plan=plan, as_json=as_json, quiet=quiet, pull=pull, offline=offline,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """What the commands do once torch may be loaded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,14 @@ import typer
 
 from vqclip import config as configs
 from vqclip import device as devices
-from vqclip.canvas import Canvas
-from vqclip.cli.console import complain, result, result_json, say, stderr
+from vqclip import progress
+from vqclip.cli.console import complain, say, stderr
+from vqclip.cli.delivery import deliver, make_video
 from vqclip.cli.generate import Wanted, check_output
 from vqclip.cli.models import fetch
 from vqclip.cli.report import reporter
 from vqclip.compare import differences
-from vqclip.errors import ImageError, SaveError, UsageError, WeightsError, reason
-from vqclip.files import copy
+from vqclip.errors import ImageError, UsageError, WeightsError
 from vqclip.job import Job
 from vqclip.judge import Judge
 from vqclip.media import load_picture, read_facts
@@ -25,13 +25,11 @@ from vqclip.models import install, store
 from vqclip.painter import Painter
 from vqclip.perceptor import Perceptor
 from vqclip.pipeline import Pipeline
-from vqclip.projector import InBetween, project
+from vqclip.progress import Recorder
 from vqclip.provenance import provenance
 from vqclip.render import Interrupted, Painting, render
-from vqclip.run import Run, check_parent, read_config, read_provenance, return_to_origin
+from vqclip.run import Run, check_parent, read_config, return_to_origin
 from vqclip.schema import Config
-from vqclip.shelf import Shelf
-from vqclip.video import check_encoder
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,11 @@ def paint(
     entrants: list[tuple[float, Wanted, Run, Painting]] = []
     for picture in wanted:
         run = Run.create(runs, picture.config, facts)
+        if picture.video:  # in a contest, who gets a name is known in the end
+            progress.ask(run, replace(picture.video, file=None) if contest else picture.video)
         painting = _paint_one(run, pipeline, quiet)
         if judge is None:
-            _deliver(painting.record, run, picture.output, as_json)
+            deliver(painting.record, run, picture.output, as_json)
         else:
             score = judge.score(load_picture(run.image), picture.config.wishes)
             entrants.append((score, picture, run, painting))
@@ -87,7 +87,8 @@ def _award(
                 f"{score:.4f} by {contest.judge}: seed {picture.config.seed}{'' if kept else ', not kept'}",
             )
         if kept:
-            _deliver(painting.record | {"score": round(score, 4)}, run, picture.output, as_json)
+            video = picture.video.file if picture.video else None
+            deliver(painting.record | {"score": round(score, 4)}, run, picture.output, as_json, video)
 
 
 def paint_again(
@@ -118,7 +119,7 @@ def paint_again(
             if share == 0
             else f"{share:.1%} differ, by {255 * float(off.max()):.0f} of 255 at most",
         )
-    _deliver(painting.record | {"same": not bool(off.any())}, run, output, as_json)
+    deliver(painting.record | {"same": not bool(off.any())}, run, output, as_json)
 
 
 def _carried_config(picture: Path, facts: dict[str, Any]) -> Config:
@@ -136,31 +137,12 @@ def go_on(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) 
     with run.held():
         if (record := run.record()) is None:
             record = _paint_one(run, Pipeline(run.config, painter.device, pull), quiet).record
-        elif not quiet:
-            say("painted", f"already; to paint it again: vqclip reproduce {run.image}")
-    _deliver(record, run, None, as_json)
-
-
-def project_again(
-    folder: Path, output: Path | None, fps: float | None,
-    *, between: int, hold: float, forth_and_back: bool, device: str,
-) -> Path:  # fmt: skip
-    """The video of a film's run folder, in its place or in another one."""
-    config = read_config(folder)
-    if not config.is_film:
-        raise UsageError(f"{folder} is the run of a still; films are what story, zoom and restyle make")
-    asked, place = output.absolute() if output else None, devices.pick(device)
-    facts = {name: fact for name, fact in read_provenance(folder).items() if name != "folder"}
-    run = Run(return_to_origin(folder), config, facts)
-    check_encoder(asked or run.video)
-    canvas = None
-    if between > 1:
-        vqgan = Shelf(place).vqgan(config.vqgan, devices.dtype_for(config.precision, place))
-        canvas = Canvas(vqgan, config.width, config.height, config.tile)
-    with run.held():
-        smooth = InBetween(run, canvas, between) if canvas else None
-        project(run, asked or run.video, fps, hold=hold, forth_and_back=forth_and_back, between=smooth)
-    return output or folder / run.video.name
+        else:
+            if not quiet:
+                say("painted", f"already; to paint it again: vqclip reproduce {run.image}")
+            if recorder := Recorder.of(run):
+                make_video(recorder, quiet)
+    deliver(record, run, None, as_json)
 
 
 def provide(config: Config, *, pull: bool, quiet: bool) -> None:
@@ -185,9 +167,10 @@ def _paint_one(run: Run, pipeline: Pipeline, quiet: bool) -> Painting:
     if not quiet:
         say("seed", str(run.config.seed))
         say("run", str(run.folder))
+    recorder = Recorder.of(run)
     try:
         with reporter(stderr, quiet, pipeline.film) as report:
-            painting = render(run.config, pipeline, run, [report])
+            painting = render(run.config, pipeline, run, [report, recorder] if recorder else [report])
     except Interrupted as stopped:
         done = stopped.painting
         complain(
@@ -196,18 +179,6 @@ def _paint_one(run: Run, pipeline: Pipeline, quiet: bool) -> Painting:
         raise typer.Exit(128 + stopped.number) from None
     if not quiet:
         say("painted", f"{painting.steps} steps in {painting.seconds:.1f} s")
+    if recorder:
+        make_video(recorder, quiet)
     return painting
-
-
-def _deliver(record: dict[str, Any], run: Run, output: Path | None, as_json: bool) -> None:
-    """A finished picture's or film's line on stdout, once it lies where it was asked for."""
-    kind, made = ("video", run.video) if run.config.is_film else ("image", run.image)
-    try:
-        if output and output.suffix.lower() == made.suffix:
-            copy(made, output)
-        elif output:
-            project(run, output)
-    except OSError as error:
-        raise SaveError(f"{output} can't be written: {reason(error)}; the {kind} is {made}") from None
-    path = output or made
-    result_json({kind: str(path), "run": str(run.folder), **record}) if as_json else result(str(path))

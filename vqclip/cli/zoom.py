@@ -64,6 +64,6 @@ def zoom(
     }
     config = configs.resolve(given, layered("films/zoom", preset), file, settings or [])
     carry_out(
-        want(config, output, 1, 1), None, None, device, runs,
+        want(config, output), None, None, device, runs,
         plan=plan, as_json=as_json, quiet=quiet, pull=pull, offline=offline,
     )  # fmt: skip
