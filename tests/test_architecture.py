@@ -27,9 +27,9 @@ cutouts latent canvas losses state optimize perceptor meanings sketch media ffmp
 shelf pipeline snapshot reel run projector ledger estimate health
 render painter progress
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
-cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.generate cli.plan cli.delivery \
-    cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work cli.batch cli.reproduce cli.diff cli.show \
-    cli.doctor cli.app
+cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.generate cli.plan \
+    cli.delivery cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work cli.batch cli.reproduce \
+    cli.diff cli.show cli.doctor cli.app
 """
 PLACES = {
     name: (row, place)
