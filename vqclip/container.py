@@ -72,17 +72,21 @@ def read_video_facts(path: Path) -> dict[str, Any]:
 def _mux(raw: Path, path: Path, seconds: float, metadata: bytes, sound: Sound | None) -> None:
     """Nothing is encoded but sound that an MP4 can't take; the index goes in front, so that players begin at once."""
     inputs: list[str | Path] = ["-i", raw, "-f", "ffmetadata", "-i", "-"]
-    streams = ["-map", "0:v", "-c:v", "copy"]
+    streams, codecs = ["-map", "0:v", "-c:v", "copy"], ["copy"]
     if sound and (codec := ffmpeg.sound_codec(sound.path)):
         length = min(seconds, (sound.end or float("inf")) - sound.begin)
         inputs += ["-ss", f"{sound.begin:f}", "-t", f"{length:f}", "-i", sound.path]
-        streams += ["-map", "2:a:0", "-c:a", "copy" if codec in _MP4_SOUND else "aac"]
+        streams += ["-map", "2:a:0"]
+        codecs = ["copy", "aac"] if codec in _MP4_SOUND else ["aac"]
     with replacing(path) as whole:
-        done = ffmpeg.run(
-            *inputs, *streams, "-map_metadata", "1", "-movflags", "+faststart", "-f", "mp4", whole, given=metadata,
-        )  # fmt: skip
-        if done.returncode:
-            raise VideoError(f"{path} can't be written: {ffmpeg.complaint(done.stderr)}")
+        for codec in codecs:  # even of a codec that it takes, an MP4 doesn't take every rate
+            done = ffmpeg.run(
+                *inputs, *streams, "-c:a", codec, "-map_metadata", "1", "-movflags", "+faststart", "-f", "mp4", whole,
+                given=metadata,
+            )  # fmt: skip
+            if not done.returncode:
+                return
+        raise VideoError(f"{path} can't be written: {ffmpeg.complaint(done.stderr)}")
 
 
 def _mp4_metadata(facts: Mapping[str, Any], title: str) -> bytes:

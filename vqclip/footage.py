@@ -96,11 +96,18 @@ class Footage:
 
 
 def _rate(about: str, said: str) -> Fraction:
-    """Pictures a second: ffmpeg's guess at the rate behind a source's times, or their mean where that is far less."""
+    """Pictures a second: ffmpeg's guess at the rate behind a source's times, or their mean where that is far less.
+
+    Of an animation of two pictures it tells no mean, and guesses at its clock's rate: there the first's time counts.
+    """
     base = re.search(r"#tb 0: (\d+)/(\d+)", about)
-    mean = re.search(r"Video: .* ([\d.]+) fps", said)
     guess = Fraction(int(base[2]), int(base[1])) if base else Fraction(25)
-    return Fraction(mean[1]) if mean and guess > 2 * Fraction(mean[1]) > 0 else guess
+    first = re.search(r"^0,[^,]*,[^,]*, *([1-9]\d*)", about, re.MULTILINE)
+    if mean := re.search(r"Video: .* ([\d.]+) fps", said):
+        slower = Fraction(mean[1])
+    else:
+        slower = guess / int(first[1]) if first else guess
+    return slower if guess > 2 * slower > 0 else guess
 
 
 def _pictures_listed(checksums: bytes) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from vqclip import ffmpeg
-from vqclip.errors import RunError, VideoError
+from vqclip.errors import RunError, UsageError, VideoError
 from vqclip.files import write_text
 from vqclip.media import load_picture, to_pil
 from vqclip.optimize import Step
@@ -22,6 +22,7 @@ from vqclip.video import ENCODERS, assemble
 
 WISH, FLIPBOOK, VIDEO = "video.json", "progress.mjpeg", "progress"
 SLOWEST, FASTEST = 10.0, 60.0  # pictures a second, where a length is asked for
+LONGEST_HOLD = 3600.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,14 @@ class VideoWish:
     fps: float | None = None  # None: whatever suits the seconds
     hold: float = 1.0  # seconds
     forth_and_back: bool = False
+
+    def __post_init__(self) -> None:
+        paces = (self.seconds, SLOWEST if self.fps is None else self.fps)
+        if self.kind not in ENCODERS or min(paces) <= 0 or not 0 <= self.hold <= LONGEST_HOLD:
+            raise UsageError(
+                f"a video's seconds and fps are more than 0, its hold is 0 to {LONGEST_HOLD:g}, "
+                f"its kind one of {', '.join(ENCODERS)}"
+            )
 
     @property
     def name(self) -> str:
@@ -133,7 +142,7 @@ def read_wish(folder: Path) -> VideoWish | None:
         return None
     try:
         return VideoWish(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, UsageError) as error:
         raise RunError(f"{path} is unusable: {error}; delete it to go on without a video") from None
 
 

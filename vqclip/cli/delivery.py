@@ -39,7 +39,7 @@ def make_video(recorder: Recorder, quiet: bool) -> None:
         complain(f"stopped while the video was made; go on with: vqclip resume {recorder.run.folder}")
         raise typer.Exit(130) from None
     if not quiet:
-        say("video", str(video))
+        say("video", recorder.wish.file or str(video))
 
 
 def project_again(

@@ -33,9 +33,8 @@ class GenerateCommand(TyperCommand):
     """Lets `--video` stand without a file."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        spelled = options.spell_out(
-            args, "--video", "", lambda word: bool(re.fullmatch(r"[^-].*\.\w+", word))
-        )
+        file = re.compile(r"[^-].*\.(mp4|gif|webp)|[^-]\S*\.\w+", re.IGNORECASE)
+        spelled = options.spell_out(args, "--video", "", lambda word: bool(file.fullmatch(word)))
         return super().parse_args(ctx, spelled)
 
 

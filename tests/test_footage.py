@@ -1,0 +1,147 @@
+"""Videos in: every picture at its time, upright, from any of them on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from vqclip import ffmpeg
+from vqclip.errors import VideoError
+from vqclip.footage import Footage
+from vqclip.video import VideoWriter
+
+STEP = 4  # of 255, from picture to picture
+COUNT = 60
+
+
+def write(path: Path, fps: float = 10) -> Path:
+    """Sixty pictures, each a little lighter than the one before."""
+    with VideoWriter(path, 32, 16, fps, {}, "") as video:
+        for i in range(COUNT):
+            video.write(Image.new("RGB", (32, 16), (STEP * i,) * 3))
+    return path
+
+
+def convert(source: Path, target: Path, *options: str, before: tuple[str, ...] = ()) -> Path:
+    done = ffmpeg.run(*before, "-i", source, *options, target)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("footage") / "a b.mp4")
+
+
+def numbers(footage: Footage, first: int = 0) -> list[int]:
+    """Which of the pictures these are."""
+    return [round(float(picture.mean()) * 255 / STEP) for picture in footage.frames(first)]
+
+
+class TestRange:
+    @pytest.mark.parametrize(
+        ("begin", "end", "every", "expected"),
+        [
+            (0, None, 1, range(60)),
+            (0, None, 7, range(0, 60, 7)),
+            (1, 2, 1, range(10, 20)),
+            (1.04, 2, 1, range(10, 20)),
+            (0.5, 5.9, 4, range(5, 59, 4)),
+            (5.9, None, 1, range(59, 60)),
+            (2, 99, 1, range(20, 60)),
+        ],
+    )
+    def test_gives_exactly_these_pictures(
+        self, clip: Path, begin: float, end: float | None, every: int, expected: range
+    ) -> None:
+        footage = Footage(clip, begin, end, every)
+        assert numbers(footage) == list(expected)
+        assert footage.count == len(expected)
+        assert footage.fps == pytest.approx(10 / every)
+
+    @pytest.mark.parametrize("fps", [10, 30000 / 1001, 25])
+    @pytest.mark.parametrize(("begin", "every"), [(0, 1), (0.3, 1), (0.2, 3)])
+    def test_skips_to_any_picture(self, tmp_path: Path, fps: float, begin: float, every: int) -> None:
+        footage = Footage(write(tmp_path / "a.mp4", fps), begin, None, every)
+        whole = list(footage.frames())
+        for first in (0, 1, 9, len(whole) // 2, len(whole) - 1):
+            rest = list(footage.frames(first))
+            assert len(rest) == len(whole) - first
+            assert all(map(torch.equal, rest, whole[first:]))
+
+    def test_nothing_after_the_last(self, clip: Path) -> None:
+        assert list(Footage(clip).frames(COUNT)) == []
+
+    def test_is_left_early_without_a_word(self, clip: Path) -> None:
+        pictures = Footage(clip).frames()
+        next(pictures)
+        pictures.close()  # type: ignore[attr-defined]
+
+
+class TestSources:
+    @pytest.mark.parametrize("suffix", ["gif", "mkv", "mov", "ts"])
+    def test_of_other_kinds(self, clip: Path, tmp_path: Path, suffix: str) -> None:
+        footage = Footage(convert(clip, tmp_path / f"a.{suffix}"))
+        assert len(numbers(footage)) == pytest.approx(COUNT, abs=1)
+        assert (footage.width, footage.height, footage.fps) == (32, 16, 10)
+
+    @pytest.mark.parametrize(("degrees", "size"), [("90", (16, 32)), ("180", (32, 16)), ("-90", (16, 32))])
+    def test_upright(self, clip: Path, tmp_path: Path, degrees: str, size: tuple[int, int]) -> None:
+        turned = convert(clip, tmp_path / "a.mp4", "-c", "copy", before=("-display_rotation", degrees))
+        footage = Footage(turned)
+        assert (footage.width, footage.height) == size
+        assert next(footage.frames()).shape == (1, 3, size[1], size[0])
+
+    def test_at_a_constant_rate(self, clip: Path, tmp_path: Path) -> None:
+        """Of every second second, four pictures of five are missing: the others are shown as long as they were."""
+        select = "select='lt(mod(n,20),10)+not(mod(n,5))'"
+        varying = convert(clip, tmp_path / "a.mp4", "-vf", select, "-fps_mode", "vfr")
+        footage = Footage(varying)
+        expected = [i if i % 20 < 10 else i - i % 5 for i in range(COUNT)]
+        assert footage.fps == 10
+        assert numbers(footage) == pytest.approx(expected[: footage.count], abs=1)
+        assert footage.count == pytest.approx(COUNT, abs=5)
+
+    def test_says_whether_there_is_sound(self, clip: Path, tmp_path: Path) -> None:
+        loud = convert(clip, tmp_path / "a.mp4", "-shortest", before=("-f", "lavfi", "-i", "sine=d=9"))
+        assert Footage(loud).has_sound
+        assert not Footage(clip).has_sound
+
+    def test_a_name_is_never_an_address(self, clip: Path) -> None:
+        for name in ("-a.mp4", "concat:b.mp4", "%03d.mp4"):
+            Path(name).write_bytes(clip.read_bytes())
+            assert Footage(Path(name)).count == COUNT
+
+
+BAD: dict[str, Callable[[Path, bytes], object]] = {
+    "no such file": lambda path, whole: None,
+    "is a directory": lambda path, whole: path.mkdir(),
+    "invalid data": lambda path, whole: path.write_bytes(b"hello" * 1000),
+    "no video that can be read": lambda path, whole: path.write_bytes(whole[:300]),
+    "can be read: invalid": lambda path, whole: path.write_bytes(b""),
+    "no pictures": lambda path, whole: convert_sound(path),
+}
+
+
+def convert_sound(path: Path) -> None:
+    assert ffmpeg.run("-f", "lavfi", "-i", "sine=d=1", path).returncode == 0
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("fragment", BAD)
+    def test_what_is_no_video(self, clip: Path, tmp_path: Path, fragment: str) -> None:
+        BAD[fragment](tmp_path / "a.mp4", clip.read_bytes())
+        with pytest.raises(VideoError, match=fragment) as caught:
+            Footage(tmp_path / "a.mp4")
+        assert "a.mp4" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("begin", "end", "every"),
+        [(7, None, 1), (99, 100, 1), (2, 1, 1), (1, 1, 1), (-1, None, 1), (0, None, 0)],
+    )
+    def test_a_range_without_pictures(self, clip: Path, begin: float, end: float | None, every: int) -> None:
+        with pytest.raises(VideoError, match=r"begin earlier"):
+            Footage(clip, begin, end, every)
