@@ -86,12 +86,13 @@ def test_the_plain_loop_comes_nearer_to_what_is_wished(tiny_vqgan: Path, tiny_cl
 def test_every_figure_is_there() -> None:
     """For both loops, and how they compare."""
     command = [sys.executable, str(ROOT / "scripts/bench"), "--smoke", "--json"]
-    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["smoke"]
+    printed = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    told = printed["cases"]["smoke"]
     assert {"seconds", "pictures", "memory", "flop", "share"} <= told["plain"].keys()
     assert told["vqclip"].keys() >= told["plain"].keys() | {"help", "first", "floor", "start"}
     assert {"seconds", "pictures", "memory", "flop"} == told["ratio"].keys()
     assert all(figure > 0 for loop in told.values() for figure in loop.values())
-    assert told["vqclip"]["flop"] > 1e8
+    assert min(printed["peaks"].values()) > told["vqclip"]["flop"] > 1e8
 
 
 def test_a_plots_lines_end_at_their_largest_points() -> None:

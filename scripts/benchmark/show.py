@@ -55,36 +55,29 @@ def cells(name: str, found: Figures) -> list[str]:
 
 
 def plot(title: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """An SVG of named lines of points (x, GiB), all axes from 0; the largest values stand at the axes' ends."""
-    width, height, left, top = 420, 240, 46, 30
+    """An SVG of named lines of points (x, GiB), both axes from 0; each line's last value stands at its end."""
+    width, height, left, right, top, bottom = 420, 240, 46, 90, 30, 30
     points = [point for line in lines.values() for point in line]
     most_x, most_y = max(x for x, _ in points), max(y for _, y in points)
 
-    def place(x: float, y: float) -> str:
-        return f"{left + x / most_x * (width - left - 70):.0f},{height - 30 - y / most_y * (height - 30 - top):.0f}"
+    def place(x: float, y: float) -> tuple[int, int]:
+        across, up = x / most_x * (width - left - right), y / most_y * (height - bottom - top)
+        return round(left + across), round(height - bottom - up)
 
     parts = [f'<text x="{left}" y="16" font-weight="bold">{title}</text>']
-    for (name, line), colour in zip(lines.items(), ("#1f6f8b", "#c0562b"), strict=False):
-        (x, y), coordinates = place(*line[-1]).split(","), " ".join(place(*point) for point in line)
-        parts.append(f'<polyline points="{coordinates}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [
-            f'<circle cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="3" fill="{colour}"/>'
-            for p in coordinates.split()
-        ]
-        parts.append(
-            f'<text x="{int(x) + 8}" y="{int(y) + 4}" fill="{colour}">{name} {line[-1][1]:.1f}</text>'
-        )
+    for share in (0.0, 0.5, 1.0):
+        column, row = place(0, share * most_y)
+        parts.append(f'<line x1="{column}" x2="{width - right}" y1="{row}" y2="{row}" stroke="#ccc"/>')
+        parts.append(f'<text x="{column - 6}" y="{row + 4}" text-anchor="end">{share * most_y:.1f}</text>')
     for x in sorted({x for x, _ in points}):
-        parts.append(
-            f'<text x="{place(x, 0).split(",")[0]}" y="{height - 12}" text-anchor="middle">{x:g}</text>'
-        )
-    for y in (0.0, most_y / 2, most_y):
-        row = place(0, y).split(",")[1]
-        parts.append(f'<text x="{left - 6}" y="{int(row) + 4}" text-anchor="end">{y:.1f}</text>')
-        parts.append(f'<line x1="{left}" x2="{width - 70}" y1="{row}" y2="{row}" stroke="#ccc"/>')
-    style = 'font-family="sans-serif" font-size="11"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" {style}>\n'
-        + "\n".join(parts)
-        + "\n</svg>\n"
-    )
+        column, row = place(x, 0)
+        parts.append(f'<text x="{column}" y="{row + 16}" text-anchor="middle">{x:g}</text>')
+    for (name, line), colour in zip(lines.items(), COLOURS, strict=False):
+        places = [place(*point) for point in line]
+        path = " ".join(f"{column},{row}" for column, row in places)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{column}" cy="{row}" r="3" fill="{colour}"/>' for column, row in places]
+        column, row = places[-1]
+        parts.append(f'<text x="{column + 8}" y="{row + 4}" fill="{colour}">{name} {line[-1][1]:.1f}</text>')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+    return "\n".join([f'{head} font-family="sans-serif" font-size="11">', *parts, "</svg>", ""])

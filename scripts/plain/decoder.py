@@ -1,6 +1,6 @@
-"""The VQGAN's decoder as taming-transformers writes it (Esser et al., 2021, arXiv 2012.09841), for latents (1 d y x)."""
+"""The VQGAN's decoder as taming-transformers writes it (Esser et al., 2021, arXiv 2012.09841)."""
 
-from typing import Any
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -54,43 +54,54 @@ class Upsample(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
+class Middle(nn.Module):
+    def __init__(self, channels: int, attends: bool, groups: int):
+        super().__init__()
+        self.block_1, self.block_2 = (Residual(channels, channels, groups) for _ in range(2))
+        self.attn_1 = Attention(channels, groups) if attends else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block_2(self.attn_1(self.block_1(x)))
+
+
+class Level(nn.Module):
+    """What is done at one resolution."""
+
+    def __init__(self, widths: list[int], attends: bool, grows: bool, groups: int):
+        super().__init__()
+        self.block = nn.ModuleList(Residual(before, after, groups) for before, after in pairwise(widths))
+        self.attn = nn.ModuleList(
+            Attention(width, groups) if attends else nn.Identity() for width in widths[1:]
+        )
+        self.upsample = Upsample(widths[-1]) if grows else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block, attend in zip(self.block, self.attn, strict=True):
+            x = attend(block(x))
+        return self.upsample(x)
+
+
 class Decoder(nn.Module):
-    """Modules are named as the published weights are."""
+    """Modules are named as the published weights are: `up.0` is the highest resolution, and is run last."""
 
     def __init__(self, a: Architecture):
         super().__init__()
-        top = a.ch * a.ch_mult[-1]
-        self.conv_in = nn.Conv2d(a.z_channels, top, 3, padding=1)
-        self.mid = nn.Module()
-        self.mid.block_1, self.mid.block_2 = (Residual(top, top, a.norm_groups) for _ in range(2))
-        self.mid.attn_1 = Attention(top, a.norm_groups) if a.mid_attention else nn.Identity()
-        levels: list[nn.Module] = []
-        width = top
-        for i in reversed(range(len(a.ch_mult))):
-            level = nn.Module()
-            widths = [width, *[a.ch * a.ch_mult[i]] * (a.num_res_blocks + 1)]
-            level.block = nn.ModuleList(
-                Residual(before, after, a.norm_groups)
-                for before, after in zip(widths, widths[1:], strict=False)
-            )
-            level.attn = nn.ModuleList(
-                Attention(widths[-1], a.norm_groups) if a.attends(i) else nn.Identity() for _ in level.block
-            )
-            level.upsample = Upsample(widths[-1]) if i else nn.Identity()
-            levels.append(level)
-            width = widths[-1]
-        self.up = nn.ModuleList(reversed(levels))
-        self.norm_out = nn.GroupNorm(a.norm_groups, width, eps=1e-6)
-        self.conv_out = nn.Conv2d(width, a.out_ch, 3, padding=1)
+        widths = [a.ch * mult for mult in a.ch_mult]
+        entering = [*widths[1:], widths[-1]]
+        self.conv_in = nn.Conv2d(a.z_channels, widths[-1], 3, padding=1)
+        self.mid = Middle(widths[-1], a.mid_attention, a.norm_groups)
+        self.up = nn.ModuleList(
+            Level([entering[i], *[width] * (a.num_res_blocks + 1)], a.attends(i), i > 0, a.norm_groups)
+            for i, width in enumerate(widths)
+        )
+        self.norm_out = nn.GroupNorm(a.norm_groups, widths[0], eps=1e-6)
+        self.conv_out = nn.Conv2d(widths[0], a.out_ch, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        h: Any = self.conv_in(z)
-        h = self.mid.block_2(self.mid.attn_1(self.mid.block_1(h)))
+        x = self.mid(self.conv_in(z))
         for level in reversed(self.up):
-            for block, attend in zip(level.block, level.attn, strict=True):
-                h = attend(block(h))
-            h = level.upsample(h)
-        return self.conv_out(swish(self.norm_out(h)))
+            x = level(x)
+        return self.conv_out(swish(self.norm_out(x)))
 
 
 class Painter(nn.Module):
@@ -103,9 +114,7 @@ class Painter(nn.Module):
         self.factor = architecture.factor
         self.decoder = Decoder(architecture)
         self.post_quant_conv = nn.Conv2d(architecture.embed_dim, architecture.z_channels, 1)
-        self.load_state_dict(
-            {key: tensors[key].float() for key in self.state_dict()},
-        )
+        self.load_state_dict({key: tensors[key].float() for key in self.state_dict()})
         self.register_buffer("codebook", tensors["quantize.embedding.weight"].float())
         self.codebook: Tensor
         self.eval().requires_grad_(False)

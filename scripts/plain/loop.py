@@ -110,7 +110,7 @@ class Loop:
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             losses = self.losses()
-            torch.stack(losses).sum().backward()
+            torch.autograd.backward(torch.stack(losses).sum())
             self.optimizer.step()
             with torch.no_grad():
                 self.z.copy_(self.z.maximum(self.low).minimum(self.high))
