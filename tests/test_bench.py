@@ -17,12 +17,14 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from benchmark.quality import Marks, Point, complete, paint, seconds_to  # noqa: E402
 from benchmark.show import plot  # noqa: E402
 
 from vqclip.cutouts import Crops  # noqa: E402
-from vqclip.film import film  # noqa: E402
+from vqclip.film import Film  # noqa: E402
 from vqclip.optimize import take_step  # noqa: E402
 from vqclip.pipeline import Pipeline  # noqa: E402
+from vqclip.shelf import Shelf  # noqa: E402
 from vqclip.state import State  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # kornia's
@@ -54,7 +56,7 @@ def test_the_plain_loop_does_the_same_mathematics(
     config = tiny(
         vqgan=str(vqgan), perceptors=[{"model": clip} for clip in clips], start="codes", size="16x24"
     )
-    pipeline, frame = Pipeline(config, torch.device("cpu")), next(iter(film(config)))
+    pipeline, frame = Pipeline(config, torch.device("cpu")), Film(config).frame(0)
     studio = dataclasses.replace(pipeline.studio(frame, 1), cutouts=SeenPlainly())
     gradients: list[Tensor] = []
     state = State.begin(loop.z, pipeline.make_optimizer)
@@ -100,3 +102,25 @@ def test_a_plots_lines_end_at_their_largest_points() -> None:
     assert drawn.count("<polyline") == 2
     assert "one 4.0" in drawn
     assert "two 2.0" in drawn
+
+
+def test_the_time_to_a_quality_is_read_between_the_points_that_enclose_it() -> None:
+    curve = [Point("vqclip", 10, 2.0, 0.1, 0, 0), Point("vqclip", 20, 4.0, 0.3, 0, 0)]
+    assert seconds_to(0.2, curve) == pytest.approx(3.0)
+    assert seconds_to(0.1, curve) == pytest.approx(2.0)
+    assert seconds_to(0.05, curve) == pytest.approx(2.0), "no painting was shorter, so none is claimed"
+    assert seconds_to(0.4, curve) is None
+
+
+def test_a_stopped_measurement_of_quality_goes_on_where_it_was(tmp_path: Path) -> None:
+    """What was painted is kept, each with its seconds."""
+    marks: Marks = {"plain": (1, 2), "draft": (1,)}
+    prompts, shelf = [(0, "a red apple"), (1, "an owl")], Shelf(torch.device("cpu"))
+    painting = paint(prompts, marks, 32, tmp_path, shelf)
+    next(painting)
+    painting.close()
+    assert complete(marks, prompts, tmp_path) == []
+    assert len(list(paint(prompts, marks, 32, tmp_path, shelf))) == 3
+    assert complete(marks, prompts, tmp_path) == [0, 1]
+    assert len(list(tmp_path.rglob("*.png"))) == 6
+    assert list(paint(prompts, marks, 32, tmp_path, shelf)) == []

@@ -8,16 +8,9 @@ from .rounds import Figures
 
 Summary = Mapping[str, Mapping[str, Figures]]
 COLUMNS = (
-    "case",
-    "",
-    "s a step",
-    "pictures/h",
-    "peak GiB",
-    "help s",
-    "first step s",
-    "GFLOP a step",
-    "of peak",
-)
+    "case", "", "s a step", "pictures/h", "peak GiB", "help s", "first step s", "GFLOP a step", "of peak"
+)  # fmt: skip
+COLOURS = ("#1f6f8b", "#c0562b")
 
 
 def table(told: Summary) -> Table:
@@ -40,12 +33,10 @@ def cells(name: str, found: Figures) -> list[str]:
         return form.format(found[key] / unit) if found.get(key) else ""
 
     if name == "ratio":
-        return [cell(key, "× {:.2f}") for key in ("seconds", "pictures", "memory")] + [
-            "",
-            "",
-            cell("flop", "× {:.2f}"),
-            "",
-        ]
+        seconds, pictures, memory, flop = (
+            cell(key, "× {:.2f}") for key in ("seconds", "pictures", "memory", "flop")
+        )
+        return [seconds, pictures, memory, "", "", flop, ""]
     first = f"{found['first']:.1f} (× {found['start']:.1f})" if "first" in found else ""
     memory = cell("memory", "{:.2f}", 2**30) or cell("over", "over {:.0f}", 2**30)
     return [
