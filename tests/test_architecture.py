@@ -20,8 +20,8 @@ ROWS = """
 errors resources files lock schedule prompt seeds schema config film job batchfile batch compare
 ops device
 models.catalog models.store models.download models.archives models.checkpoint \
-    models.quantizers models.vqgan models.layouts models.descriptions models.loading \
-    models.folding models.clip_layouts models.clip models.sketch models.writing models.install
+    models.quantizers models.frozen models.vqgan models.folding models.layouts models.descriptions \
+    models.loading models.towers models.clip_layouts models.clip models.sketch models.writing models.install
 cutouts latent canvas losses state optimize perceptor meanings sketch media ffmpeg container video footage source \
     motion judge sheet provenance
 shelf pipeline snapshot reel run projector ledger estimate health

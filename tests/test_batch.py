@@ -157,3 +157,13 @@ def test_is_refused_in_one_line(batch: Vqclip, words: list[str], code: int, frag
     assert (found, lines) == (code, [])
     assert fragment in err
     assert err.count("\n") == 1
+
+
+def test_a_film_is_delivered_beside_its_last_picture(batch: Vqclip) -> None:
+    Path("jobs.txt").write_text("an owl -- --seed 1\n")
+    code, lines, _ = batch("jobs.txt", "--set", "film.frames=2", "--set", "film.steps=1")
+    assert code == 0
+    (film,) = map(Path, lines)
+    assert film.suffix == ".mp4"
+    assert film.is_file()
+    assert film.with_suffix(".png").is_file()

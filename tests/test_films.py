@@ -23,6 +23,7 @@ from vqclip.pipeline import Pipeline
 from vqclip.render import Interrupted, render
 from vqclip.run import Run
 from vqclip.schema import Config
+from vqclip.state import State
 from vqclip.video import VideoWriter
 
 CPU = torch.device("cpu")
@@ -127,11 +128,29 @@ class TestStory:
     def test_latents_go_on_from_frame_to_frame(self, tiny: Tiny, tmp_path: Path) -> None:
         """Neighbours are nearer to each other than to the first."""
         run = make(
-            tiny(prompts=["a ^ b"], story={"frames": 4}, film={"steps": 3, "rate": "0.05"}), tmp_path / "r"
+            tiny(prompts=["a ^ b"], story={"frames": 4, "fresh": 0}, film={"steps": 3, "rate": "0.05"}),
+            tmp_path / "r",
         )
         z = latents(run)
         near = max(float((a - b).abs().mean()) for a, b in itertools.pairwise(z))
         assert near < float((z[-1] - z[0]).abs().mean())
+
+    def test_a_new_scene_brings_its_own_beginning_with_it(self, tiny: Tiny, tmp_path: Path) -> None:
+        """With none of it the first faded frame goes on from the last; with all of it, it begins anew."""
+        pipelines = {
+            fresh: Pipeline(tiny(prompts=["a ^ b"], story={"frames": 4, "fresh": fresh}, start="grey"), CPU)
+            for fresh in (0.0, 1.0)
+        }
+        starts = {}
+        for fresh, pipeline in pipelines.items():
+            frame = pipeline.film.frame(4)
+            studio = pipeline.studio(frame, 1)
+            z = studio.canvas.random(studio.canvas.cells(), torch.Generator().manual_seed(0))
+            state = State.begin(z, pipeline.make_optimizer)
+            starts[fresh] = pipeline.go_on(state, frame, studio).latent.z.detach()
+        grey = studio.canvas.encode(torch.full((1, 3, 16, 16), 0.5), studio.canvas.cells())
+        assert torch.equal(starts[0.0], z)
+        assert torch.equal(starts[1.0], grey)
 
     def test_every_frame_says_what_it_is(self, tiny: Tiny, tmp_path: Path) -> None:
         config = tiny(prompts=["a ^ b"], story={"frames": 2}, film={"steps": 1})

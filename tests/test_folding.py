@@ -6,9 +6,11 @@ import open_clip
 import pytest
 import timm
 import torch
+from conftest import random_vqgan
 from torch import nn
 
-from vqclip.models.folding import fold_batch_norms
+from vqclip.models.folding import fold_batch_norms, freeze
+from vqclip.models.frozen import Doubling
 
 
 def towers() -> dict[str, nn.Module]:
@@ -39,3 +41,11 @@ def test_the_function_stays(name: str, left: int) -> None:
     folded = fold_batch_norms(network, x[:1])
     assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == left
     assert not any(parameter.requires_grad for parameter in folded.parameters())
+
+
+def test_a_frozen_vqgan_paints_the_same() -> None:
+    vqgan = random_vqgan()
+    z = torch.randn(1, vqgan.architecture.embed_dim, 6, 4)
+    before = vqgan.decode(z)
+    torch.testing.assert_close(freeze(vqgan).decode(z), before, rtol=1e-4, atol=1e-5)
+    assert any(isinstance(module, Doubling) for module in vqgan.modules())

@@ -1,8 +1,15 @@
 """Where the mathematics happens, and in which arithmetic."""
 
+import ctypes
+import sys
+
 import torch
 
 from vqclip.errors import UsageError
+
+# glibc's mallopt: how much free memory at the heap's end goes back to the system, and how many blocks may lie
+# outside the heap.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -29,6 +36,20 @@ def present() -> list[str]:
     """The devices of this machine, the fastest first."""
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def keep_pages() -> None:
+    """Let this process keep the memory that large tensors leave, for the next ones.
+
+    glibc gives blocks of megabytes back to the system at once and asks for them again, page by page: half of the
+    time of an addition, a fifth of a whole step. Elsewhere than on glibc nothing happens.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def dtype_for(precision: str, device: torch.device) -> torch.dtype:

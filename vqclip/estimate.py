@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vqclip.film import Frame, cells
 from vqclip.models.clip import image_size, skeleton
+from vqclip.models.folding import freeze
 from vqclip.models.loading import architecture_of
 from vqclip.models.vqgan import VQGAN
 from vqclip.schema import Config
@@ -39,7 +40,7 @@ class Estimate:
 def estimate(config: Config, frame: Frame, dtype: torch.dtype, chunk: int) -> Estimate:
     """Peak memory of painting a frame; raises WeightsError for models that can't be found."""
     with torch.device("meta"):
-        vqgan = VQGAN(architecture_of(config.vqgan)).to(dtype)
+        vqgan = freeze(VQGAN(architecture_of(config.vqgan))).to(dtype)
         rows, columns = cells(frame.width, frame.height, vqgan.factor)
         z = torch.zeros(1, vqgan.architecture.embed_dim, rows, columns, dtype=dtype, requires_grad=True)
         visuals = [skeleton(p.model).visual.to(dtype) for p in config.perceptors]

@@ -60,6 +60,8 @@ class Frame:
     height: int
     steps: int
     stages: tuple[Stage, ...]
+    scene: int = 0
+    fresh: float = 0.0  # the share of its scene's own beginning that is mixed into the last picture
     move: Move = STANDSTILL
 
 
@@ -90,6 +92,7 @@ class Film:
     def frame(self, index: int) -> Frame:
         config = self.config
         steps = config.film.steps if index else config.steps
+        _, scene, share = self._scene(index)
         return Frame(
             index=index,
             wishes=tuple(self.wishes(index)),
@@ -97,6 +100,8 @@ class Film:
             height=config.height,
             steps=steps,
             stages=(Stage(1.0, 0, steps),) if index else tuple(stages(config)),
+            scene=scene,
+            fresh=config.story.fresh if share < 1 else 0.0,
             move=move(config.motion, index, self.painted) if index else STANDSTILL,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 from vqclip.batch import Task
 from vqclip.errors import SaveError, reason
 from vqclip.files import atomic, copy, write_text
-from vqclip.run import IMAGE, writing
+from vqclip.run import IMAGE, VIDEO, writing
 from vqclip.sheet import contact_sheet, thumbnails
 
 MANIFEST, SHEET = "manifest.jsonl", "contact.png"
@@ -24,11 +24,14 @@ class Ledger:
         self.entries = {task.index: _entry(task) for task in tasks}
 
     def finish(self, task: Task, record: dict[str, Any]) -> dict[str, Any]:
-        """Note that a task is done, with its picture under its name in the folder."""
+        """Note that a task is done, with its picture, and its film, under its name in the folder."""
         if task.job is None:
             raise ValueError(f"{task.entry.place} has no job that could be done")
         image = place(task.job.folder / IMAGE, self.folder / task.name)
-        self.entries[task.index] |= {"status": "done", "image": str(image), **record}
+        made = {"image": str(image)}
+        if task.job.config.is_film:
+            made["film"] = str(place(task.job.folder / VIDEO, image.with_suffix(".mp4")))
+        self.entries[task.index] |= {"status": "done", **made, **record}
         return self.entries[task.index]
 
     def fail(self, task: Task, why: str) -> dict[str, Any]:

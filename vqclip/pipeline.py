@@ -43,6 +43,7 @@ class Pipeline:
 
     def __init__(self, config: Config, device: torch.device, pull: bool = False, shelf: Shelf | None = None):
         """Load from a shelf that others use as well, or from one of its own, whose texts are then forgotten."""
+        devices.keep_pages()
         self.config, self.device = config, device
         # The user's own files first: they are read in a moment, and are wrong more often than the models.
         self._init = load_picture(Path(config.init)) if config.init else None
@@ -102,16 +103,17 @@ class Pipeline:
         canvas, border = studio.canvas, self.config.motion.border
         if state.latent.cells != canvas.cells():
             state.resize(*canvas.cells())  # the last frame settled early, on a coarse latent
-        if frame.move == STANDSTILL and not self.config.source.flow:
+        if frame.move == STANDSTILL and not self.config.source.flow and not frame.fresh:
             return state.carried()
         with torch.no_grad():
             picture = canvas.draw_whole(state.latent.mean)
             size = (picture.shape[2], picture.shape[3])
             grid = self._grid(frame, size, size)
             picture = motion.sample(picture, grid, border)
-            if border == "paint":
+            if border == "paint" or frame.fresh:
                 fresh = cover(self._beginning(frame, self._chance(frame, studio)), *size).to(picture)
-                picture = torch.lerp(picture, fresh, motion.uncovered(grid).to(picture))
+                empty = motion.uncovered(grid).to(picture) if border == "paint" else 0.0
+                picture = picture + (fresh - picture) * torch.as_tensor(empty).clamp(min=frame.fresh)
         cells = self._grid(frame, size, canvas.cells())
         z = canvas.encode(picture, canvas.cells())
         return state.moved(z, lambda moment: motion.sample(moment, cells, border, "bilinear"))
@@ -128,7 +130,8 @@ class Pipeline:
         return motion.through(grid, motion.drifting(motion.flow_between(before, after)))
 
     def _chance(self, frame: Frame, studio: Studio) -> Generator:
-        return Generator().manual_seed(seeds.derive(studio.seed, "start", frame.index))
+        """What a beginning is drawn with: the same for all frames of a scene."""
+        return Generator().manual_seed(seeds.derive(studio.seed, "start", frame.scene))
 
     def _beginning(self, frame: Frame, generator: Generator) -> Tensor:
         """The picture that a frame begins from, if none was painted before it."""

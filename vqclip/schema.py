@@ -117,6 +117,7 @@ class FilmConfig:
 class StoryConfig:
     frames: int = within(1, 1_000_000)
     fade: float = within(0, 1)
+    fresh: float = within(0, 1)
     after: str = among("stay", "repeat")
 
 

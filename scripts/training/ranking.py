@@ -23,12 +23,16 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "checkpoints" / "judge" / "model
 
 @dataclass(frozen=True)
 class Verdict:
-    """One picture: its prompt, the place of that prompt among all (1 is the first), and the prompt preferred to all."""
+    """One picture: its prompt, the place of that prompt among all (1 is the first), the prompt preferred to all.
+
+    `likeness` is the cosine of the picture and its prompt.
+    """
 
     picture: Path
     prompt: str
     rank: int
     first: str
+    likeness: float
 
 
 def read_prompts(file: Path) -> list[str]:
@@ -48,8 +52,9 @@ def rank(pictures: Sequence[Path], prompts: list[str], judge: Judge) -> list[Ver
                 f"{path} was painted of {prompt!r}, which is none of the {len(prompts)} prompts"
             )
         likeness = (judge.see(load_picture(path)) @ texts.T)[0]
-        place = 1 + int((likeness > likeness[prompts.index(prompt)]).sum())
-        verdicts.append(Verdict(path, prompt, place, prompts[int(likeness.argmax())]))
+        own = likeness[prompts.index(prompt)]
+        place = 1 + int((likeness > own).sum())
+        verdicts.append(Verdict(path, prompt, place, prompts[int(likeness.argmax())], float(own)))
     return verdicts
 
 

@@ -135,7 +135,7 @@ class Account:
             entry = self.ledger.finish(task, record)
         except VqclipError as error:
             return self._fail(task, str(error))
-        return result_json(entry) if self.as_json else result(entry["image"])
+        return result_json(entry) if self.as_json else result(entry.get("film", entry["image"]))
 
     def _fail(self, task: Task, why: str) -> None:
         entry = self.ledger.fail(task, why)

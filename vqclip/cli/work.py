@@ -99,7 +99,7 @@ def paint_again(
     config = _carried_config(picture, facts)
     check_parent(runs)
     if output is not None:
-        check_output(output)
+        check_output(output, config.is_film)
     if place.type == "cpu" and isinstance(facts.get("threads"), int):
         torch.set_num_threads(max(1, facts["threads"]))  # sums depend on it
     provide(config, pull=pull, quiet=quiet)
@@ -110,7 +110,8 @@ def paint_again(
     pipeline = Pipeline(config, place, pull)
     run = Run.create(runs, config, now)
     painting = _paint_one(run, pipeline, quiet)
-    off = (load_picture(picture) - load_picture(run.image)).abs()
+    again = run.reel.pictures[int(facts["frame"])] if "frame" in facts else run.image
+    off = (load_picture(picture) - load_picture(again)).abs()
     if not quiet:
         share = float((off.amax(1) > 0).float().mean())
         say(

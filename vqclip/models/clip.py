@@ -24,6 +24,7 @@ from vqclip.errors import WeightsError, suggest
 from vqclip.models import catalog, store
 from vqclip.models.clip_layouts import CONFIG
 from vqclip.models.folding import fold_batch_norms
+from vqclip.models.towers import hasten
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 _WEIGHTS = (
@@ -83,6 +84,7 @@ def _ready(model: Any) -> Any:
     side = image_size(model.visual)
     device = next(model.visual.parameters()).device
     fold_batch_norms(model.visual, torch.zeros(1, 3, side, side, device=device))
+    hasten(model.visual)
     model.visual.to(memory_format=torch.channels_last)
     return model
 

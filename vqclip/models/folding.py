@@ -1,4 +1,4 @@
-"""Batch normalisation of a frozen network is a scale and a shift: the convolution before it can do both."""
+"""What a frozen network does in two operations and could do in one."""
 
 from typing import Any
 
@@ -6,10 +6,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from vqclip.models.frozen import Doubling
+from vqclip.models.vqgan import VQGAN, Upsample
+
+
+def freeze(vqgan: VQGAN) -> VQGAN:
+    """Make a VQGAN ready for painting, in place: frozen, its upsampling folded, its decoder in convolutions' layout."""
+    vqgan.eval().requires_grad_(False)
+    for level in vqgan.decoder.up:
+        if isinstance(level.upsample, Upsample):
+            level.upsample = Doubling(level.upsample.conv)
+    vqgan.decoder.to(memory_format=torch.channels_last)
+    return vqgan
+
 
 @torch.no_grad()
 def fold_batch_norms(network: Any, probe: Tensor) -> Any:
     """Fold, in place, each normalisation that reads a convolution's output into that convolution; returns the network.
+
+    In eval mode batch normalisation is a scale and a shift: the convolution before it can do both.
 
     One forward pass of `probe` shows who reads whose output, so no layout has to be known. The network must be in
     eval mode; its function stays the same but for rounding.

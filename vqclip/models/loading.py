@@ -12,6 +12,7 @@ from vqclip.errors import WeightsError, suggest
 from vqclip.models import catalog, store
 from vqclip.models.checkpoint import WEIGHTS, read_notes, read_tensors
 from vqclip.models.descriptions import NOTE, find_description, infer, name_some, read_description, read_note
+from vqclip.models.folding import freeze
 from vqclip.models.layouts import Tensors, respell
 from vqclip.models.vqgan import VQGAN, Architecture
 
@@ -23,7 +24,7 @@ def load_vqgan(name: str) -> VQGAN:
     """
     model, tensors = _matched(find_vqgan(name))
     model.load_state_dict({key: tensors[key].float() for key in model.state_dict()}, assign=True)
-    return model.eval().requires_grad_(False)
+    return freeze(model)
 
 
 def find_vqgan(name: str) -> Path:

@@ -10,15 +10,17 @@ Letters in shapes: n pictures, h w pixels, y x latent cells (h = y * factor), d 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from vqclip.errors import WeightsError
+from vqclip.models.frozen import Conv2d, learns, norm_silu
 from vqclip.models.quantizers import QUANTIZERS
 
-Norm = Callable[[int], nn.Module]  # channels -> what normalises them; called with the features and the latent
+Norm = Callable[[int], Any]  # channels -> Normalize or SpatialNorm; called with the features and the latent
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,9 @@ class Normalize(nn.GroupNorm):
     def forward(self, x: Tensor, _: Tensor | None = None) -> Tensor:
         return super().forward(x)
 
+    def silu(self, x: Tensor, _: Tensor | None = None) -> Tensor:
+        return F.silu(self(x)) if learns(self) else norm_silu(x, self)
+
 
 class SpatialNorm(nn.Module):
     """MoVQ's (eq. 5): what is normalised is scaled and shifted, place by place, by what the latent says there."""
@@ -82,12 +87,15 @@ class SpatialNorm(nn.Module):
     def __init__(self, channels: int, a: Architecture):
         super().__init__()
         self.norm_layer = nn.GroupNorm(a.norm_groups, channels, eps=1e-6)
-        self.conv_y, self.conv_b = (nn.Conv2d(a.embed_dim, channels, 1) for _ in range(2))
+        self.conv_y, self.conv_b = (Conv2d(a.embed_dim, channels, 1) for _ in range(2))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         # The paper enlarges first; a 1x1 convolution doesn't mind, and is cheaper on the small latent.
         scale, shift = (F.interpolate(conv(z), size=x.shape[2:]) for conv in (self.conv_y, self.conv_b))
         return self.norm_layer(x) * scale + shift
+
+    def silu(self, x: Tensor, z: Tensor) -> Tensor:
+        return F.silu(self(x, z))
 
 
 class ResnetBlock(nn.Module):
@@ -96,15 +104,15 @@ class ResnetBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, norm: Norm):
         super().__init__()
         self.norm1 = norm(channels_in)
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.conv1 = Conv2d(channels_in, channels_out, 3, padding=1)
         self.norm2 = norm(channels_out)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.conv2 = Conv2d(channels_out, channels_out, 3, padding=1)
         if channels_in != channels_out:
-            self.nin_shortcut = nn.Conv2d(channels_in, channels_out, 1)
+            self.nin_shortcut = Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x, z)))
-        h = self.conv2(F.silu(self.norm2(h, z)))
+        h = self.conv1(self.norm1.silu(x, z))
+        h = self.conv2(self.norm2.silu(h, z))
         return h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
 
 
@@ -114,7 +122,7 @@ class AttnBlock(nn.Module):
     def __init__(self, channels: int, norm: Norm):
         super().__init__()
         self.norm = norm(channels)
-        self.q, self.k, self.v, self.proj_out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
+        self.q, self.k, self.v, self.proj_out = (Conv2d(channels, channels, 1) for _ in range(4))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         h = self.norm(x, z)
@@ -126,7 +134,7 @@ class AttnBlock(nn.Module):
 class Downsample(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+        self.conv = Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.pad(x, (0, 1, 0, 1)))  # the family pads right and below only
@@ -135,7 +143,7 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
@@ -179,7 +187,7 @@ class Encoder(nn.Module):
         super().__init__()
         norm: Norm = partial(Normalize, a=a)
         widths = [a.ch, *(a.ch * m for m in a.ch_mult)]
-        self.conv_in = nn.Conv2d(a.in_channels, a.ch, 3, padding=1)
+        self.conv_in = Conv2d(a.in_channels, a.ch, 3, padding=1)
         self.down = nn.ModuleList(
             Level(widths[i], widths[i + 1], a.num_res_blocks, a.attends(i), norm)
             for i in range(len(a.ch_mult))
@@ -188,13 +196,13 @@ class Encoder(nn.Module):
             level.downsample = Downsample(width)
         self.mid = Middle(widths[-1], a.mid_attention, norm)
         self.norm_out = norm(widths[-1])
-        self.conv_out = nn.Conv2d(widths[-1], a.z_channels, 3, padding=1)
+        self.conv_out = Conv2d(widths[-1], a.z_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
         for level in self.down:
             x = level(x, x)  # plain normalisations: there is no latent yet, and none is read
-        return self.conv_out(F.silu(self.norm_out(self.mid(x, x))))
+        return self.conv_out(self.norm_out.silu(self.mid(x, x)))
 
 
 class Decoder(nn.Module):
@@ -202,7 +210,7 @@ class Decoder(nn.Module):
         super().__init__()
         norm: Norm = partial(SpatialNorm if a.spatial_norm else Normalize, a=a)
         widths = [a.ch * m for m in a.ch_mult]
-        self.conv_in = nn.Conv2d(a.z_channels, widths[-1], 3, padding=1)
+        self.conv_in = Conv2d(a.z_channels, widths[-1], 3, padding=1)
         self.mid = Middle(widths[-1], a.mid_attention, norm)
         entering = [*widths[1:], widths[-1]]  # `up.0` is the highest resolution, and is run last
         self.up = nn.ModuleList(
@@ -212,14 +220,14 @@ class Decoder(nn.Module):
         for level, width in list(zip(self.up, widths, strict=True))[1:]:
             level.upsample = Upsample(width)
         self.norm_out = norm(widths[0])
-        self.conv_out = nn.Conv2d(widths[0], a.out_ch, 3, padding=1)
+        self.conv_out = Conv2d(widths[0], a.out_ch, 3, padding=1)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         """Features (n z_channels y x) of a latent z (n d y x) -> pictures."""
         x = self.mid(self.conv_in(x), z)
         for level in reversed(self.up):
             x = level(x, z)
-        return self.conv_out(F.silu(self.norm_out(x, z)))
+        return self.conv_out(self.norm_out.silu(x, z))
 
 
 class VQGAN(nn.Module):
@@ -231,8 +239,8 @@ class VQGAN(nn.Module):
         self.encoder = Encoder(a) if a.encoder else None
         self.decoder = Decoder(a)
         self.quantize = QUANTIZERS[a.quantizer](a.n_embed, a.embed_dim)
-        self.quant_conv = nn.Conv2d(a.z_channels, a.embed_dim, 1) if a.encoder else None
-        self.post_quant_conv = nn.Conv2d(a.embed_dim, a.z_channels, 1)
+        self.quant_conv = Conv2d(a.z_channels, a.embed_dim, 1) if a.encoder else None
+        self.post_quant_conv = Conv2d(a.embed_dim, a.z_channels, 1)
 
     @property
     def factor(self) -> int:

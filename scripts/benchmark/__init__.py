@@ -1,0 +1,1 @@
+"""What scripts/bench is made of: cases, what a fresh process measures of one, rounds of them, the table."""

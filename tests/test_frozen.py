@@ -1,0 +1,102 @@
+"""Frozen layers pass the gradient that autograd would have passed, and keep less for it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqclip.estimate import kept_bytes
+from vqclip.models.folding import freeze
+from vqclip.models.frozen import Conv2d, Doubling, convolve, norm_silu
+from vqclip.models.vqgan import VQGAN, Architecture
+
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+def pictures(
+    layout: torch.memory_format = torch.contiguous_format, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    torch.manual_seed(0)
+    return torch.randn(2, 16, 12, 10).to(dtype, memory_format=layout).requires_grad_()
+
+
+def random_norm(dtype: torch.dtype = torch.float32) -> nn.GroupNorm:
+    norm = nn.GroupNorm(4, 16, eps=1e-6).requires_grad_(False)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    return norm.to(dtype)
+
+
+def agree(
+    ours: Callable[[Tensor], Tensor], theirs: Callable[[Tensor], Tensor], x: Tensor, rtol: float
+) -> None:
+    """Values and gradients, to a share of the largest."""
+    expected, got = theirs(x), ours(x)
+    weights = torch.randn_like(expected)
+    gradients = [torch.autograd.grad(y, x, weights)[0] for y in (got, expected)]
+    for a, b in ((got, expected), (gradients[0], gradients[1])):
+        torch.testing.assert_close(a, b, rtol=0, atol=rtol * b.abs().max().item())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, 1e-6), (torch.bfloat16, 2e-2)])
+def test_norm_and_silu_agree_with_autograd(
+    layout: torch.memory_format, dtype: torch.dtype, rtol: float
+) -> None:
+    norm = random_norm(dtype)
+    agree(lambda x: norm_silu(x, norm), lambda x: F.silu(norm(x)), pictures(layout, dtype), rtol)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(16, 6, 3, padding=1),
+        nn.Conv2d(16, 6, 3, stride=2, groups=2, bias=False),
+        nn.ConvTranspose2d(16, 6, 4, stride=2, padding=1),
+    ],
+)
+def test_convolutions_agree_with_autograd(
+    layout: torch.memory_format, conv: nn.Conv2d | nn.ConvTranspose2d
+) -> None:
+    conv.requires_grad_(False)
+    agree(lambda x: convolve(x, conv), conv, pictures(layout), 1e-6)
+
+
+def test_only_the_input_of_a_normalisation_is_kept() -> None:
+    """Means and deviations aside; a convolution keeps nothing at all."""
+    norm, conv, x = random_norm(), Conv2d(16, 16, 3, padding=1).requires_grad_(False), pictures()
+    size = x.numel() * x.element_size()
+    assert kept_bytes(conv, x, [conv]) == 0
+    assert size <= kept_bytes(lambda x: conv(norm_silu(x, norm)), x, [norm, conv]) < 1.1 * size
+
+
+def test_a_convolution_that_learns_still_does() -> None:
+    conv = Conv2d(16, 6, 3)
+    conv(pictures()).sum().backward()
+    assert conv.weight.grad is not None
+    assert bool(conv.weight.grad.any())
+
+
+def test_doubling_is_enlarging_and_convolving() -> None:
+    conv = nn.Conv2d(16, 6, 3, padding=1).requires_grad_(False)
+    agree(
+        Doubling(conv), lambda x: conv(F.interpolate(x, scale_factor=2.0, mode="nearest")), pictures(), 1e-5
+    )
+
+
+def test_a_frozen_vqgan_paints_the_same() -> None:
+    architecture = Architecture(
+        ch=8, ch_mult=(1, 2, 2), num_res_blocks=1, attn_resolutions=(8,), resolution=32,
+        z_channels=6, embed_dim=5, n_embed=16, norm_groups=4,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    learning = VQGAN(architecture).eval()
+    frozen = VQGAN(architecture)
+    frozen.load_state_dict(learning.state_dict())
+    freeze(frozen)
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+    z = torch.randn(1, 5, 4, 6, requires_grad=True)
+    agree(frozen.decode, learning.decode, z, 1e-4)

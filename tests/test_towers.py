@@ -1,0 +1,59 @@
+"""Image towers that are rewritten for speed see what open_clip's see."""
+
+import copy
+from typing import Any
+
+import open_clip
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from vqclip.models.towers import Patches, SelfAttention, hasten
+
+VISION: dict[str, Any] = {"image_size": 24, "layers": 2, "width": 32, "patch_size": 8, "head_width": 8}
+TOWERS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "quickgelu": {"quick_gelu": True},
+    "attentional pool": {"attentional_pool": True, "attn_pooler_queries": 3, "attn_pooler_heads": 4},
+    "mean of tokens": {"pool_type": "avg", "final_ln_after_pool": True},
+}
+
+
+def tower(name: str) -> nn.Module:
+    settings = dict(TOWERS[name])
+    quick = settings.pop("quick_gelu", False)
+    text = {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    torch.manual_seed(0)
+    model = open_clip.CLIP(16, VISION | settings, text, quick_gelu=quick)
+    for parameter in model.visual.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return model.visual.eval().requires_grad_(False)
+
+
+def seen(visual: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    features = visual(pixels)
+    return features, torch.autograd.grad(features.square().sum(), pixels)[0]
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_values_and_gradients_stay(name: str) -> None:
+    original = tower(name)
+    hasty = copy.deepcopy(original)
+    hasten(hasty)
+    pixels = torch.rand(3, 3, 24, 24, requires_grad=True)
+    for ours, theirs in zip(seen(hasty, pixels), seen(original, pixels), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * theirs.abs().max().item())
+    kinds = {type(module) for module in hasty.modules()}
+    assert {SelfAttention, Patches} <= kinds
+    assert open_clip.transformer.QuickGELU not in kinds
+    assert hasty.state_dict().keys() == original.state_dict().keys()
+
+
+def test_a_tower_of_another_make_stays_right() -> None:
+    torch.manual_seed(0)
+    original = timm.create_model("convnext_atto", num_classes=4).eval().requires_grad_(False)
+    hasty = copy.deepcopy(original)
+    hasten(hasty)
+    pixels = torch.rand(1, 3, 37, 45, requires_grad=True)
+    torch.testing.assert_close(seen(hasty, pixels), seen(original, pixels), rtol=1e-3, atol=1e-5)
