@@ -82,6 +82,21 @@ def test_a_killed_vqgan_training_continues_where_its_snapshot_was(data: Path, tm
     assert_vqgan_loads(tmp_path / "out")
 
 
+def test_a_vqgan_training_goes_on_from_weights_with_the_codes_that_they_have(
+    data: Path, tmp_path: Path
+) -> None:
+    finish(start("train_vqgan", *smoke(data, tmp_path / "one"), "--minutes", "0.02"))
+    weights = tmp_path / "one" / "out" / "model.safetensors"
+
+    finish(start("train_vqgan", *smoke(data, tmp_path / "two"), "--minutes", "0.02", "--from", str(weights)))
+
+    before, after = (load_file(tmp_path / name / "out" / "model.safetensors") for name in ("one", "two"))
+    moved = {name: float((after[name].float() - before[name].float()).norm()) for name in before}
+    assert max(moved.values()) > 0
+    first = "encoder.conv_in.weight"  # another beginning would be about as far away as it is long
+    assert moved[first] < 0.5 * float(before[first].float().norm())
+
+
 def assert_vqgan_loads(folder: Path) -> None:
     params = yaml.safe_load((folder / "model.yaml").read_text())["model"]["params"]
     described = params["ddconfig"] | {"embed_dim": params["embed_dim"], "n_embed": params["n_embed"]}

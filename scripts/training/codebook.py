@@ -18,11 +18,11 @@ from vqclip.models.vqgan import VQGAN
 class Codebook:
     """Codes as running means of the encodings that chose them (arXiv 1711.00937, appendix A)."""
 
-    def __init__(self, model: VQGAN, decay: float = 0.98):
+    def __init__(self, model: VQGAN, decay: float = 0.98, ready: bool = False):
         self.model, self.decay = model, decay
         codes = len(model.codebook)
         self.counts, self.sums = torch.ones(codes), model.codebook.detach().clone()
-        self.ready = False
+        self.ready = ready  # whether the model's codes are worth using yet
 
     @torch.no_grad()
     def begin(self, cells: Tensor, rounds: int = 12) -> None:

@@ -38,11 +38,23 @@ def parser(description: str, name: str, minutes: float) -> argparse.ArgumentPars
     return made
 
 
+def add_start(parser: argparse.ArgumentParser) -> None:
+    """Of trainings that can begin with what another one has left."""
+    parser.add_argument(
+        "--from", type=Path, dest="start", metavar="FILE", help="weights to go on from, as exported"
+    )
+
+
 def read(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> tuple[Options, argparse.Namespace]:
     """The shared options, and all as they were typed."""
     given = parser.parse_args(arguments)
+    start = getattr(given, "start", None)
+    if start and not start.is_file():
+        parser.error(
+            f"--from {start} is no file; name exported weights, as checkpoints/{given.name}/model.safetensors"
+        )
     if given.smoke and not (given.data / "sprites.jsonl").is_file():
         build_smoke(given.data)
     work = given.work or given.data / "work" / given.name

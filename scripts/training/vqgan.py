@@ -91,11 +91,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--export", action="store_true", help="only export and measure what the snapshot holds"
     )
+    options.add_start(parser)
     given, typed = options.read(parser, arguments)
     recipe = Recipe(minutes=given.minutes)
     if given.smoke:
         recipe = Recipe(TINY, given.minutes, crops=((4, 32, 1.0),))
-    trainer = Trainer(recipe, given.data, given.work)
+    trainer = Trainer(recipe.going_on() if typed.start else recipe, given.data, given.work, typed.start)
     if not typed.export:
         trainer.run(save_seconds=1 if given.smoke else 120)
     model = trainer.average.module

@@ -5,12 +5,13 @@ Letters in shapes: n pictures of h w pixels, y x latent cells, d latent channels
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vqclip.models.vqgan import VQGAN, Architecture
@@ -41,7 +42,6 @@ TINY = Architecture(
     n_embed=16,
     norm_groups=4,
 )
-CODES_FROM, CRITIC_FROM, CRITIC_HEARD = 0.30, 0.62, (0.70, 0.85)  # shares of the time
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,33 @@ class Recipe:
     )
     noise: float = 0.1  # on z while there is no codebook
     commitment: float = 0.25
+    codes_from: float = 0.30  # shares of the time, as are the next two
+    critic_from: float = 0.62
+    critic_heard: tuple[float, float] = (0.70, 0.85)
     crops: tuple[tuple[int, int, float], ...] = (
         (16, 64, 0.75),
         (4, 128, 0.25),
     )  # how many, how wide, how often
 
+    def going_on(self) -> Recipe:
+        """The same for weights that already have a codebook: gentler, with a new critic that is soon heard."""
+        return replace(
+            self, rate=0.4 * self.rate, codes_from=0.0, critic_from=0.05, critic_heard=(0.15, 0.35)
+        )
+
 
 class Trainer:
     """Everything that a step needs, and that a snapshot keeps."""
 
-    def __init__(self, recipe: Recipe, data: Dataset, folder: Path):
+    def __init__(self, recipe: Recipe, data: Dataset, folder: Path, weights: Path | None = None):
         torch.manual_seed(0)
         self.recipe, self.folder, self.data = recipe, folder, data
         self.model, self.critic = VQGAN(recipe.architecture), Critic()
+        if weights:
+            self.model.load_state_dict(load_file(weights))
         self.model.codebook.requires_grad_(False)
         self.likeness = Likeness(pretrained_tower())
-        self.codebook = Codebook(self.model)
+        self.codebook = Codebook(self.model, ready=weights is not None)
         self.average = work.Average(self.model)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, recipe.rate, betas=(0.8, 0.98), weight_decay=1e-4)
@@ -102,14 +113,14 @@ class Trainer:
         """One batch; returns the losses by name."""
         progress = self.clock.progress
         work.set_rate(self.optimizer, self.recipe.rate * work.falling(progress, self.step))
-        if progress >= CODES_FROM and not self.codebook.ready:
+        if progress >= self.recipe.codes_from and not self.codebook.ready:
             self._begin_codes()
         images = self._batch()
         with torch.autocast("cpu", dtype=torch.bfloat16):
             h = self.model.encode(images).float()
             z, commitment, used = self._through_codes(h)
             made = self.model.decode(z).float()
-        losses = self._backward(images, made, commitment, with_critic=progress >= CRITIC_FROM)
+        losses = self._backward(images, made, commitment, with_critic=progress >= self.recipe.critic_from)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.average.update(self.model)
@@ -170,7 +181,7 @@ class Trainer:
             push, losses["critic"] = self._critic_step(images, made.detach())
             # An untrained critic pushes all pictures one way, and the autoencoder collapses after it (seen at a
             # strength of 0.35 from its first step on): it learns in silence, then is heard gradually.
-            begin, full = CRITIC_HEARD
+            begin, full = self.recipe.critic_heard
             heard = min(1.0, max(0.0, (self.clock.progress - begin) / (full - begin)))
             strength = heard * self.recipe.adversarial * gradient.norm() / push.norm().clamp_min(1e-12)
             gradient = gradient + strength * push
