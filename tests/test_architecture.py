@@ -22,8 +22,8 @@ ops device
 models.catalog models.store models.download models.archives models.checkpoint \
     models.quantizers models.frozen models.vqgan models.folding models.layouts models.descriptions \
     models.loading models.towers models.clip_layouts models.clip models.sketch models.writing models.install
-cutouts latent canvas losses state optimize perceptor meanings sketch media ffmpeg container video footage source \
-    motion judge sheet provenance
+cutouts latent canvas losses state economy optimize perceptor meanings sketch media ffmpeg container video footage \
+    source motion judge sheet provenance
 shelf pipeline snapshot reel run projector ledger estimate health
 render painter progress
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats

@@ -11,6 +11,8 @@ from torch import Tensor
 from vqclip import seeds
 from vqclip.canvas import Canvas
 from vqclip.cutouts import Cutouts
+from vqclip.economy import Economy
+from vqclip.errors import OutOfMemory
 from vqclip.film import Film, Frame
 from vqclip.losses import Target, penalties, total
 from vqclip.ops import unit
@@ -52,14 +54,14 @@ class Setting:
         optimizer: Any = torch.optim.Adam,
         **settings: Any,
     ):
-        chunk = settings.pop("chunk", 64)
+        chunk, recompute = settings.pop("chunk", 64), settings.pop("recompute", False)
         config = tiny(cutouts={"count": 6}, **settings)
         canvas = Canvas(random_vqgan(), config.width, config.height)
         weights = {name: Schedule.parse(text) for name, text in vars(config.penalties).items()}
         self.frame: Frame = Film(config).frame(0)
         self.studio = Studio(
             config.seed, canvas, Cutouts(config.cutouts), views, penalties(weights, canvas.deviation),
-            Schedule.parse(config.optimizer.rate), config.latent.average, config.plateau, chunk,
+            Schedule.parse(config.optimizer.rate), config.latent.average, config.plateau, Economy(chunk, recompute),
         )  # fmt: skip
         z = canvas.random(canvas.cells(self.frame.stages[0].scale), torch.Generator().manual_seed(3))
         self.state = State.begin(z, lambda z: optimizer([z], lr=1.0))
@@ -189,3 +191,51 @@ def test_a_frozen_model_gathers_no_gradient(tiny: Tiny) -> None:
     setting = Setting(tiny)
     setting.steps()
     assert all(parameter.grad is None for parameter in setting.studio.canvas.vqgan.parameters())
+
+
+def test_recomputing_changes_not_a_bit_of_the_gradient(tiny: Tiny) -> None:
+    plain, sparing = Setting(tiny, optimizer=Recorder), Setting(tiny, optimizer=Recorder, recompute=True)
+    assert torch.equal(sparing.gradient(), plain.gradient())
+
+
+class Narrow(Colours):
+    """A perceptor that has room for so many crops only."""
+
+    def __init__(self, room: int, words: str = "[enforce fail] DefaultCPUAllocator: can't allocate memory"):
+        super().__init__()
+        self.room, self.words = room, words
+
+    def embed_crops(self, pixels: Tensor) -> Tensor:
+        if len(pixels) > self.room:
+            raise RuntimeError(self.words)
+        return super().embed_crops(pixels)
+
+
+def narrow(*room: Any) -> View:
+    return View("eye", Narrow(*room), view(RED).targets, 1.0, 6)
+
+
+def test_a_shortage_of_memory_costs_time_and_nothing_else(tiny: Tiny) -> None:
+    """Every step is taken, on the way of a studio that had taken small chunks from the start."""
+    short, small = Setting(tiny, [narrow(2)]), Setting(tiny, chunk=1, recompute=True)
+    assert len(short.steps()) == len(small.steps()) == 6
+    assert short.studio.economy == Economy(chunk=1, recompute=True)
+    assert torch.equal(short.state.latent.z, small.state.latent.z)
+
+
+def test_a_step_that_no_measure_makes_room_for_leaves_the_state_as_it_was(tiny: Tiny) -> None:
+    setting = Setting(tiny, [narrow(0)])
+    before, _ = setting.state.to_tensors()
+    before = {name: value.clone() for name, value in before.items()}
+    with pytest.raises(OutOfMemory, match="paint smaller"):
+        setting.steps()
+    after, _ = setting.state.to_tensors()
+    assert setting.state.step == 0
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_other_errors_are_no_shortage(tiny: Tiny) -> None:
+    setting = Setting(tiny, [narrow(0, "a bug")])
+    with pytest.raises(RuntimeError, match="a bug"):
+        setting.steps()
+    assert setting.studio.economy == Economy()

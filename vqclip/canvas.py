@@ -33,13 +33,13 @@ class Canvas:
         """Rows and columns of the latent whose picture covers the canvas at this scale."""
         return cells(self.width, self.height, self.vqgan.factor, scale)
 
-    def draw(self, z: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
+    def draw(self, z: Tensor, shift: tuple[int, int] = (0, 0), recompute: bool = False) -> Tensor:
         """The picture of a latent. What sticks out over the asked size, by less than a cell, is cut from all sides.
 
         The latent is decoded turned around by `shift` (rows, columns), and the picture turned back: so that a tile's
-        seam lies elsewhere each time.
+        seam lies elsewhere each time. `recompute` spares memory on the way back, and takes time.
         """
-        picture = self.draw_whole(z.roll(shift, (2, 3)))
+        picture = self.draw_whole(z.roll(shift, (2, 3)), recompute)
         picture = picture.roll([-cells * self.vqgan.factor for cells in shift], (2, 3))
         top, left = (
             max(0, (have - want) // 2)
@@ -47,10 +47,10 @@ class Canvas:
         )
         return picture[..., top : top + self.height, left : left + self.width]
 
-    def draw_whole(self, z: Tensor) -> Tensor:
+    def draw_whole(self, z: Tensor, recompute: bool = False) -> Tensor:
         """The picture of all of a latent's cells."""
         codes = self.vqgan.lookup(nearest(z.detach(), self.vqgan.codebook))
-        picture = self.vqgan.decode(straight_through(codes, z).to(self.dtype)).float()
+        picture = self.vqgan.decode(straight_through(codes, z).to(self.dtype), recompute).float()
         return clamp_with_grad((picture + 1) / 2)
 
     def draw_shown(self, z: Tensor) -> Tensor:

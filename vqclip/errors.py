@@ -7,6 +7,7 @@
     │   └── ImageError      a picture that was given and can't be read
     ├── WeightsError     3  a model is missing, damaged, or refused
     ├── RunError         4  a run folder that can't be used
+    ├── OutOfMemory      1  a picture that this machine has no room to paint
     ├── SaveError        1  a picture that can't be written
     └── VideoError       1  a video that can't be read or written, or no ffmpeg for it
 
@@ -45,6 +46,10 @@ class WeightsError(VqclipError):
 
 class RunError(VqclipError):
     exit_code = 4
+
+
+class OutOfMemory(VqclipError):  # noqa: N818  # as torch calls it
+    pass
 
 
 class SaveError(VqclipError):

@@ -1,7 +1,7 @@
 """The loop: nudge one latent until its picture pleases every perceptor."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from vqclip import seeds
 from vqclip.canvas import Canvas
 from vqclip.cutouts import Cutouts
+from vqclip.economy import Economy
 from vqclip.film import Frame
 from vqclip.losses import Penalty, Target, total
 from vqclip.schedule import Schedule
@@ -48,7 +49,7 @@ class Studio:
     rate: Schedule  # in deviations of the codebook
     average: float
     plateau: PlateauConfig
-    chunk: int = 64  # crops that one perceptor looks at together
+    economy: Economy = field(default_factory=Economy)
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,26 @@ def optimize(frame: Frame, studio: Studio, state: State) -> Iterator[Step]:
 def take_step(frame: Frame, studio: Studio, state: State) -> Step:
     """Look, compare, nudge."""
     latent, i = state.latent, state.step
+    crops = max((view.crops for view in studio.views), default=1)
+    picture, losses = studio.economy.run(lambda: compare(frame, studio, state), crops)
+    for group in state.optimizer.param_groups:
+        group["lr"] = studio.rate.at(i, frame.steps) * studio.canvas.deviation
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    latent.settle(studio.canvas.low, studio.canvas.high, studio.average)
+    state.step += 1
+    step = Step(frame.index, state.step, frame.steps, losses, picture)
+    if studio.plateau.patience:
+        state.plateau.watch(float(step.loss), i == 0, studio.plateau.improvement)
+    return step
+
+
+def compare(frame: Frame, studio: Studio, state: State) -> tuple[Tensor, dict[str, Tensor]]:
+    """The picture and its losses by name; their gradient goes to the latent, and nothing else of the state changes."""
+    latent, i = state.latent, state.step
+    latent.z.grad = None
     shift = studio.canvas.shift(latent.cells, seeds.derive(studio.seed, "shift", frame.index, i))
-    picture = studio.canvas.draw(latent.z, shift)
+    picture = studio.canvas.draw(latent.z, shift, studio.economy.recompute)
     # The picture is a leaf to those who look at it. Each adds its gradient there, and the decoder is passed once, at
     # the end: memory is that of the largest part, not of the sum, and the gradient is the same.
     leaf = picture.detach().requires_grad_()
@@ -96,19 +115,7 @@ def take_step(frame: Frame, studio: Studio, state: State) -> Step:
         losses[penalty.name] = loss
     own = [losses[penalty.name] for penalty in studio.penalties]
     torch.autograd.backward([picture, *own], [leaf.grad, *map(torch.ones_like, own)])
-
-    for group in state.optimizer.param_groups:
-        group["lr"] = studio.rate.at(i, frame.steps) * studio.canvas.deviation
-    state.optimizer.step()
-    state.optimizer.zero_grad()
-    latent.settle(studio.canvas.low, studio.canvas.high, studio.average)
-    state.step += 1
-    step = Step(
-        frame.index, state.step, frame.steps, {k: v.detach() for k, v in losses.items()}, leaf.detach()
-    )
-    if studio.plateau.patience:
-        state.plateau.watch(float(step.loss), i == 0, studio.plateau.improvement)
-    return step
+    return leaf.detach(), {name: loss.detach() for name, loss in losses.items()}
 
 
 def look(leaf: Tensor, view: View, studio: Studio, seed: int) -> dict[str, Tensor]:
@@ -116,7 +123,7 @@ def look(leaf: Tensor, view: View, studio: Studio, seed: int) -> dict[str, Tenso
     crops = studio.cutouts.of(leaf, view.perceptor.size, seed, view.crops).pixels
     pixels = crops.detach().requires_grad_()
     sums = [torch.zeros((), device=leaf.device) for _ in view.targets]
-    for chunk in torch.split(pixels, studio.chunk):
+    for chunk in torch.split(pixels, studio.economy.chunk):
         embeddings = view.perceptor.embed_crops(chunk)
         share = view.weight * len(chunk) / len(pixels)
         losses = [share * target.loss(embeddings) for target in view.targets]

@@ -7,12 +7,12 @@ from typing import Any
 from vqclip import device as devices
 from vqclip.cli.console import result_json, result_topics
 from vqclip.cli.generate import Wanted
+from vqclip.economy import Economy
 from vqclip.errors import WeightsError
 from vqclip.estimate import estimate
 from vqclip.film import Film, Frame, cells
 from vqclip.models.clip import find_clip
 from vqclip.models.loading import architecture_of, find_vqgan
-from vqclip.optimize import Studio
 from vqclip.projector import frame_rate
 from vqclip.run import IMAGE, VIDEO, folder_name
 from vqclip.schema import Config
@@ -95,6 +95,6 @@ def _models(config: Config) -> list[str]:
 
 def _memory(config: Config, frame: Frame, dtype: Any) -> str:
     try:
-        return f"about {estimate(config, frame, dtype, Studio.chunk).total / 2**30:.2f} GiB"
+        return f"about {estimate(config, frame, dtype, Economy.chunk).total / 2**30:.2f} GiB"
     except WeightsError:
         return "unknown without the models"

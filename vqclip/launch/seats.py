@@ -7,11 +7,11 @@ import torch
 
 from vqclip import device as devices
 from vqclip.device import dtype_for
+from vqclip.economy import Economy
 from vqclip.errors import WeightsError
 from vqclip.estimate import estimate
 from vqclip.film import Film
 from vqclip.launch.processes import Seat
-from vqclip.optimize import Studio
 from vqclip.schema import Config
 
 SHARE_OF_MEMORY = 0.8
@@ -56,7 +56,7 @@ def _most(configs: Sequence[Config], threads: int) -> int:
     largest = max(configs, key=lambda config: config.width * config.height)
     try:
         dtype = dtype_for(largest.precision, torch.device("cpu"))
-        need = estimate(largest, Film(largest).frame(0), dtype, Studio.chunk).total
+        need = estimate(largest, Film(largest).frame(0), dtype, Economy.chunk).total
     except WeightsError:
         return by_cores
     have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * SHARE_OF_MEMORY

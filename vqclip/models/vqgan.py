@@ -15,6 +15,7 @@ from typing import Any
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vqclip.errors import WeightsError
 from vqclip.models.frozen import Conv2d, learns, norm_silu
@@ -149,6 +150,13 @@ class Upsample(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
+def pass_block(block: nn.Module, x: Tensor, z: Tensor, recompute: bool) -> Tensor:
+    """block(x, z); with `recompute` only x is kept, and the block is passed again on the way back."""
+    if not recompute:
+        return block(x, z)
+    return checkpoint(block, x, z, use_reentrant=False, preserve_rng_state=False)
+
+
 class Level(nn.Module):
     """The residual blocks of one resolution, each followed by attention where the architecture asks for it."""
 
@@ -160,9 +168,9 @@ class Level(nn.Module):
         self.downsample: nn.Module | None = None
         self.upsample: nn.Module | None = None
 
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+    def forward(self, x: Tensor, z: Tensor, recompute: bool = False) -> Tensor:
         for i, block in enumerate(self.block):
-            x = block(x, z)
+            x = pass_block(block, x, z, recompute)
             if self.attn:
                 x = self.attn[i](x, z)
         for resample in (self.downsample, self.upsample):
@@ -222,11 +230,11 @@ class Decoder(nn.Module):
         self.norm_out = norm(widths[0])
         self.conv_out = Conv2d(widths[0], a.out_ch, 3, padding=1)
 
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+    def forward(self, x: Tensor, z: Tensor, recompute: bool = False) -> Tensor:
         """Features (n z_channels y x) of a latent z (n d y x) -> pictures."""
         x = self.mid(self.conv_in(x), z)
         for level in reversed(self.up):
-            x = level(x, z)
+            x = level(x, z, recompute)
         return self.conv_out(self.norm_out.silu(x, z))
 
 
@@ -268,6 +276,6 @@ class VQGAN(nn.Module):
         """Code indices (n y x) -> the latent (n d y x) that they spell."""
         return rearrange(F.embedding(codes, self.codebook), "n y x d -> n d y x")
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Latents (n d y x) -> pictures (n 3 h w)."""
-        return self.decoder(self.post_quant_conv(z), z)
+    def decode(self, z: Tensor, recompute: bool = False) -> Tensor:
+        """Latents (n d y x) -> pictures (n 3 h w); `recompute` spares memory, takes time, and changes no gradient."""
+        return self.decoder(self.post_quant_conv(z), z, recompute)

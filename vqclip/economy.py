@@ -1,0 +1,52 @@
+"""What a step does with less memory, when memory runs out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from vqclip.errors import OutOfMemory
+
+Result = TypeVar("Result")
+
+# How torch's allocators and its libraries word it; CUDA's has a class of its own.
+_WORDS = ("can't allocate memory", "out of memory", "could not create a memory")
+
+
+@dataclass
+class Economy:
+    """How memory is spared; each measure costs time and leaves the gradient as it is but for rounding."""
+
+    chunk: int = 64  # crops that one perceptor looks at together
+    recompute: bool = False  # the decoder's blocks are passed again on the way back, not remembered
+
+    def tighten(self, crops: int) -> bool:
+        """Take the next measure for a step of so many crops; False where none is left. The exact one comes first."""
+        if not self.recompute:
+            self.recompute = True
+            return True
+        halved = min(self.chunk, crops) // 2
+        self.chunk = max(1, halved)
+        return halved > 0
+
+    def run(self, step: Callable[[], Result], crops: int) -> Result:
+        """What `step` returns, if need be after measures; raises OutOfMemory. A failed try must leave no trace."""
+        while True:
+            try:
+                return step()
+            except (MemoryError, RuntimeError) as error:
+                if not is_shortage(error):
+                    raise
+            # Only here, when the error no longer holds what the failed try had made.
+            if not self.tighten(crops):
+                raise OutOfMemory(
+                    "memory doesn't suffice even crop by crop: paint smaller (--size) or with smaller models"
+                )
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that memory ran out."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in str(error).lower() for words in _WORDS
+    )
