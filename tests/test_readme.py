@@ -46,7 +46,18 @@ def test_commands_run_in_their_order(
         if verb == "generate":
             rest += [*small, "--steps", "2", *([] if "--size" in rest else ["--size", "16x16"])]
         if verb in ("story", "zoom", "restyle"):
-            rest += [*small, "--steps", "2", "--frame-steps", "1", "--size", "16x16"]
+            rest += [
+                *small,
+                "--steps",
+                "2",
+                "--frame-steps",
+                "1",
+                "--size",
+                "16x16",
+                "--set",
+                "film.overlap=2",
+            ]
+            rest += ["--frames", "3"] if verb != "restyle" else []
         if verb == "film":
             shutil.copytree(next(Path("runs").glob("*/frames")).parent, rest[0])
         if verb == "resume":
