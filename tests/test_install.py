@@ -22,6 +22,7 @@ from vqclip import resources
 from vqclip.errors import ConfigError, UsageError, VqclipError, WeightsError
 from vqclip.models import catalog, install, store
 from vqclip.models.clip import load_clip
+from vqclip.models.folding import freeze
 from vqclip.models.loading import architecture_of, load_vqgan
 from vqclip.models.vqgan import VQGAN, Architecture
 from vqclip.models.writing import write_tensors
@@ -41,7 +42,7 @@ def lightning(path: Path, architecture: Architecture = WIDE) -> VQGAN:
 
 
 def assert_same(one: VQGAN, other: VQGAN) -> None:
-    theirs = other.state_dict()
+    theirs = freeze(other).state_dict()
     assert one.state_dict().keys() == theirs.keys()
     assert all(torch.equal(value, theirs[key]) for key, value in one.state_dict().items())
 

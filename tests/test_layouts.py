@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vqclip.errors import WeightsError
 from vqclip.models.descriptions import find_description, read_description
+from vqclip.models.folding import freeze
 from vqclip.models.loading import find_vqgan, load_vqgan
 from vqclip.models.vqgan import VQGAN, Architecture
 
@@ -28,7 +29,7 @@ def write(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -
 
 def assert_same(one: VQGAN, other: VQGAN) -> None:
     assert one.architecture == other.architecture
-    theirs = other.state_dict()
+    theirs = freeze(other).state_dict()
     assert all(torch.equal(value, theirs[key]) for key, value in one.state_dict().items())
 
 
