@@ -20,10 +20,10 @@ print(pages)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
 def test_pages_of_large_tensors_are_kept_for_the_next() -> None:
-    """64 MiB are 16 384 pages: without being asked, glibc fetches them anew each time."""
+    """64 MiB are 16 384 pages: as is usual, glibc fetches them anew each time."""
     taken = [
         int(subprocess.check_output([sys.executable, "-c", FAULTS.format(prepare=prepare)]))
-        for prepare in ("", "keep_pages()")
+        for prepare in ("keep_pages(False)", "keep_pages(True)")
     ]
     assert taken[0] > 10_000
     assert taken[1] < 100

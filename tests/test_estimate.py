@@ -5,9 +5,12 @@ import torch
 from conftest import Tiny
 from torch import nn
 
+from vqclip.economy import Economy
 from vqclip.errors import WeightsError
-from vqclip.estimate import RESIDENT, estimate, kept_bytes, weight_bytes
+from vqclip.estimate import RESIDENT, estimate, kept_bytes, sparing_bytes, weight_bytes
 from vqclip.film import Film
+from vqclip.models.folding import freeze
+from vqclip.models.vqgan import VQGAN, Architecture
 
 
 def test_what_autograd_keeps_is_counted_once_and_without_weights() -> None:
@@ -58,3 +61,12 @@ def test_models_that_are_missing_are_refused(tiny: Tiny) -> None:
 def test_nothing_is_computed(tiny: Tiny) -> None:
     """A picture that no machine could hold is estimated all the same."""
     assert peak(tiny, size="8192x8192") > 2**30
+
+
+def test_recomputing_keeps_less_and_large_pictures_begin_with_it(tiny: Tiny) -> None:
+    with torch.device("meta"):
+        vqgan = freeze(VQGAN(Architecture(encoder=False)))
+        z = torch.zeros(1, 256, 32, 32, requires_grad=True)
+        assert sparing_bytes(vqgan, z) < 0.8 * kept_bytes(vqgan.decode, z, [vqgan])
+    assert not Economy.of(512, 512).recompute
+    assert Economy.of(1024, 1024).recompute

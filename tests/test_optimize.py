@@ -11,7 +11,7 @@ from torch import Tensor
 from vqclip import seeds
 from vqclip.canvas import Canvas
 from vqclip.cutouts import Cutouts
-from vqclip.economy import Economy
+from vqclip.economy import Economy, plain_shortages
 from vqclip.errors import OutOfMemory
 from vqclip.film import Film, Frame
 from vqclip.losses import Target, penalties, total
@@ -239,3 +239,11 @@ def test_other_errors_are_no_shortage(tiny: Tiny) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         setting.steps()
     assert setting.studio.economy == Economy()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried")])
+def test_a_shortage_outside_of_steps_is_told_plainly(error: Exception) -> None:
+    with pytest.raises(OutOfMemory, match="paint smaller"), plain_shortages():
+        raise error
+    with pytest.raises(RuntimeError, match="a bug"), plain_shortages():
+        raise RuntimeError("a bug")

@@ -1,6 +1,7 @@
 """What a step does with less memory, when memory runs out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -8,9 +9,14 @@ import torch
 
 from vqclip.errors import OutOfMemory
 
+LARGE = (
+    768 * 768
+)  # pixels of pictures whose decoder recomputes from the start: it would keep more than all else together
+
 Result = TypeVar("Result")
 
 # How torch's allocators and its libraries word it; CUDA's has a class of its own.
+_ADVICE = "memory doesn't suffice, even crop by crop: paint smaller (--size) or with smaller models"
 _WORDS = ("can't allocate memory", "out of memory", "could not create a memory")
 
 
@@ -20,6 +26,11 @@ class Economy:
 
     chunk: int = 64  # crops that one perceptor looks at together
     recompute: bool = False  # the decoder's blocks are passed again on the way back, not remembered
+
+    @classmethod
+    def of(cls, width: int, height: int) -> "Economy":
+        """What a picture of this size begins with."""
+        return cls(recompute=width * height > LARGE)
 
     def tighten(self, crops: int) -> bool:
         """Take the next measure for a step of so many crops; False where none is left. The exact one comes first."""
@@ -40,9 +51,18 @@ class Economy:
                     raise
             # Only here, when the error no longer holds what the failed try had made.
             if not self.tighten(crops):
-                raise OutOfMemory(
-                    "memory doesn't suffice even crop by crop: paint smaller (--size) or with smaller models"
-                )
+                raise OutOfMemory(_ADVICE)
+
+
+@contextmanager
+def plain_shortages() -> Iterator[None]:
+    """Whatever words memory runs out in become one line: raises OutOfMemory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if is_shortage(error):
+            raise OutOfMemory(_ADVICE) from None
+        raise
 
 
 def is_shortage(error: BaseException) -> bool:

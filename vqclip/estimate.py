@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqclip.economy import Economy
 from vqclip.film import Frame, cells
 from vqclip.models.clip import image_size, skeleton
 from vqclip.models.folding import freeze
 from vqclip.models.loading import architecture_of
-from vqclip.models.vqgan import VQGAN
+from vqclip.models.vqgan import VQGAN, ResnetBlock
 from vqclip.schema import Config
 
 # Interpreter, torch and the other libraries once they are loaded and warm: measured, as is the workspace that
@@ -26,7 +27,7 @@ WORKSPACE = 1.25
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes, by cause. The parts pass one after the other, so only the largest counts."""
+    """Bytes, by cause. What the decoder keeps waits for its way back while one perceptor after the other looks."""
 
     weights: int
     decoder: int
@@ -34,7 +35,7 @@ class Estimate:
 
     @property
     def total(self) -> int:
-        return int(RESIDENT + self.weights + WORKSPACE * max(self.decoder, *self.perceptors))
+        return int(RESIDENT + self.weights + WORKSPACE * (self.decoder + max(self.perceptors)))
 
 
 def estimate(config: Config, frame: Frame, dtype: torch.dtype, chunk: int) -> Estimate:
@@ -45,7 +46,8 @@ def estimate(config: Config, frame: Frame, dtype: torch.dtype, chunk: int) -> Es
         z = torch.zeros(1, vqgan.architecture.embed_dim, rows, columns, dtype=dtype, requires_grad=True)
         visuals = [skeleton(p.model).visual.to(dtype) for p in config.perceptors]
         weights = sum(map(weight_bytes, [vqgan, *visuals]))
-        decoder = kept_bytes(vqgan.decode, z, [vqgan])
+        sparing = Economy.of(frame.width, frame.height).recompute
+        decoder = sparing_bytes(vqgan, z) if sparing else kept_bytes(vqgan.decode, z, [vqgan])
         looking = [
             kept_bytes(visual, _crops(visual, min(chunk, p.crops or config.cutouts.count), dtype), [visual])
             for visual, p in zip(visuals, config.perceptors, strict=True)
@@ -69,6 +71,23 @@ def kept_bytes(network: Callable[[Tensor], Any], x: Tensor, modules: Iterable[nn
         output = network(x)
     del output
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def sparing_bytes(vqgan: VQGAN, z: Tensor) -> int:
+    """Bytes kept where the decoder's blocks are passed again on the way back: their inputs, and one block's inside."""
+    inside: list[int] = []
+
+    def note(block: nn.Module, given: tuple[Tensor, ...]) -> None:
+        x, latent = (tensor.detach().requires_grad_() for tensor in given)
+        kept = kept_bytes(lambda x: block.forward(x, latent), x, [block])
+        inside.append(kept - x.untyped_storage().nbytes())
+
+    blocks = [block for block in vqgan.decoder.up.modules() if isinstance(block, ResnetBlock)]
+    hooks = [block.register_forward_pre_hook(note) for block in blocks]
+    kept = kept_bytes(lambda z: vqgan.decode(z, recompute=True), z, [vqgan])
+    for hook in hooks:
+        hook.remove()
+    return kept + max(inside)
 
 
 def weight_bytes(module: nn.Module) -> int:

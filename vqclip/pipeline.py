@@ -11,6 +11,7 @@ from vqclip import device as devices
 from vqclip import motion, seeds
 from vqclip.canvas import Canvas, cover
 from vqclip.cutouts import Cutouts
+from vqclip.economy import Economy
 from vqclip.film import STANDSTILL, Film, Frame
 from vqclip.latent import starting_picture
 from vqclip.losses import penalties
@@ -25,6 +26,9 @@ from vqclip.shelf import Shelf
 from vqclip.sketch import Sketch
 from vqclip.source import Source, footage
 from vqclip.state import State
+
+# Pixels of pictures whose tensors' pages are kept from step to step: beyond, holes in the heap cost a third of memory.
+SMALL = 2**17
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -43,7 +47,7 @@ class Pipeline:
 
     def __init__(self, config: Config, device: torch.device, pull: bool = False, shelf: Shelf | None = None):
         """Load from a shelf that others use as well, or from one of its own, whose texts are then forgotten."""
-        devices.keep_pages()
+        devices.keep_pages(config.width * config.height <= SMALL)
         self.config, self.device = config, device
         # The user's own files first: they are read in a moment, and are wrong more often than the models.
         self._init = load_picture(Path(config.init)) if config.init else None
@@ -88,6 +92,7 @@ class Pipeline:
             rate=Schedule.parse(config.film.rate if frame.index else config.optimizer.rate),
             average=config.latent.average,
             plateau=config.plateau,
+            economy=Economy.of(frame.width, frame.height),
         )
 
     def begin(self, frame: Frame, studio: Studio) -> State:

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip.canvas import Canvas
+from vqclip.economy import plain_shortages
 from vqclip.errors import UsageError
 from vqclip.film import Frame
 from vqclip.media import to_pil
@@ -74,13 +75,13 @@ class Listener(Protocol):
 def render(
     config: Config, pipeline: Pipeline, run: Run | None = None, listeners: Sequence[Listener] = ()
 ) -> Painting:
-    """Paint what a Config says, on from where its Run stands; raises Interrupted after SIGINT or SIGTERM.
+    """Paint what a Config says, on from where its Run stands; raises Interrupted (SIGINT, SIGTERM) and OutOfMemory.
 
     A still needs no Run; a film does, and raises UsageError without one.
     """
     if config.is_film and run is None:
         raise UsageError("a film's frames need a folder; name one, as in runs='runs'")
-    with run.held() if run else nullcontext(), _stop_signals() as received:
+    with plain_shortages(), run.held() if run else nullcontext(), _stop_signals() as received:
         return _Rendering(config, pipeline, run, listeners, received).go()
 
 
