@@ -90,6 +90,19 @@ class TestStory:
         assert told(Film(config))[17] == [(last, 1.0)]
         assert [wish.share for wish in Film(config).frame(13).wishes] == [1.0 if after == "stay" else 0.5]
 
+    @pytest.mark.parametrize("after", ["stay", "repeat"])
+    @pytest.mark.parametrize("loop", [True, False])
+    def test_a_single_scene_never_fades(self, tiny: Tiny, after: str, loop: bool) -> None:
+        """However long the film is, nothing of its beginning is mixed in again."""
+        config = tiny(prompts=["a"], film={"frames": 30, "loop": loop}, story={"frames": 5, "after": after})
+        assert all(frame.fresh == 0 and frame.scene == 0 for frame in Film(config))
+
+    def test_a_loop_stays_with_the_last_scene_until_it_closes(self, tiny: Tiny) -> None:
+        config = tiny(prompts=["a ^ b"], story={"frames": 4}, film={"frames": 16, "loop": True, "overlap": 4})
+        assert told(Film(config))[15] == [("b", 1.0)]
+        assert [wish.prompt.body for wish in Film(config).frame(16).wishes] == ["a"]
+        assert Film(config).frame(19).wishes[0].share == 1.0
+
     def test_a_video_decides_how_long_it_is(self, tiny: Tiny) -> None:
         config = tiny(prompts=["a ^ b"], source={"video": "x.mp4"}, story={"frames": 6})
         assert Film(config, footage=31).shown == 31

@@ -9,14 +9,13 @@ import torch
 
 from vqclip.errors import OutOfMemory
 
-LARGE = (
-    768 * 768
-)  # pixels of pictures whose decoder recomputes from the start: it would keep more than all else together
+# Pixels of pictures whose decoder recomputes from the start: it would keep more than all else together.
+LARGE = 768 * 768
 
 Result = TypeVar("Result")
 
-# How torch's allocators and its libraries word it; CUDA's has a class of its own.
 _ADVICE = "memory doesn't suffice, even crop by crop: paint smaller (--size) or with smaller models"
+# How torch's allocators and its libraries word it; CUDA's has a class of its own.
 _WORDS = ("can't allocate memory", "out of memory", "could not create a memory")
 
 

@@ -117,17 +117,22 @@ class Film:
 
     def _scene(self, index: int) -> tuple[int, int, float]:
         """The scene before, the scene that a frame lies in, and how much of the way to it is done."""
-        story, count = self.config.story, self.config.scenes
-        if self.lead and index >= self.shown:
-            number, within, length = count, index - self.shown, self.lead
+        story = self.config.story
+        if self.lead and index >= self.shown:  # back to where the loop begins
+            before, now = self._told((self.shown - 1) // story.frames), 0
+            within, length = index - self.shown, self.lead
         else:
-            number, within, length = index // story.frames, index % story.frames, story.frames
+            number, within = divmod(index, story.frames)
+            before, now, length = self._told(max(0, number - 1)), self._told(number), story.frames
+        if before == now:
+            return now, now, 1.0
         fading = min(round(story.fade * story.frames), length)
-        share = min(1.0, (within + 1) / (fading + 1)) if number else 1.0
-        if story.after == "stay" and not self.lead:
-            share = share if number < count else 1.0
-            return max(0, min(number, count) - 1), min(number, count - 1), share
-        return (number - 1) % count, number % count, share
+        return before, now, min(1.0, (within + 1) / (fading + 1))
+
+    def _told(self, number: int) -> int:
+        """Which scene is told as the `number`th: after all of them the last one stays, or they begin again."""
+        scenes = self.config.scenes
+        return min(number, scenes - 1) if self.config.story.after == "stay" else number % scenes
 
     def blend(self, picture: int) -> dict[int, float]:
         """The painted frames that a shown picture is made of, with their shares of its latent, which add up to 1."""

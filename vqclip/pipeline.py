@@ -61,16 +61,18 @@ class Pipeline:
         }
         dtype = devices.dtype_for(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
+        self._economy = Economy.of(
+            config.width, config.height
+        )  # one for all frames: what it learned holds for the next
         own = shelf or Shelf(device, pull)
         self.vqgan = own.vqgan(config.vqgan, dtype)
         self._meanings = [
             Meanings(own.perceptor(p.model, dtype), k, config.wishes, pictures, self.cutouts)
             for k, p in enumerate(config.perceptors)
         ]
-        begins_bare = not config.init and self._source is None
-        self._sketch = (
-            self._prepare_sketch(own, pictures) if config.start == "sketch" and begins_bare else None
-        )
+        self._begins_bare = not config.init and self._source is None
+        sketches = config.start == "sketch" and self._begins_bare
+        self._sketch = self._prepare_sketch(own, pictures) if sketches else None
         if shelf is None:
             for meanings in self._meanings:
                 meanings.perceptor.forget_texts()
@@ -92,33 +94,34 @@ class Pipeline:
             rate=Schedule.parse(config.film.rate if frame.index else config.optimizer.rate),
             average=config.latent.average,
             plateau=config.plateau,
-            economy=Economy.of(frame.width, frame.height),
+            economy=self._economy,
         )
 
     def begin(self, frame: Frame, studio: Studio) -> State:
         """The State before a film's first step."""
         canvas, cells = studio.canvas, studio.canvas.cells(frame.stages[0].scale)
         generator = self._chance(frame, studio)
-        if self.config.start == "codes" and self._init is None and self._source is None:
+        if self.config.start == "codes" and self._begins_bare:
             return State.begin(canvas.random(cells, generator), self.make_optimizer)
         return State.begin(canvas.encode(self._beginning(frame, generator), cells), self.make_optimizer)
 
     def go_on(self, state: State, frame: Frame, studio: Studio) -> State:
         """The State before a frame's first step, from the State after the last one's."""
         canvas, border = studio.canvas, self.config.motion.border
+        share = frame.fresh if self._begins_bare else 0.0  # a given picture is no scene's own
         if state.latent.cells != canvas.cells():
             state.resize(*canvas.cells())  # the last frame settled early, on a coarse latent
-        if frame.move == STANDSTILL and not self.config.source.flow and not frame.fresh:
+        if frame.move == STANDSTILL and not self.config.source.flow and not share:
             return state.carried()
         with torch.no_grad():
             picture = canvas.draw_whole(state.latent.mean)
             size = (picture.shape[2], picture.shape[3])
             grid = self._grid(frame, size, size)
             picture = motion.sample(picture, grid, border)
-            if border == "paint" or frame.fresh:
+            if border == "paint" or share:
                 fresh = cover(self._beginning(frame, self._chance(frame, studio)), *size).to(picture)
                 empty = motion.uncovered(grid).to(picture) if border == "paint" else 0.0
-                picture = picture + (fresh - picture) * torch.as_tensor(empty).clamp(min=frame.fresh)
+                picture = picture + (fresh - picture) * torch.as_tensor(empty).clamp(min=share)
         cells = self._grid(frame, size, canvas.cells())
         z = canvas.encode(picture, canvas.cells())
         return state.moved(z, lambda moment: motion.sample(moment, cells, border, "bilinear"))
