@@ -27,9 +27,9 @@ cutouts latent canvas losses state economy optimize perceptor meanings sketch me
 shelf pipeline snapshot reel run projector ledger estimate health
 render painter progress
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
-cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.generate cli.plan \
-    cli.delivery cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work cli.batch cli.reproduce \
-    cli.diff cli.show cli.doctor cli.app
+cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.asked cli.wanted \
+    cli.generate cli.plan cli.delivery cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work \
+    cli.batch cli.reproduce cli.diff cli.show cli.doctor cli.app
 """
 PLACES = {
     name: (row, place)
@@ -109,14 +109,20 @@ def test_help_and_plain_modules_import_no_torch(tmp_path: Path) -> None:
             f"cli.{name}"
             for name in (
                 "app",
+                "asked",
                 "batch",
                 "diff",
                 "doctor",
+                "film",
                 "generate",
                 "models",
                 "reproduce",
+                "restyle",
                 "resume",
                 "show",
+                "story",
+                "wanted",
+                "zoom",
                 "config",
                 "options",
             )

@@ -19,9 +19,7 @@ def film(
     hold: Annotated[
         float, typer.Option("--hold", min=0, help="Seconds that the last one stays.", metavar="S")
     ] = 0.0,
-    forth_and_back: Annotated[
-        bool, typer.Option("--forth-and-back", help="Play it backwards after that.")
-    ] = False,
+    forth_and_back: options.ForthAndBack = False,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from vqclip import device as devices
 from vqclip.cli.console import result_json, result_topics
-from vqclip.cli.generate import Wanted
+from vqclip.cli.wanted import Wanted
 from vqclip.economy import Economy
 from vqclip.errors import WeightsError
 from vqclip.estimate import estimate

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqclip.cli import options
-from vqclip.cli.generate import carry_out, layered, only_given, want, wishes
+from vqclip.cli.asked import Asked, painting
+from vqclip.cli.wanted import want
 
 if TYPE_CHECKING:
     from vqclip.schema import Config
@@ -16,17 +17,19 @@ if TYPE_CHECKING:
 SIDES = 16  # pixels, of which a side is a multiple: the commonest VQGANs' cell
 
 
+@painting
 def restyle(
     video: Annotated[Path, typer.Argument(help="The video to paint over.", metavar="VIDEO")],
     prompt: Annotated[
         str, typer.Argument(help='What to make of it; scenes may be separated by "^".', metavar="PROMPT")
     ],
+    asked: Asked,
     output: options.Film = None,
-    pull: Annotated[
+    nearness: Annotated[
         str | None, typer.Option("--pull-to-source", help="How much it stays as it is.", metavar="X")
     ] = None,
     flow: Annotated[
-        bool, typer.Option("--flow", help="First move the last picture as the video does ('vqclip[flow]').")
+        bool, typer.Option("--flow", help="First move the last picture as the video does.")
     ] = False,
     begin: Annotated[
         float | None, typer.Option("--from", help="Where to begin, in seconds.", metavar="S")
@@ -35,42 +38,24 @@ def restyle(
     every: Annotated[
         int | None, typer.Option("--every", help="Take one frame of so many.", metavar="N")
     ] = None,
-    size: options.Size = None,
-    steps: options.Steps = None,
     frame_steps: options.FrameSteps = None,
-    seed: options.Seed = None,
-    preset: options.Preset = None,
-    file: options.File = None,
-    settings: options.Settings = None,
-    image_prompts: options.ImagePrompts = None,
-    device: options.Device = "auto",
-    runs: options.Runs = Path("runs"),
-    plan: options.Plan = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    download: options.Pull = False,
-    offline: options.Offline = False,
 ) -> None:
     """Paint over a video, frame by frame, each from the last; its pace and its sound stay.
 
     Without --size the picture has the video's shape, and as many pixels as a preset or config says.
     """
-    from vqclip import config as configs  # noqa: PLC0415
-
-    given = only_given({"size": size, "steps": steps, "seed": seed}) | {
-        "prompts": wishes(prompt, image_prompts),
-        "film": only_given({"steps": frame_steps}),
-        "source": only_given(
-            {"video": video, "begin": begin, "end": end, "every": every, "pull": pull, "flow": flow or None}
-        ),
+    source = {
+        "video": video,
+        "begin": begin,
+        "end": end,
+        "every": every,
+        "pull": nearness,
+        "flow": flow or None,
     }
-    config = configs.resolve(given, layered("films/restyle", preset), file, settings or [])
-    if size is None:
+    config = asked.config(prompt, "films/restyle", film={"steps": frame_steps}, source=source)
+    if asked.size is None:
         config = replace(config, size=shaped_like(video, config))
-    carry_out(
-        want(config, output), None, None, device, runs,
-        plan=plan, as_json=as_json, quiet=quiet, pull=download, offline=offline,
-    )  # fmt: skip
+    asked.carry_out(want(config, output))
 
 
 def shaped_like(video: Path, config: "Config") -> str:

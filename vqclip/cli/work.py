@@ -13,9 +13,9 @@ from vqclip import device as devices
 from vqclip import progress
 from vqclip.cli.console import complain, say, stderr
 from vqclip.cli.delivery import deliver, make_video
-from vqclip.cli.generate import Wanted, check_output
 from vqclip.cli.models import fetch
 from vqclip.cli.report import reporter
+from vqclip.cli.wanted import Wanted, check_output
 from vqclip.compare import differences
 from vqclip.errors import ImageError, UsageError, WeightsError
 from vqclip.job import Job
