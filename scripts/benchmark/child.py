@@ -57,11 +57,12 @@ def operations() -> Any:
     from torch.utils import flop_counter as counting
 
     aten = torch.ops.aten
-    for operation, formula in (
+    for operation, formula in (  # newer versions of torch know them
         (aten._scaled_dot_product_flash_attention_for_cpu, counting.sdpa_flop),
         (aten._scaled_dot_product_flash_attention_for_cpu_backward, counting.sdpa_backward_flop),
     ):
-        counting.register_flop_formula(operation, get_raw=True)(formula)
+        if operation not in counting.flop_registry:
+            counting.register_flop_formula(operation, get_raw=True)(formula)
     return counting.FlopCounterMode(display=False)
 
 
