@@ -65,6 +65,12 @@ def test_convolutions_agree_with_autograd(
     agree(lambda x: convolve(x, conv), conv, pictures(layout), 1e-6)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_gradient_of_strides_over_separate_channels_in_bf16(layout: torch.memory_format) -> None:
+    conv = nn.Conv2d(16, 16, 3, stride=2, groups=16).requires_grad_(False).to(torch.bfloat16)
+    agree(lambda x: convolve(x, conv), conv, pictures(layout, torch.bfloat16), 1e-2)
+
+
 def test_only_the_input_of_a_normalisation_is_kept() -> None:
     """Means and deviations aside; a convolution keeps nothing at all."""
     norm, conv, x = random_norm(), Conv2d(16, 16, 3, padding=1).requires_grad_(False), pictures()

@@ -9,7 +9,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from vqclip.models.towers import Patches, SelfAttention, hasten
+from vqclip.models import frozen
+from vqclip.models.towers import Patches, Same, SelfAttention, hasten
 
 VISION: dict[str, Any] = {"image_size": 24, "layers": 2, "width": 32, "patch_size": 8, "head_width": 8}
 TOWERS: dict[str, dict[str, Any]] = {
@@ -50,10 +51,12 @@ def test_values_and_gradients_stay(name: str) -> None:
     assert hasty.state_dict().keys() == original.state_dict().keys()
 
 
-def test_a_tower_of_another_make_stays_right() -> None:
+@pytest.mark.parametrize("name", ["convnext_atto", "tf_efficientnet_lite0", "mobilenetv3_small_050"])
+def test_towers_of_other_makes_stay_right(name: str) -> None:
     torch.manual_seed(0)
-    original = timm.create_model("convnext_atto", num_classes=4).eval().requires_grad_(False)
+    original = timm.create_model(name, num_classes=4).eval().requires_grad_(False)
     hasty = copy.deepcopy(original)
     hasten(hasty)
     pixels = torch.rand(1, 3, 37, 45, requires_grad=True)
     torch.testing.assert_close(seen(hasty, pixels), seen(original, pixels), rtol=1e-3, atol=1e-5)
+    assert {type(module) for module in hasty.modules()} & {Patches, frozen.Conv2d, Same}

@@ -61,13 +61,20 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        conv, (grad,) = ctx.conv, grads
+        dtype = torch.float32 if _crawls(conv, grad) else grad.dtype
         # Only the shape and the layout of the input are read: pages that nobody writes take no memory.
-        x = torch.empty_like(ctx.like, device=grads[0].device)
+        x = torch.empty_like(ctx.like, device=grad.device, dtype=dtype)
         wanted = [True, False, False]
         passed = torch.ops.aten.convolution_backward(
-            grads[0], x, ctx.conv.weight, None, *_geometry(ctx.conv), wanted
+            grad.to(dtype), x, conv.weight.to(dtype), None, *_geometry(conv), wanted
         )
-        return passed[0], None
+        return passed[0].to(grad.dtype), None
+
+
+def _crawls(conv: Convolution, grad: Tensor) -> bool:
+    """Whether a CPU takes the gradient one number at a time: of strides over separate channels, unless it is fp32."""
+    return grad.device.type == "cpu" and conv.groups > 1 and conv.stride != (1, 1)
 
 
 def _geometry(conv: Convolution) -> tuple[Any, ...]:
