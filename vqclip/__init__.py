@@ -4,6 +4,7 @@
 >>> vqclip.generate("a red apple", seed=7).image.show()  # doctest: +SKIP
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Painting", "__version__", "generate"]
+
+# Linux hands out memory in pages of 4 KiB unless asked, which takes longer than most of what is done to a fresh tensor;
+# with this, torch asks for pages of 2 MiB. It looks once, while it is imported.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def __getattr__(name: str) -> Any:

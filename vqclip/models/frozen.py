@@ -4,6 +4,7 @@ Left alone, autograd keeps the input of each convolution for a gradient of the w
 result of each normalisation for the activation behind it.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -107,21 +108,37 @@ class _NormSilu(torch.autograd.Function):
         def per_channel(values: Tensor) -> Tensor:  # (n groups) -> (n c)
             return values.float().view(n, groups, 1).expand(n, groups, c // groups).reshape(n, c)
 
-        def group_mean(
-            channels: Tensor,
-        ) -> Tensor:  # sums over pixels (n c) -> means over groups, per channel
-            sums = (w * channels).view(n, groups, -1).sum(2)
-            return per_channel(sums * groups / x[0].numel())
+        def group_mean(sums: Tensor) -> Tensor:  # over pixels (n c) -> means over groups, per channel
+            return per_channel((w * sums).view(n, groups, -1).sum(2) * groups / x[0].numel())
 
         def like_x(channels: Tensor) -> Tensor:
             return channels.to(x.dtype)[:, :, None, None]
 
         mean, rstd = per_channel(mean), per_channel(rstd)
         a = w * rstd
-        u = torch.addcmul(like_x(ctx.norm.bias - a * mean), x, like_x(a))
-        g = torch.ops.aten.silu_backward(grads[0], u)
-        first = group_mean(g.sum((2, 3), dtype=torch.float32))
-        second = rstd * (group_mean(torch.mul(g, x, out=u).sum((2, 3), dtype=torch.float32)) - mean * first)
+        dx = torch.empty_like(x)
+        strips = list(_strips(x, grads[0], dx))
+        spare = torch.empty_like(strips[0][0])
+        sums, products = torch.zeros_like(a), torch.zeros_like(a)
+        for x_, grad, g in strips:
+            u = torch.addcmul(like_x(ctx.norm.bias - a * mean), x_, like_x(a), out=spare[:, :, : x_.shape[2]])
+            torch.ops.aten.silu_backward(grad, u, grad_input=g)
+            # Rounded once, at the end: asked for fp32, torch would first copy all that it sums.
+            sums += g.sum((2, 3))
+            products += torch.mul(g, x_, out=u).sum((2, 3))
+        first = group_mean(sums)
+        second = rstd * (group_mean(products) - mean * first)
         slope = -rstd.square() * second
-        dx = torch.addcmul(like_x(-rstd * first - mean * slope), x, like_x(slope), out=u)
-        return dx.addcmul_(g, like_x(a)), None
+        for x_, _, g in strips:
+            rest = torch.addcmul(
+                like_x(-rstd * first - mean * slope), x_, like_x(slope), out=spare[:, :, : x_.shape[2]]
+            )
+            torch.addcmul(rest, g, like_x(a), out=g)
+        return dx, None
+
+
+def _strips(*images: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors (n c h w) of one shape, some rows at a time: as many as a CPU's caches hold, elsewhere many more."""
+    n, c, _, w = images[0].shape
+    rows = max(1, (2**20 if images[0].device.type == "cpu" else 2**25) // (n * c * w))
+    return zip(*(torch.split(image, rows, 2) for image in images), strict=True)
