@@ -31,7 +31,7 @@ def test_weights_are_counted_by_their_kind() -> None:
 
 def peak(tiny: Tiny, chunk: int = 64, dtype: torch.dtype = torch.float32, **settings: object) -> int:
     config = tiny(**settings)
-    return estimate(config, Film(config).frame(0), dtype, chunk).total - RESIDENT
+    return estimate(config, Film(config).frame(0), dtype, Economy(chunk)).total - RESIDENT
 
 
 def test_grows_with_the_picture_and_the_crops_and_shrinks_with_chunks_and_precision(tiny: Tiny) -> None:
@@ -68,5 +68,5 @@ def test_recomputing_keeps_less_and_large_pictures_begin_with_it(tiny: Tiny) -> 
         vqgan = freeze(VQGAN(Architecture(encoder=False)))
         z = torch.zeros(1, 256, 32, 32, requires_grad=True)
         assert sparing_bytes(vqgan, z) < 0.8 * kept_bytes(vqgan.decode, z, [vqgan])
-    assert not Economy.of(512, 512).recompute
-    assert Economy.of(1024, 1024).recompute
+    assert not Economy.of(512, 512, torch.device("cpu")).recompute
+    assert Economy.of(1024, 1024, torch.device("cpu")).recompute

@@ -38,7 +38,7 @@ class Estimate:
         return int(RESIDENT + self.weights + WORKSPACE * (self.decoder + max(self.perceptors)))
 
 
-def estimate(config: Config, frame: Frame, dtype: torch.dtype, chunk: int) -> Estimate:
+def estimate(config: Config, frame: Frame, dtype: torch.dtype, economy: Economy) -> Estimate:
     """Peak memory of painting a frame; raises WeightsError for models that can't be found."""
     with torch.device("meta"):
         vqgan = freeze(VQGAN(architecture_of(config.vqgan))).to(dtype)
@@ -46,10 +46,11 @@ def estimate(config: Config, frame: Frame, dtype: torch.dtype, chunk: int) -> Es
         z = torch.zeros(1, vqgan.architecture.embed_dim, rows, columns, dtype=dtype, requires_grad=True)
         visuals = [skeleton(p.model).visual.to(dtype) for p in config.perceptors]
         weights = sum(map(weight_bytes, [vqgan, *visuals]))
-        sparing = Economy.of(frame.width, frame.height).recompute
-        decoder = sparing_bytes(vqgan, z) if sparing else kept_bytes(vqgan.decode, z, [vqgan])
+        decoder = sparing_bytes(vqgan, z) if economy.recompute else kept_bytes(vqgan.decode, z, [vqgan])
         looking = [
-            kept_bytes(visual, _crops(visual, min(chunk, p.crops or config.cutouts.count), dtype), [visual])
+            kept_bytes(
+                visual, _crops(visual, min(economy.chunk, p.crops or config.cutouts.count), dtype), [visual]
+            )
             for visual, p in zip(visuals, config.perceptors, strict=True)
         ]
     return Estimate(weights, decoder, looking)

@@ -61,9 +61,8 @@ class Pipeline:
         }
         dtype = devices.dtype_for(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
-        self._economy = Economy.of(
-            config.width, config.height
-        )  # one for all frames: what it learned holds for the next
+        # One for all frames: what it learned holds for the next.
+        self._economy = Economy.of(config.width, config.height, device)
         own = shelf or Shelf(device, pull)
         self.vqgan = own.vqgan(config.vqgan, dtype)
         self._meanings = [

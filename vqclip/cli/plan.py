@@ -39,7 +39,7 @@ def make_plan(wanted: Sequence[Wanted], device: str, runs: Path) -> dict[str, An
         **_film(config, film),
         "crops": [f"{p.model}: {p.crops or config.cutouts.count} a step" for p in config.perceptors],
         "models": _models(config),
-        "memory": _memory(config, frame, dtype),
+        "memory": _memory(config, frame, dtype, Economy.of(config.width, config.height, place)),
         "outputs": [
             str(picture.output or runs / folder_name(picture.config) / (VIDEO if config.is_film else IMAGE))
             for picture in wanted
@@ -93,8 +93,8 @@ def _models(config: Config) -> list[str]:
     return lines
 
 
-def _memory(config: Config, frame: Frame, dtype: Any) -> str:
+def _memory(config: Config, frame: Frame, dtype: Any, economy: Economy) -> str:
     try:
-        return f"about {estimate(config, frame, dtype, Economy.chunk).total / 2**30:.2f} GiB"
+        return f"about {estimate(config, frame, dtype, economy).total / 2**30:.2f} GiB"
     except WeightsError:
         return "unknown without the models"

@@ -54,9 +54,10 @@ def _most(configs: Sequence[Config], threads: int) -> int:
     if not configs or by_cores == 1 or not hasattr(os, "sysconf"):
         return by_cores
     largest = max(configs, key=lambda config: config.width * config.height)
+    cpu = torch.device("cpu")
+    economy = Economy.of(largest.width, largest.height, cpu)
     try:
-        dtype = dtype_for(largest.precision, torch.device("cpu"))
-        need = estimate(largest, Film(largest).frame(0), dtype, Economy.chunk).total
+        need = estimate(largest, Film(largest).frame(0), dtype_for(largest.precision, cpu), economy).total
     except WeightsError:
         return by_cores
     have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * SHARE_OF_MEMORY
