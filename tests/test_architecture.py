@@ -21,7 +21,8 @@ errors resources files lock schedule prompt seeds schema config film job batchfi
 ops device
 models.catalog models.store models.download models.archives models.checkpoint \
     models.quantizers models.frozen models.vqgan models.folding models.layouts models.descriptions \
-    models.loading models.towers models.clip_layouts models.clip models.sketch models.writing models.install
+    models.loading models.towers models.clip_layouts models.clip models.sketchbook models.sketch \
+    models.writing models.install
 cutouts latent canvas losses state economy optimize perceptor meanings sketch media ffmpeg container video footage \
     source motion judge sheet provenance
 shelf pipeline snapshot reel run projector ledger estimate health

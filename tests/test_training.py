@@ -24,7 +24,7 @@ from training.sentences import Sentences  # noqa: E402
 
 from vqclip.errors import VqclipError  # noqa: E402
 from vqclip.media import save_png  # noqa: E402
-from vqclip.models.sketch import EMBED, SIDE, Sketcher  # noqa: E402
+from vqclip.models.sketch import EMBED, SIDE, read_sketcher  # noqa: E402
 from vqclip.models.vqgan import VQGAN, Architecture  # noqa: E402
 
 
@@ -202,8 +202,9 @@ def test_a_snapshot_is_replaced_whole(tmp_path: Path) -> None:
 def test_a_smoke_sketcher_is_one_that_paints_from(data: Path, tmp_path: Path) -> None:
     arguments = smoke(data, tmp_path)
     finish(start("train_sketcher", *arguments, "--minutes", "0.05"))
-    sketcher = Sketcher()
-    sketcher.load_state_dict(load_file(tmp_path / "out" / "model.safetensors"))
+    sketcher = read_sketcher(tmp_path / "out" / "model.safetensors")
+    assert sketcher.book is not None
+    assert 0 < len(sketcher.book.search(torch.randn(EMBED), 3)[0]) <= 3
     assert sketcher(torch.randn(2, EMBED), torch.tensor([0, 1])).shape == (2, 3, SIDE, SIDE)
 
 

@@ -23,7 +23,7 @@ from vqclip.prompt import Kind
 from vqclip.schedule import Schedule
 from vqclip.schema import Config, PerceptorConfig
 from vqclip.shelf import Shelf
-from vqclip.sketch import Sketch
+from vqclip.sketch import Sketch, subject
 from vqclip.source import Source, footage
 from vqclip.state import State
 
@@ -162,7 +162,9 @@ class Pipeline:
         if meanings is None:
             reader = shelf.perceptor(READER, torch.float32)
             meanings = Meanings(reader, 0, self.config.wishes, pictures, self.cutouts)
-        return Sketch(shelf.sketcher(self.config.sketcher), meanings.perceptor, meanings.of)
+        texts = {wish.body for wish in self.config.wishes if wish.kind is Kind.TEXT}
+        subjects = {text: meanings.perceptor.embed_texts([subject(text)]) for text in sorted(texts)}
+        return Sketch(shelf.sketcher(self.config.sketcher), meanings.perceptor, meanings.of, subjects)
 
     def _views(self, frame: Frame) -> list[View]:
         uses = Counter(p.model for p in self.config.perceptors)

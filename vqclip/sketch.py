@@ -1,6 +1,10 @@
-"""A Sketch is a beginning that already has the colours and rough shapes of what is wished for."""
+"""A Sketch is a beginning that already has the colours and rough shapes of what is wished for.
 
-from collections.abc import Callable, Sequence
+Letters in shapes: n candidates of s x s pixels, d dimensions of embeddings.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,31 +13,86 @@ from torch import Tensor
 from vqclip import ops
 from vqclip.models.sketch import EMBED, GUESSES, Sketcher
 from vqclip.optimize import Embeds
-from vqclip.prompt import Prompt
+from vqclip.prompt import Kind, Prompt
 
 GRAIN = 0.15  # amplitude of the noise over it, for the loop to find shapes in
-FIRMNESS = 60.0  # how much likelier a guess is taken that looks more like the wish, per unit of cosine
+FIRMNESS = 60.0  # how much likelier a candidate is taken that looks more like the wish, per unit of cosine
+DOUBT = (
+    0.3  # what a drawing loses, of that cosine, by another word than the wish's: per unit of its own cosine
+)
+DRAWINGS = 16  # of the sketchbook that are considered
+LARGE = 0.86  # of a drawing's side, as a share of the picture's
+
+# What ends the naming of a thing and begins to say where it is, or with what.
+_PLACE = re.compile(
+    r"\s(in|on|at|by|under|over|above|below|behind|beside|near|with|and|next to|in front of)\s"
+)
 
 
 class Sketch:
-    """A Sketcher, the Perceptor that reads for it, and what that one embeds wishes as."""
+    """A Sketcher and the Perceptor that reads for it; prompts' meanings and their subjects', embedded beforehand."""
 
-    def __init__(self, sketcher: Sketcher, reader: Embeds, meaning: Callable[[Prompt], Tensor]):
-        self.sketcher, self.reader, self._meaning = sketcher, reader, meaning
+    def __init__(
+        self,
+        sketcher: Sketcher,
+        reader: Embeds,
+        meaning: Callable[[Prompt], Tensor],
+        subjects: Mapping[str, Tensor],
+    ):
+        """`meaning` gives unit vectors (m d); `subjects` has, by text, what `subject` of it means (1 d)."""
+        self.sketcher, self.reader, self._meaning, self._subjects = sketcher, reader, meaning, subjects
 
     @torch.no_grad()
     def picture(
         self, prompts: Sequence[Prompt], height: int, width: int, generator: torch.Generator
     ) -> Tensor:
-        """A guess (1 3 h w) in [0, 1] at all the prompts, each by its weight; better guesses are likelier."""
+        """A beginning (1 3 h w) in [0, 1] for all the prompts, each by its weight; better candidates are likelier."""
         numbers = torch.arange(GUESSES, device=self.sketcher.centre.device)
         directions = [prompt.weight * self._meaning(prompt).float().mean(0) for prompt in prompts]
         wish = ops.unit(sum(directions, torch.zeros(EMBED, device=numbers.device)))
         guesses = self.sketcher(wish.expand(GUESSES, -1), numbers).clamp(0, 1)
-        likeness = self.reader.embed_crops(ops.resize(guesses, self.reader.size, self.reader.size)) @ wish
+        drawn, doubt = self._drawn(prompts, guesses)
+        candidates = torch.cat([guesses, drawn])
+        likeness = self.reader.embed_crops(ops.resize(candidates, self.reader.size, self.reader.size)) @ wish
+        likeness -= DOUBT * F.pad(doubt, (GUESSES, 0))
         taken = torch.multinomial((FIRMNESS * likeness).softmax(0).cpu(), 1, generator=generator)
         noise = ops.fractal_noise(height, width, generator) - 0.5
-        return (centred(guesses.cpu()[taken], height, width) + GRAIN * noise).clamp(0, 1)
+        return (centred(candidates.cpu()[taken], height, width) + GRAIN * noise).clamp(0, 1)
+
+    def _drawn(self, prompts: Sequence[Prompt], guesses: Tensor) -> tuple[Tensor, Tensor]:
+        """Drawings (n 3 s s) of what is wished for most, over the grounds of the guesses in turn.
+
+        And how far their words are from the wish's (n), from 0 up.
+        """
+        texts = [prompt for prompt in prompts if prompt.kind is Kind.TEXT and prompt.weight > 0]
+        if self.sketcher.book is None or not texts:
+            return guesses[:0], guesses.new_zeros(0)
+        first = max(texts, key=lambda prompt: prompt.weight)
+        drawings, likeness = self.sketcher.book.search(self._subjects[first.body][0], DRAWINGS)
+        grounds = ground(guesses).repeat(-(-len(drawings) // GUESSES), 1, 1, 1)[: len(drawings)]
+        return lay(drawings, grounds), 1 - likeness
+
+
+def subject(text: str) -> str:
+    """The thing that a sentence is about: 'an oil painting of a ship in a storm' -> 'a ship'."""
+    return _PLACE.split(text.rpartition(" of ")[2], maxsplit=1)[0].strip()
+
+
+def ground(pictures: Tensor) -> Tensor:
+    """Each row of pictures (n 3 s s) in the colour of its two ends: what lies behind the thing in the middle."""
+    edge = pictures.shape[-1] // 10
+    ends = torch.cat([pictures[..., :edge], pictures[..., -edge:]], -1).mean(-1)
+    smooth = F.avg_pool1d(F.pad(ends, (2, 2), mode="replicate"), 5, 1)
+    return smooth[..., None].expand(pictures.shape)
+
+
+def lay(drawings: Tensor, grounds: Tensor) -> Tensor:
+    """Drawings (n 4 t t), premultiplied, in the middle of grounds (n 3 s s)."""
+    side = grounds.shape[-1]
+    margin = round(side * (1 - LARGE) / 2)
+    small = F.interpolate(drawings, (side - 2 * margin,) * 2, mode="bilinear", antialias=True)
+    layer = F.pad(small, (margin,) * 4)
+    return layer[:, :3] + grounds * (1 - layer[:, 3:])
 
 
 def centred(thumbnail: Tensor, height: int, width: int) -> Tensor:

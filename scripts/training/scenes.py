@@ -28,7 +28,7 @@ class SceneComposer(Composer):
         super().__init__(data, rows, walls, seed)
         self.side, self.names = side, names
         self.captioned = [int(w) for w in walls if _stem(data.wallpaper_index[w]["file"]) in PHOTOGRAPHS]
-        weights = np.array([_weight(data.index[row]) for row in rows])
+        weights = np.array([weight(data.index[row]) for row in rows])
         self.weights = weights / weights.sum()
         self.kinds: tuple[tuple[float, Callable[[], tuple[Tensor, Claim, list[tuple[str, Claim]]]]], ...] = (
             (0.42, self.single),
@@ -205,7 +205,7 @@ def _colour(text: str) -> Tensor:
     return torch.tensor([int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]).view(3, 1, 1)
 
 
-def _weight(entry: dict[str, Any]) -> float:
+def weight(entry: dict[str, Any]) -> float:
     """Things more often than faces, people and signs; photographs most, as there are few."""
     if entry["style"] == "photo":
         return 4.0

@@ -1,4 +1,4 @@
-"""Train the Sketcher: from a sentence to a thumbnail of what it says.
+"""Train the Sketcher, from a sentence to a thumbnail of what it says, and fill its Sketchbook.
 
 A sentence has many pictures, and their mean is a blur. So there are several guesses, and each picture teaches only the
 best of them (multiple choice learning, arXiv 1606.07839): they spread over the pictures.
@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqclip.models.sketch import EMBED, GUESSES, READER, SIDE, Sketcher
+from vqclip.models.sketch import BOOK, EMBED, GUESSES, READER, SIDE, Sketcher
 from vqclip.perceptor import Perceptor
 
-from . import options, work
+from . import options, sketchbook, work
 from .captions import Names
 from .compose import Placement, one_thread
 from .dataset import Dataset
@@ -158,13 +158,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = options.parser("Train the sketcher", "mini-sketch", minutes=14)
     given, _ = options.read(parser, arguments)
     torch.manual_seed(77)
-    path = given.work / "thumbnails.pt"
+    path, reader = given.work / "thumbnails.pt", Perceptor(READER, torch.device("cpu"), torch.float32)
     if not path.is_file():
-        reader = Perceptor(READER, torch.device("cpu"), torch.float32)
         composer = SketchComposer(given.data, seed=77)
         work.save_snapshot(vars(gather(composer, reader.embed_texts, 100 if given.smoke else COUNT)), path)
     known = Thumbnails(**torch.load(path, weights_only=True))
     sketcher = fit(begin(Sketcher(), known), known, given.minutes, given.work / "log.jsonl")
-    told = work.export_tensors(sketcher.state_dict(), given.out / "model.safetensors")
+    book = {f"{BOOK}{name}": pages for name, pages in sketchbook.fill(given.data, reader.embed_texts).items()}
+    told = work.export_tensors(sketcher.state_dict() | book, given.out / "model.safetensors")
     work.log(given.work / "log.jsonl", stage="final", exported=str(given.out), **told)
     return 0

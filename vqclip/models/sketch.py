@@ -1,7 +1,10 @@
 """The Sketcher guesses, from words alone and at once, the colours and rough shapes to begin painting with.
 
-It maps an embedding, as its CLIP's text tower writes it, and the number of a guess to a thumbnail.
+It maps an embedding, as its CLIP's text tower writes it, and the number of a guess to a thumbnail; and it has a
+Sketchbook of single things, as a guess at a thing of many shapes is the blur of them all.
 """
+
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
@@ -9,17 +12,20 @@ from torch import Tensor, nn
 
 from vqclip.errors import WeightsError, suggest
 from vqclip.models import catalog, store
+from vqclip.models.sketchbook import Sketchbook
 from vqclip.ops import unit
 
 READER = "mini-clip"  # the CLIP whose embeddings the sketchers of the catalogue were trained on
 EMBED, GUESSES, SIDE = 512, 4, 32
+BOOK = "book."  # what the names of a Sketchbook's tensors begin with
 
 
 class Sketcher(nn.Module):
-    """A perceptron over a learnt basis of thumbnails."""
+    """A perceptron over a learnt basis of thumbnails, and a Sketchbook if it has one."""
 
-    def __init__(self, width: int = 640, rank: int = 256):
+    def __init__(self, width: int = 384, rank: int = 128):
         super().__init__()
+        self.book: Sketchbook | None = None
         self.centre = nn.Buffer(torch.zeros(EMBED))  # of the wishes, as is their spread
         self.spread = nn.Buffer(torch.ones(EMBED))
         self.wish = nn.Linear(EMBED, width)
@@ -48,6 +54,14 @@ def load_sketcher(name: str) -> Sketcher:
         raise WeightsError(
             f"there is no sketcher {name!r}; the names are {', '.join(known)}{suggest(name, known)}"
         )
+    return read_sketcher(store.locate(card))
+
+
+def read_sketcher(file: Path) -> Sketcher:
+    """The frozen sketcher in a file."""
+    tensors = load_file(file)
+    pages = {name: tensors.pop(f"{BOOK}{name}") for name in ("axes", "words", "pages", "sheet")}
     sketcher = Sketcher()
-    sketcher.load_state_dict(load_file(store.locate(card)))
+    sketcher.load_state_dict(tensors)
+    sketcher.book = Sketchbook(**pages, side=SIDE)
     return sketcher.float().eval().requires_grad_(False)
