@@ -12,7 +12,7 @@ from vqclip.models.sketch import EMBED, GUESSES, SIDE, Sketcher, load_sketcher
 from vqclip.models.sketchbook import Sketchbook
 from vqclip.ops import unit
 from vqclip.prompt import Prompt, parse
-from vqclip.sketch import Sketch, centred, ground, lay, subject
+from vqclip.sketch import COLOURS, Sketch, centred, ground, lay, subject, tint
 
 
 @pytest.fixture
@@ -78,14 +78,14 @@ def test_guesses_differ() -> None:
     assert len({tuple(picture.flatten().tolist()) for picture in made}) == GUESSES
 
 
-COLOURS = ("red", "lime", "blue")
+SQUARES = ("red", "lime", "blue")
 
 
 @pytest.fixture
 def book() -> Sketchbook:
     """Three plain squares; the words for them are the first axes, and the third has two."""
     sheet, file = Image.new("RGBA", (2 * SIDE, 2 * SIDE)), BytesIO()
-    for k, colour in enumerate(COLOURS):
+    for k, colour in enumerate(SQUARES):
         sheet.paste(Image.new("RGBA", (SIDE, SIDE), colour), (k % 2 * SIDE, k // 2 * SIDE))
     sheet.save(file, "WEBP", lossless=True)
     pages = torch.tensor([[0, 0], [1, 1], [2, 2], [3, 2]], dtype=torch.int16)
@@ -136,6 +136,19 @@ def test_what_has_no_words_is_guessed_at(book: Sketchbook) -> None:
 )
 def test_a_sentence_is_about_what_it_names_first(text: str, thing: str) -> None:
     assert subject(text) == thing
+
+
+def test_a_drawing_takes_a_colour_and_keeps_its_outline_and_shades() -> None:
+    torch.manual_seed(0)
+    alpha = (torch.rand(2, 1, SIDE, SIDE) > 0.5).float()
+    grey = torch.rand(2, 1, SIDE, SIDE) * alpha
+    drawings = torch.cat([grey, grey, grey, alpha], 1)
+    red = tint(drawings, COLOURS["red"])
+    assert torch.equal(red[:, 3:], alpha)
+    assert bool((red[:, :3] <= alpha + 1e-6).all())
+    assert red[:, 0].sum() > 2 * red[:, 1].sum()
+    inside = alpha[:, 0] > 0
+    assert float(torch.corrcoef(torch.stack([red[:, 0][inside], grey[:, 0][inside]]))[0, 1]) > 0.7
 
 
 def test_a_drawing_lies_on_its_ground(book: Sketchbook) -> None:

@@ -22,6 +22,17 @@ DOUBT = (
 )
 DRAWINGS = 16  # of the sketchbook that are considered
 LARGE = 0.86  # of a drawing's side, as a share of the picture's
+SHADES, OPAQUE = (
+    0.6,
+    0.9,
+)  # of a drawing in a new colour: how much of its shades stays, how little shines through
+_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+COLOURS = {
+    "red": (0.86, 0.10, 0.12), "orange": (0.97, 0.53, 0.10), "yellow": (0.98, 0.86, 0.14), "green": (0.16, 0.65, 0.22),
+    "turquoise": (0.14, 0.75, 0.72), "blue": (0.13, 0.33, 0.83), "purple": (0.52, 0.18, 0.70), "brown": (0.45, 0.27, 0.13),
+    "pink": (0.97, 0.52, 0.72), "golden": (0.86, 0.66, 0.19), "black": (0.07, 0.07, 0.08), "white": (0.97, 0.97, 0.97),
+    "grey": (0.52, 0.52, 0.53), "gray": (0.52, 0.52, 0.53),
+}  # fmt: skip
 
 # What ends the naming of a thing and begins to say where it is, or with what.
 _PLACE = re.compile(
@@ -69,6 +80,8 @@ class Sketch:
             return guesses[:0], guesses.new_zeros(0)
         first = max(texts, key=lambda prompt: prompt.weight)
         drawings, likeness = self.sketcher.book.search(self._subjects[first.body][0], DRAWINGS)
+        for colour in COLOURS.keys() & set(subject(first.body).split()):
+            drawings = tint(drawings, COLOURS[colour])
         grounds = ground(guesses).repeat(-(-len(drawings) // GUESSES), 1, 1, 1)[: len(drawings)]
         return lay(drawings, grounds), 1 - likeness
 
@@ -76,6 +89,16 @@ class Sketch:
 def subject(text: str) -> str:
     """The thing that a sentence is about: 'an oil painting of a ship in a storm' -> 'a ship'."""
     return _PLACE.split(text.rpartition(" of ")[2], maxsplit=1)[0].strip()
+
+
+def tint(drawings: Tensor, colour: tuple[float, float, float]) -> Tensor:
+    """Premultiplied drawings (n 4 s s) in shades of one colour: their own light and shade, about its own."""
+    alpha = drawings[:, 3:]
+    light = (drawings[:, :3] * _LUMA.to(drawings)).sum(1, keepdim=True)
+    mean = light.sum((2, 3), keepdim=True) / alpha.sum((2, 3), keepdim=True).clamp(min=1)
+    shade = alpha + SHADES * (light - mean * alpha)
+    painted = torch.minimum(torch.tensor(colour).view(3, 1, 1).to(drawings) * shade, alpha)
+    return torch.cat([OPAQUE * painted + (1 - OPAQUE) * drawings[:, :3], alpha], 1)
 
 
 def ground(pictures: Tensor) -> Tensor:
