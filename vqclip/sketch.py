@@ -22,16 +22,13 @@ DOUBT = (
 )
 DRAWINGS = 16  # of the sketchbook that are considered
 LARGE = 0.86  # of a drawing's side, as a share of the picture's
-SHADES, OPAQUE = (
-    0.6,
-    0.9,
-)  # of a drawing in a new colour: how much of its shades stays, how little shines through
+SHADES, OPAQUE = 0.6, 0.9  # of a drawing in a new colour: how much of its shades stays, how little shines through
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
 COLOURS = {
     "red": (0.86, 0.10, 0.12), "orange": (0.97, 0.53, 0.10), "yellow": (0.98, 0.86, 0.14), "green": (0.16, 0.65, 0.22),
-    "turquoise": (0.14, 0.75, 0.72), "blue": (0.13, 0.33, 0.83), "purple": (0.52, 0.18, 0.70), "brown": (0.45, 0.27, 0.13),
-    "pink": (0.97, 0.52, 0.72), "golden": (0.86, 0.66, 0.19), "black": (0.07, 0.07, 0.08), "white": (0.97, 0.97, 0.97),
-    "grey": (0.52, 0.52, 0.53), "gray": (0.52, 0.52, 0.53),
+    "turquoise": (0.14, 0.75, 0.72), "blue": (0.13, 0.33, 0.83), "purple": (0.52, 0.18, 0.70),
+    "brown": (0.45, 0.27, 0.13), "pink": (0.97, 0.52, 0.72), "golden": (0.86, 0.66, 0.19), "black": (0.07, 0.07, 0.08),
+    "white": (0.97, 0.97, 0.97), "grey": (0.52, 0.52, 0.53), "gray": (0.52, 0.52, 0.53),
 }  # fmt: skip
 
 # What ends the naming of a thing and begins to say where it is, or with what.
