@@ -117,6 +117,7 @@ def tiny(tiny_vqgan: Path, tiny_clip: Path) -> Tiny:
             "prompts": ["a red apple"], "seed": 1, "size": "16x16", "steps": 6, "vqgan": str(tiny_vqgan),
             "perceptors": [{"model": str(tiny_clip)}], "precision": "float32", "start": "noise",
             "cutouts": {"count": 4, "anchors": 1}, "penalties": {"smooth": "0", "near_start": "0"},
+            "optimizer": {"rate": "0.4 -> 0.1"},
         }  # fmt: skip
         return configs.resolve(small | given, settings=settings)
 

@@ -22,7 +22,8 @@ DOUBT = (
 )
 DRAWINGS = 16  # of the sketchbook that are considered
 LARGE = 0.86  # of a drawing's side, as a share of the picture's
-SHADES, OPAQUE = 0.6, 0.9  # of a drawing in a new colour: how much of its shades stays, how little shines through
+SHADES = 0.6  # how much of its light and shade a drawing keeps in a new colour
+OPAQUE = 0.9  # how much that covers of the old one
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
 COLOURS = {
     "red": (0.86, 0.10, 0.12), "orange": (0.97, 0.53, 0.10), "yellow": (0.98, 0.86, 0.14), "green": (0.16, 0.65, 0.22),

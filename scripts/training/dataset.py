@@ -146,7 +146,14 @@ def build_smoke(out: Path, count: int = 24) -> None:
             draw(ImageDraw.Draw(picture), colour)
             picture.save(out / f"{colour}-{form}.png")
             sprites.append(
-                Sprite("shapes", "shape", f"{colour} {form}", (), "none", str(out / f"{colour}-{form}.png"))
+                Sprite(
+                    "shapes",
+                    "shape",
+                    f"{colour} {form}",
+                    (),
+                    "public domain",
+                    str(out / f"{colour}-{form}.png"),
+                )
             )
     build(out, (sprites * (1 + count // len(sprites)))[:count], smoke_walls(out), processes=1)
 
