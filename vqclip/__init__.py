@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 __all__ = ["Painting", "__version__", "generate"]
 
 # Linux hands out memory in pages of 4 KiB unless asked, which takes longer than most of what is done to a fresh tensor;
-# with this, torch asks for pages of 2 MiB. It looks once, while it is imported.
+# with this, torch asks for pages of 2 MiB. It looks once, early: hence here, before all that imports it.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 

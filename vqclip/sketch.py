@@ -18,7 +18,7 @@ from vqclip.prompt import Kind, Prompt
 GRAIN = 0.15  # amplitude of the noise over it, for the loop to find shapes in
 FIRMNESS = 60.0  # how much likelier a candidate is taken that looks more like the wish, per unit of cosine
 DOUBT = (
-    0.3  # what a drawing loses, of that cosine, by another word than the wish's: per unit of its own cosine
+    0.3  # what a drawing loses of that cosine where its word is another than the wish's: per unit of theirs
 )
 DRAWINGS = 16  # of the sketchbook that are considered
 LARGE = 0.86  # of a drawing's side, as a share of the picture's
@@ -26,11 +26,23 @@ SHADES = 0.6  # how much of its light and shade a drawing keeps in a new colour
 OPAQUE = 0.9  # how much that covers of the old one
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
 COLOURS = {
-    "red": (0.86, 0.10, 0.12), "orange": (0.97, 0.53, 0.10), "yellow": (0.98, 0.86, 0.14), "green": (0.16, 0.65, 0.22),
-    "turquoise": (0.14, 0.75, 0.72), "blue": (0.13, 0.33, 0.83), "purple": (0.52, 0.18, 0.70),
-    "brown": (0.45, 0.27, 0.13), "pink": (0.97, 0.52, 0.72), "golden": (0.86, 0.66, 0.19), "black": (0.07, 0.07, 0.08),
-    "white": (0.97, 0.97, 0.97), "grey": (0.52, 0.52, 0.53), "gray": (0.52, 0.52, 0.53),
-}  # fmt: skip
+    "red": (0.86, 0.10, 0.12),
+    "orange": (0.97, 0.53, 0.10),
+    "yellow": (0.98, 0.86, 0.14),
+    "green": (0.16, 0.65, 0.22),
+    "blue": (0.13, 0.33, 0.83),
+    "purple": (0.52, 0.18, 0.70),
+    "pink": (0.97, 0.52, 0.72),
+    "brown": (0.45, 0.27, 0.13),
+    "black": (0.07, 0.07, 0.08),
+    "white": (0.97, 0.97, 0.97),
+    "grey": (0.52, 0.52, 0.53),
+    "light blue": (0.58, 0.79, 0.96),
+    "dark green": (0.05, 0.31, 0.13),
+    "golden": (0.86, 0.66, 0.19),
+    "turquoise": (0.14, 0.75, 0.72),
+    "beige": (0.93, 0.87, 0.75),
+}
 
 # What ends the naming of a thing and begins to say where it is, or with what.
 _PLACE = re.compile(
@@ -78,8 +90,8 @@ class Sketch:
             return guesses[:0], guesses.new_zeros(0)
         first = max(texts, key=lambda prompt: prompt.weight)
         drawings, likeness = self.sketcher.book.search(self._subjects[first.body][0], DRAWINGS)
-        for colour in COLOURS.keys() & set(subject(first.body).split()):
-            drawings = tint(drawings, COLOURS[colour])
+        for word in subject(first.body).replace("gray", "grey").split():
+            drawings = tint(drawings, COLOURS[word]) if word in COLOURS else drawings
         grounds = ground(guesses).repeat(-(-len(drawings) // GUESSES), 1, 1, 1)[: len(drawings)]
         return lay(drawings, grounds), 1 - likeness
 
@@ -89,14 +101,16 @@ def subject(text: str) -> str:
     return _PLACE.split(text.rpartition(" of ")[2], maxsplit=1)[0].strip()
 
 
-def tint(drawings: Tensor, colour: tuple[float, float, float]) -> Tensor:
+def tint(
+    drawings: Tensor, colour: tuple[float, float, float], shades: float = SHADES, opaque: float = OPAQUE
+) -> Tensor:
     """Premultiplied drawings (n 4 s s) in shades of one colour: their own light and shade, about its own."""
     alpha = drawings[:, 3:]
     light = (drawings[:, :3] * _LUMA.to(drawings)).sum(1, keepdim=True)
     mean = light.sum((2, 3), keepdim=True) / alpha.sum((2, 3), keepdim=True).clamp(min=1)
-    shade = alpha + SHADES * (light - mean * alpha)
+    shade = alpha + shades * (light - mean * alpha)
     painted = torch.minimum(torch.tensor(colour).view(3, 1, 1).to(drawings) * shade, alpha)
-    return torch.cat([OPAQUE * painted + (1 - OPAQUE) * drawings[:, :3], alpha], 1)
+    return torch.cat([opaque * painted + (1 - opaque) * drawings[:, :3], alpha], 1)
 
 
 def ground(pictures: Tensor) -> Tensor:

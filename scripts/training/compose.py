@@ -15,26 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .dataset import Dataset
+from vqclip.sketch import COLOURS, OPAQUE, SHADES, tint
 
-COLOURS = {
-    "red": (0.86, 0.10, 0.12),
-    "orange": (0.97, 0.53, 0.10),
-    "yellow": (0.98, 0.86, 0.14),
-    "green": (0.16, 0.65, 0.22),
-    "blue": (0.13, 0.33, 0.83),
-    "purple": (0.52, 0.18, 0.70),
-    "pink": (0.97, 0.52, 0.72),
-    "brown": (0.45, 0.27, 0.13),
-    "black": (0.07, 0.07, 0.08),
-    "white": (0.97, 0.97, 0.97),
-    "grey": (0.52, 0.52, 0.53),
-    "light blue": (0.58, 0.79, 0.96),
-    "dark green": (0.05, 0.31, 0.13),
-    "golden": (0.86, 0.66, 0.19),
-    "turquoise": (0.14, 0.75, 0.72),
-    "beige": (0.93, 0.87, 0.75),
-}
+from .dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -169,14 +152,7 @@ def lay(canvas: Tensor, sprite: Tensor, place: Placement) -> Tensor:
     return layer[:3] + canvas * (1 - layer[3:])
 
 
-def recolour(sprite: Tensor, colour: str, strength: float = 0.9) -> Tensor:
+def recolour(sprite: Tensor, colour: str, strength: float = OPAQUE) -> Tensor:
     """Paint a premultiplied cut-out (4 t t) in one colour, its light and shade kept."""
-    rgb, alpha = sprite[:3], sprite[3:]
-    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-    light = (rgb * weights).sum(0, keepdim=True)
-    mean = light.sum() / alpha.sum().clamp_min(1.0)
-    contrast = 0.35 if colour in ("black", "white") else 0.6
-    shade = alpha * (1 - contrast * mean) + contrast * light  # about alpha on average
-    tint = torch.tensor(COLOURS[colour]).view(3, 1, 1)
-    painted = torch.minimum((tint * shade), alpha)
-    return torch.cat([rgb * (1 - strength) + painted * strength, alpha])
+    shades = 0.35 if colour in ("black", "white") else SHADES
+    return tint(sprite[None], COLOURS[colour], shades, strength)[0]

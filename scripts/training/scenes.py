@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqclip.sketch import COLOURS
+
 from .captions import Claim, Names, dressed, phrase
-from .compose import COLOURS, Composer, Placement, lay, recolour
+from .compose import Composer, Placement, lay, recolour
 from .dataset import Dataset
 from .places import PHOTOGRAPHS, PLACES
 from .words import with_article

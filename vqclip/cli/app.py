@@ -71,7 +71,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 def main() -> None:
     """The console script. Errors become one line and an exit code; --debug shows where they come from."""
     # Importing torch and open_clip makes millions of objects that all stay; looking through them as often as Python
-    # does by default takes a quarter of the start.
+    # does by default takes a fifth of the start.
     gc.set_threshold(100_000, 20, 100)
     try:
         code = app(standalone_mode=False)
