@@ -118,6 +118,7 @@ def tiny(tiny_vqgan: Path, tiny_clip: Path) -> Tiny:
             "perceptors": [{"model": str(tiny_clip)}], "precision": "float32", "start": "noise",
             "cutouts": {"count": 4, "anchors": 1}, "penalties": {"smooth": "0", "near_start": "0"},
             "optimizer": {"rate": "0.4 -> 0.1"},
+            "latent": {"stages": [{"scale": 0.5, "share": 0.3}, {"scale": 1.0, "share": 0.7}]},
         }  # fmt: skip
         return configs.resolve(small | given, settings=settings)
 

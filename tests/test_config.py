@@ -142,6 +142,9 @@ class TestRoundTrip:
         assert configs.resolve(file=tmp_path / "config.yaml") == config
 
 
+TWO_STAGES = [{"scale": 0.5, "share": 0.3}, {"scale": 1.0, "share": 0.7}]
+
+
 def other(key: str, value: Any) -> Any:
     """A valid value that differs from the default."""
     choices = {
@@ -152,8 +155,9 @@ def other(key: str, value: Any) -> Any:
     }
     special = {
         "prompts": ["b"], "seed": 8, "size": "16x32", "init": "a.png", "cutouts.aspect": "squash",
-        "perceptors": [{"model": "mini-clip", "crops": 3}], "latent.stages": [{"scale": 1.0, "share": 1.0}],
-        "precision": "bfloat16", "vqgan": "x", "sketcher": "x", "optimizer.rate": "0.1", "penalties.near_start": "0.3",
+        "perceptors": [{"model": "mini-clip", "crops": 3}], "latent.stages": TWO_STAGES,
+        "precision": "bfloat16", "vqgan": "x", "sketchbook": "x", "optimizer.rate": "0.1",
+        "penalties.near_start": "0.2",
         "film.frames": 3, "film.fps": 3.0, "film.window": 3, "story.after": "repeat",
         "source.video": "a.mp4", "source.end": 3.0,
     }  # fmt: skip

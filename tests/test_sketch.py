@@ -1,4 +1,4 @@
-"""A sketch has the wishes' colours in the right places, hangs on its seed alone, and fits any size."""
+"""A sketch shows what the sentence names, hangs on its seed alone, and fits any size."""
 
 from io import BytesIO
 
@@ -8,17 +8,29 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from vqclip.errors import WeightsError
-from vqclip.models.sketch import EMBED, GUESSES, SIDE, Sketcher, load_sketcher
-from vqclip.models.sketchbook import Sketchbook
+from vqclip.models.sketchbook import COLUMNS, Sketchbook, load_sketchbook
 from vqclip.ops import unit
-from vqclip.prompt import Prompt, parse
-from vqclip.sketch import COLOURS, Sketch, centred, ground, lay, subject, tint
+from vqclip.phrases import outline
+from vqclip.prompt import Kind, Prompt, parse
+from vqclip.sketch import Sketch
+
+SIDE, WIDE = 16, 32  # of a drawing in pixels; of meanings
+WORDS = ("a ball", "a box", "a sky", "a round thing", "a red ball")
+BALL, BOX, SKY, ROUND, RED = range(len(WORDS))
 
 
 @pytest.fixture
-def wishes() -> dict[Prompt, Tensor]:
-    torch.manual_seed(0)
-    return {wish: unit(torch.randn(1, EMBED)) for wish in parse("a | b | c:-1")}
+def book() -> Sketchbook:
+    """A green ball and a blue box, then a yellow sky that fills its square; each word is an axis of its own."""
+    strip, file = Image.new("RGBA", (COLUMNS * SIDE, SIDE)), BytesIO()
+    for k, (colour, edge) in enumerate((("lime", 2), ("blue", 2), ("yellow", 0))):
+        strip.paste(Image.new("RGBA", (SIDE - 2 * edge,) * 2, colour), (k * SIDE + edge, edge))
+    strip.save(file, "WEBP", lossless=True)
+    ends = torch.tensor([len(file.getvalue())], dtype=torch.int32)
+    strips = torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
+    pages = torch.tensor([[BALL, 0, BALL], [BOX, 1, BOX], [SKY, 2, SKY], [ROUND, 0, BALL]], dtype=torch.int16)
+    words = (127 * torch.eye(len(WORDS))).to(torch.int8)
+    return Sketchbook(torch.eye(WIDE)[:, : len(WORDS)], words, pages, torch.tensor(2), ends, strips)
 
 
 class Reader:
@@ -27,148 +39,103 @@ class Reader:
     size = 8
 
     def embed_crops(self, pixels: Tensor, /) -> Tensor:
-        return unit(torch.nn.functional.pad(pixels.mean((2, 3)), (0, EMBED - 3)))
+        return unit(torch.nn.functional.pad(pixels.mean((2, 3)), (0, WIDE - 3)))
 
 
-def sketch(wishes: dict[Prompt, Tensor]) -> Sketch:
-    torch.manual_seed(1)
-    return Sketch(Sketcher().eval(), Reader(), wishes.__getitem__, {})
+def meaning(text: str) -> Tensor:
+    """The axes (1 d) of the words that a text has in it."""
+    named = [k for k, word in enumerate(WORDS) if word.split()[-1] in text]
+    return unit(torch.eye(WIDE)[named].sum(0, keepdim=True)) if named else torch.eye(WIDE)[-1:]
 
 
-def draw(sketch: Sketch, prompts: list[Prompt], seed: int = 0, height: int = 48, width: int = 64) -> Tensor:
+def read(prompt: Prompt) -> Tensor:
+    return meaning(prompt.body)
+
+
+def draw(book: Sketchbook, line: str, seed: int = 0, height: int = 48, width: int = 64) -> Tensor:
+    prompts = parse(line) if line else []
+    said = [outline(prompt.body).texts for prompt in prompts if prompt.kind is Kind.TEXT]
+    known = {text: meaning(text) for texts in said for text in texts}
+    sketch = Sketch(book, Reader(), read, known)
     return sketch.picture(prompts, height, width, Generator().manual_seed(seed))
 
 
-def test_it_is_a_picture_and_hangs_on_its_seed(wishes: dict[Prompt, Tensor]) -> None:
-    made = sketch(wishes)
-    one, again, other = (draw(made, list(wishes), seed) for seed in (1, 1, 2))
+def colour(picture: Tensor, name: str) -> float:
+    """The share of a picture that is of a colour."""
+    want = torch.tensor(
+        {"lime": (0.0, 1, 0), "blue": (0.0, 0, 1), "yellow": (1.0, 1, 0), "red": (0.86, 0.1, 0.12)}[name]
+    )
+    return float(((picture[0] - want.view(3, 1, 1)).abs().amax(0) < 0.25).float().mean())
+
+
+def test_it_is_a_picture_and_hangs_on_its_seed(book: Sketchbook) -> None:
+    one, again, other = (draw(book, "a ball", seed) for seed in (1, 1, 2))
     assert one.shape == (1, 3, 48, 64)
     assert torch.equal(one, one.clamp(0, 1))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 
 
-def test_every_wish_and_its_weight_tells(wishes: dict[Prompt, Tensor]) -> None:
-    made, (a, b, c) = sketch(wishes), list(wishes)
-    pictures = [draw(made, prompts) for prompts in ([a], [b], [a, b], [a, c])]
-    assert all(not torch.allclose(x, y) for i, x in enumerate(pictures) for y in pictures[:i])
+def test_it_shows_the_thing_that_is_named(book: Sketchbook) -> None:
+    ball, box = draw(book, "a ball"), draw(book, "a painting of a box")
+    assert colour(ball, "lime") > 0.15
+    assert colour(ball, "blue") == 0
+    assert colour(box, "blue") > 0.15
+    assert colour(box, "lime") == 0
 
 
-def test_a_guess_that_looks_like_the_wish_is_taken_most_often() -> None:
-    colours = torch.eye(3)[[0, 1, 1, 2]]  # one of the four guesses is red
-
-    class Flat(Sketcher):
-        def forward(self, wish: Tensor, guess: Tensor) -> Tensor:
-            return colours[guess, :, None, None].expand(-1, 3, SIDE, SIDE)
-
-    (red,) = parse("red")
-    made = Sketch(Flat(), Reader(), lambda _: torch.eye(EMBED)[:1], {})
-    means = [draw(made, [red], seed).mean((0, 2, 3)) for seed in range(8)]
-    assert all(mean.argmax() == 0 for mean in means)
+def test_a_scene_fills_the_picture_and_is_a_ground_for_things(book: Sketchbook) -> None:
+    assert colour(draw(book, "a sky"), "yellow") > 0.9
+    both = draw(book, "a box in a sky")
+    assert colour(both, "blue") > 0.1
+    assert colour(both, "yellow") > 0.4
 
 
-def test_no_wish_at_all_still_gives_a_picture(wishes: dict[Prompt, Tensor]) -> None:
-    assert draw(sketch(wishes), []).isfinite().all()
+def test_two_things_lie_side_by_side_or_one_above_the_other(book: Sketchbook) -> None:
+    beside = draw(book, "a ball and a box", height=64)
+    assert colour(beside[..., :32], "lime") > 4 * colour(beside[..., 32:], "lime")
+    assert colour(beside[..., 32:], "blue") > 4 * colour(beside[..., :32], "blue")
+    above = draw(book, "a ball on a box", height=64)
+    assert colour(above[:, :, :26], "lime") > 0.1
+    assert colour(above[:, :, 40:], "blue") > 0.1
 
 
-def test_guesses_differ() -> None:
-    torch.manual_seed(0)
-    made = Sketcher()(torch.randn(1, EMBED).expand(GUESSES, -1), torch.arange(GUESSES))
-    assert made.shape == (GUESSES, 3, SIDE, SIDE)
-    assert len({tuple(picture.flatten().tolist()) for picture in made}) == GUESSES
+def test_a_colour_and_a_number_are_heeded(book: Sketchbook) -> None:
+    assert colour(draw(book, "a red box"), "red") > 0.15
+    one, three = draw(book, "a box", height=64), draw(book, "three box", height=64)
+    assert 0 < colour(three, "blue") < colour(one, "blue")
+    columns = ((three[0, 2] > 0.8) & (three[0, 0] < 0.3))[48]  # the lower two, apart
+    assert int((columns[1:] != columns[:-1]).sum()) == 4
 
 
-SQUARES = ("red", "lime", "blue")
+def test_the_heaviest_wish_is_drawn(book: Sketchbook) -> None:
+    assert colour(draw(book, "a ball:0.5 | a box"), "blue") > 0.15
+    assert colour(draw(book, "a ball:0.5 | a box:-1"), "lime") > 0.15
 
 
-@pytest.fixture
-def book() -> Sketchbook:
-    """Three plain squares; the words for them are the first axes, and the third has two."""
-    sheet, file = Image.new("RGBA", (2 * SIDE, 2 * SIDE)), BytesIO()
-    for k, colour in enumerate(SQUARES):
-        sheet.paste(Image.new("RGBA", (SIDE, SIDE), colour), (k % 2 * SIDE, k // 2 * SIDE))
-    sheet.save(file, "WEBP", lossless=True)
-    pages = torch.tensor([[0, 0], [1, 1], [2, 2], [3, 2]], dtype=torch.int16)
-    words = (127 * torch.eye(4)).to(torch.int8)
-    sheet_bytes = torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
-    return Sketchbook(torch.eye(EMBED)[:, :4], words, pages, sheet_bytes, SIDE)
+@pytest.mark.parametrize("line", ["", "[noise:3]", "a ball:-1", "of", "in a box", "nothing that is known"])
+def test_whatever_is_wished_there_is_a_picture(book: Sketchbook, line: str) -> None:
+    assert draw(book, line).isfinite().all()
 
 
 def test_the_nearest_word_s_drawing_comes_first_and_none_twice(book: Sketchbook) -> None:
-    meaning = torch.zeros(EMBED)
-    meaning[:4] = torch.tensor([0.1, 0.3, 0.5, 0.7])
-    drawings, likeness = book.search(meaning, 5)
-    assert [int(drawing[:3].mean((1, 2)).argmax()) for drawing in drawings] == [2, 1, 0]
-    torch.testing.assert_close(likeness, torch.tensor([0.7, 0.3, 0.1]) / 0.84**0.5)
-    assert len(book.search(meaning, 2)[0]) == 2
+    wish = torch.zeros(WIDE)
+    wish[[BALL, BOX, ROUND]] = torch.tensor([0.1, 0.6, 0.7])
+    found = book.search(wish, 5, scenes=False)
+    assert [int(drawing[:3].mean((1, 2)).argmax()) for drawing, _ in found] == [2, 1]
+    (_, box), (_, ball) = found
+    assert box == pytest.approx(0.6 / 0.86**0.5)
+    assert ball == pytest.approx((0.7 * 0.7 + 0.3 * 0.1) / 0.86**0.5), "its name tells beside its other word"
+    assert len(book.search(wish, 1, scenes=False)) == 1
 
 
-def test_a_drawing_of_the_subject_begins_the_picture(book: Sketchbook) -> None:
-    (wish,) = parse("a photo of a red square in the snow")
-    red = torch.eye(EMBED)[:1]
-    sketcher = Sketcher()
-    torch.nn.init.zeros_(sketcher.basis.weight)
-    torch.nn.init.zeros_(sketcher.basis.bias)  # all guesses are grey
-    sketcher.book = book
-    made = draw(Sketch(sketcher, Reader(), lambda _: red, {wish.body: red}), [wish], height=64)
-    assert made[..., 16:-16, 16:-16].mean((0, 2, 3)).argmax() == 0
-    assert made[..., 0].mean((0, 2)).std() < 0.1
+def test_scenes_and_things_are_told_apart(book: Sketchbook) -> None:
+    for scenes, count in ((True, 1), (False, 2)):
+        found = book.search(torch.ones(WIDE), 9, scenes)
+        assert len(found) == count
+        assert all((float(drawing[3].mean()) > 0.99) == scenes for drawing, _ in found)
 
 
-def test_what_has_no_words_is_guessed_at(book: Sketchbook) -> None:
-    (noise,) = parse("[noise:3]")
-    sketcher = Sketcher()
-    sketcher.book = book
-    made = Sketch(sketcher, Reader(), lambda _: torch.eye(EMBED)[:1], {})
-    assert draw(made, [noise]).isfinite().all()
-
-
-@pytest.mark.parametrize(
-    ("text", "thing"),
-    [
-        ("an owl", "an owl"),
-        ("an oil painting of a ship in a storm", "a ship"),
-        ("a castle on a hill", "a castle"),
-        ("a full moon over a lake", "a full moon"),
-        ("a cat and a dog", "a cat"),
-        ("", ""),
-    ],
-)
-def test_a_sentence_is_about_what_it_names_first(text: str, thing: str) -> None:
-    assert subject(text) == thing
-
-
-def test_a_drawing_takes_a_colour_and_keeps_its_outline_and_shades() -> None:
-    torch.manual_seed(0)
-    alpha = (torch.rand(2, 1, SIDE, SIDE) > 0.5).float()
-    grey = torch.rand(2, 1, SIDE, SIDE) * alpha
-    drawings = torch.cat([grey, grey, grey, alpha], 1)
-    red = tint(drawings, COLOURS["red"])
-    assert torch.equal(red[:, 3:], alpha)
-    assert bool((red[:, :3] <= alpha + 1e-6).all())
-    assert red[:, 0].sum() > 2 * red[:, 1].sum()
-    inside = alpha[:, 0] > 0
-    assert float(torch.corrcoef(torch.stack([red[:, 0][inside], grey[:, 0][inside]]))[0, 1]) > 0.7
-
-
-def test_a_drawing_lies_on_its_ground(book: Sketchbook) -> None:
-    picture = torch.rand(1, 3, SIDE, SIDE)
-    laid = lay(book.drawings[:1], ground(picture))
-    assert torch.equal(laid[..., 0], ground(picture)[..., 0])
-    torch.testing.assert_close(laid[0, :, SIDE // 2, SIDE // 2], torch.tensor([1.0, 0, 0]))
-
-
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (20, 61), (61, 20)])
-def test_the_thing_stays_in_the_middle_of_any_shape(height: int, width: int) -> None:
-    thumbnail = torch.zeros(1, 3, SIDE, SIDE)
-    thumbnail[..., SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4] = 1
-    made = centred(thumbnail, height, width)
-    assert made.shape == (1, 3, height, width)
-    assert made[..., height // 2, width // 2].min() > 0.9
-    assert made[..., 0, :].abs().max() < 0.1
-    assert made[..., :, 0].abs().max() < 0.1
-
-
-def test_an_unknown_sketcher_is_refused_with_the_names() -> None:
+def test_an_unknown_sketchbook_is_refused_with_the_names() -> None:
     with pytest.raises(WeightsError, match="mini-sketch"):
-        load_sketcher("mini-sketsh")
+        load_sketchbook("mini-sketsh")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -20,11 +21,13 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from training import captions, compose, ranking, sources, words, work  # noqa: E402
 from training.judge import Judge  # noqa: E402
+from training.landscapes import landscapes  # noqa: E402
 from training.sentences import Sentences  # noqa: E402
+from training.sketchbook import also_called  # noqa: E402
 
 from vqclip.errors import VqclipError  # noqa: E402
 from vqclip.media import save_png  # noqa: E402
-from vqclip.models.sketch import EMBED, SIDE, read_sketcher  # noqa: E402
+from vqclip.models.sketchbook import SIDE, read_sketchbook  # noqa: E402
 from vqclip.models.vqgan import VQGAN, Architecture  # noqa: E402
 
 
@@ -199,13 +202,27 @@ def test_a_snapshot_is_replaced_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["s.pt"]
 
 
-def test_a_smoke_sketcher_is_one_that_paints_from(data: Path, tmp_path: Path) -> None:
-    arguments = smoke(data, tmp_path)
-    finish(start("train_sketcher", *arguments, "--minutes", "0.05"))
-    sketcher = read_sketcher(tmp_path / "out" / "model.safetensors")
-    assert sketcher.book is not None
-    assert 0 < len(sketcher.book.search(torch.randn(EMBED), 3)[0]) <= 3
-    assert sketcher(torch.randn(2, EMBED), torch.tensor([0, 1])).shape == (2, 3, SIDE, SIDE)
+def test_a_smoke_sketchbook_has_things_and_scenes(data: Path, tmp_path: Path) -> None:
+    finish(start("build_sketchbook", *smoke(data, tmp_path)))
+    book = read_sketchbook(tmp_path / "out" / "model.safetensors")
+    for scenes in (True, False):
+        found = book.search(torch.randn(512), 3, scenes)
+        assert [drawing.shape for drawing, _ in found] == [(4, SIDE, SIDE)] * 3
+
+
+def test_landscapes_differ_and_have_the_light_of_their_sky() -> None:
+    painted = {sentences[0]: np.asarray(scene) for scene, sentences in landscapes(1)}
+    assert len(painted) == len({scene.tobytes() for scene in painted.values()})
+    assert painted["a beach at night"].mean() < 0.5 * painted["a beach"].mean()
+    again = {sentences[0]: np.asarray(scene) for scene, sentences in landscapes(1)}
+    assert all((again[name] == scene).all() for name, scene in painted.items())
+
+
+def test_synonyms_are_no_parts_of_names_and_no_other_things() -> None:
+    assert also_called("hot dog", ["dog", "frankfurter", "hot"], ["hot dog"]) == ["dog", "frankfurter"]
+    assert also_called("sun with face", ["sun", "face", "bright"], []) == ["sun", "bright"]
+    assert also_called("cat face", ["cat", "pet"], ["cat", "cat face"]) == ["pet"]
+    assert also_called("green heart", ["heart"], []) == []
 
 
 def test_a_smoke_judge_sees_and_reads_into_one_space(data: Path, tmp_path: Path) -> None:

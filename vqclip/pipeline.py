@@ -17,13 +17,14 @@ from vqclip.latent import starting_picture
 from vqclip.losses import penalties
 from vqclip.meanings import Meanings
 from vqclip.media import load_picture
-from vqclip.models.sketch import READER
+from vqclip.models.sketchbook import READER
 from vqclip.optimize import Studio, View
+from vqclip.phrases import outline
 from vqclip.prompt import Kind
 from vqclip.schedule import Schedule
 from vqclip.schema import Config, PerceptorConfig
 from vqclip.shelf import Shelf
-from vqclip.sketch import Sketch, subject
+from vqclip.sketch import Sketch
 from vqclip.source import Source, footage
 from vqclip.state import State
 
@@ -157,14 +158,15 @@ class Pipeline:
         return _OPTIMIZERS[self.config.optimizer.name]([z], lr=1.0)
 
     def _prepare_sketch(self, shelf: Shelf, pictures: dict[str, Tensor]) -> Sketch:
-        """The sketcher, and the wishes as its own CLIP embeds them, be that one of the perceptors or not."""
+        """The sketchbook, and what wishes mean to its own CLIP, be that one of the perceptors or not."""
         meanings = next((known for known in self._meanings if known.perceptor.name == READER), None)
         if meanings is None:
             reader = shelf.perceptor(READER, torch.float32)
             meanings = Meanings(reader, 0, self.config.wishes, pictures, self.cutouts)
-        texts = {wish.body for wish in self.config.wishes if wish.kind is Kind.TEXT}
-        subjects = {text: meanings.perceptor.embed_texts([subject(text)]) for text in sorted(texts)}
-        return Sketch(shelf.sketcher(self.config.sketcher), meanings.perceptor, meanings.of, subjects)
+        said = [outline(wish.body) for wish in self.config.wishes if wish.kind is Kind.TEXT]
+        texts = sorted(set().union(*(outline.texts for outline in said)))
+        known = {text: meanings.perceptor.embed_texts([text]) for text in texts}
+        return Sketch(shelf.sketchbook(self.config.sketchbook), meanings.perceptor, meanings.of, known)
 
     def _views(self, frame: Frame) -> list[View]:
         uses = Counter(p.model for p in self.config.perceptors)

@@ -34,7 +34,7 @@ def provenance(config: Config, on: torch.device) -> dict[str, Any]:
         "device": device.describe(on),
         "precision": str(device.dtype_for(config.precision, on)).removeprefix("torch."),
         "threads": torch.get_num_threads() if on.type == "cpu" else None,
-        "weights": {name: _digest(name, find) for name, find in names} | _sketcher(config),
+        "weights": {name: _digest(name, find) for name, find in names} | _sketchbook(config),
     }
 
 
@@ -49,10 +49,10 @@ def _digest(name: str, find: Callable[[str], Path]) -> str | None:
         return None
 
 
-def _sketcher(config: Config) -> dict[str, str | None]:
-    """The digest of the sketcher, where one is used."""
+def _sketchbook(config: Config) -> dict[str, str | None]:
+    """The digest of the sketchbook, where one is used."""
     used = config.start == "sketch" and not config.init
-    return {config.sketcher: store.digest_of(config.sketcher)} if used else {}
+    return {config.sketchbook: store.digest_of(config.sketchbook)} if used else {}
 
 
 @cache

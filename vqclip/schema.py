@@ -148,7 +148,7 @@ class Config:
     steps: int = within(1, 1_000_000)
     init: str | None
     start: str = among(*STARTS)
-    sketcher: str
+    sketchbook: str
     vqgan: str
     perceptors: list[PerceptorConfig]
     cutouts: CutoutsConfig

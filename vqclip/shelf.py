@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from vqclip.models.loading import load_vqgan
-from vqclip.models.sketch import Sketcher, load_sketcher
+from vqclip.models.sketchbook import Sketchbook, load_sketchbook
 from vqclip.models.vqgan import VQGAN
 from vqclip.perceptor import Perceptor
 
@@ -20,7 +20,7 @@ class Shelf:
         """`places` says where models lie that aren't where their names say."""
         self.device, self.pull, self.places = device, pull, places or {}
         self._vqgans: dict[tuple[str, torch.dtype], VQGAN] = {}
-        self._sketchers: dict[str, Sketcher] = {}
+        self._sketchbooks: dict[str, Sketchbook] = {}
         self._perceptors: dict[tuple[str, torch.dtype], Perceptor] = {}
 
     def vqgan(self, name: str, dtype: torch.dtype) -> VQGAN:
@@ -34,7 +34,7 @@ class Shelf:
             self._perceptors[name, dtype] = Perceptor(place, self.device, dtype, self.pull)
         return self._perceptors[name, dtype]
 
-    def sketcher(self, name: str) -> Sketcher:
-        if name not in self._sketchers:
-            self._sketchers[name] = load_sketcher(name).to(self.device)
-        return self._sketchers[name]
+    def sketchbook(self, name: str) -> Sketchbook:
+        if name not in self._sketchbooks:
+            self._sketchbooks[name] = load_sketchbook(name)
+        return self._sketchbooks[name]

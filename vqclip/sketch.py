@@ -1,139 +1,145 @@
-"""A Sketch is a beginning that already has the colours and rough shapes of what is wished for.
+"""A Sketch is a beginning that already shows what is wished for: drawings, laid out as a sentence says."""
 
-Letters in shapes: n candidates of s x s pixels, d dimensions of embeddings.
-"""
-
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle, product
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip import ops
-from vqclip.models.sketch import EMBED, GUESSES, Sketcher
+from vqclip.layout import Layer, Layout, copies, has, pale_sky, plain, tint
+from vqclip.models.sketchbook import Sketchbook
 from vqclip.optimize import Embeds
+from vqclip.phrases import COLOURS, Phrase, outline
 from vqclip.prompt import Kind, Prompt
 
-GRAIN = 0.15  # amplitude of the noise over it, for the loop to find shapes in
-FIRMNESS = 60.0  # how much likelier a candidate is taken that looks more like the wish, per unit of cosine
-DOUBT = (
-    0.3  # what a drawing loses of that cosine where its word is another than the wish's: per unit of theirs
+GRAIN = 0.1  # amplitude of the noise over it, for the loop to find shapes in
+FIRMNESS = 60.0  # how much likelier a layout is taken that looks more like the wish, per unit of cosine
+DOUBT = 0.5  # what a layout loses of that cosine for what it leaves unsaid
+LEEWAY = 0.04  # how much more than the most faithful one a layout may leave unsaid, and still be looked at
+THINGS, SCENES = 10, 8  # how many of each are considered
+PLACED, GROUNDS = 5, 5  # and how many things in how many scenes
+HEAD = 0.3  # of a thing's meaning, what its head says alone
+BARE = 0.3  # how well a plain ground stands for a place
+KNOWN = 0.75  # how near a second thing's word has to be for it to be drawn
+# Where two things lie that such a word ties together: middle and size of the first and of the second.
+_Part = tuple[float, float, float]
+_UPPER, _LOWER, _LEFT, _RIGHT = (0.5, 0.3, 0.64), (0.5, 0.71, 0.64), (0.27, 0.5, 0.6), (0.73, 0.5, 0.6)
+_PLACES: dict[str, tuple[_Part, _Part]] = (
+    dict.fromkeys(("on", "over", "above", "on top of"), (_UPPER, _LOWER))
+    | dict.fromkeys(("under", "below"), (_LOWER, _UPPER))
+    | dict.fromkeys(("with", "and", "next to", "beside", "near", "by", "behind", "against"), (_LEFT, _RIGHT))
 )
-DRAWINGS = 16  # of the sketchbook that are considered
-LARGE = 0.86  # of a drawing's side, as a share of the picture's
-SHADES = 0.6  # how much of its light and shade a drawing keeps in a new colour
-OPAQUE = 0.9  # how much that covers of the old one
-_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-COLOURS = {
-    "red": (0.86, 0.10, 0.12),
-    "orange": (0.97, 0.53, 0.10),
-    "yellow": (0.98, 0.86, 0.14),
-    "green": (0.16, 0.65, 0.22),
-    "blue": (0.13, 0.33, 0.83),
-    "purple": (0.52, 0.18, 0.70),
-    "pink": (0.97, 0.52, 0.72),
-    "brown": (0.45, 0.27, 0.13),
-    "black": (0.07, 0.07, 0.08),
-    "white": (0.97, 0.97, 0.97),
-    "grey": (0.52, 0.52, 0.53),
-    "light blue": (0.58, 0.79, 0.96),
-    "dark green": (0.05, 0.31, 0.13),
-    "golden": (0.86, 0.66, 0.19),
-    "turquoise": (0.14, 0.75, 0.72),
-    "beige": (0.93, 0.87, 0.75),
-}
+_STANDING: _Part = (0.5, 0.58, 0.82)  # in a scene: a little smaller and lower, so that it can be seen
 
-# What ends the naming of a thing and begins to say where it is, or with what.
-_PLACE = re.compile(
-    r"\s(in|on|at|by|under|over|above|below|behind|beside|near|with|and|next to|in front of)\s"
-)
+Found = tuple[Tensor, float]  # a drawing (4 t t), and how near its word is: a cosine
+Proposal = tuple[Layout, float]  # and how much of the sentence it tells, up to 1
 
 
 class Sketch:
-    """A Sketcher and the Perceptor that reads for it; prompts' meanings and their subjects', embedded beforehand."""
+    """A Sketchbook and the Perceptor that reads for it; prompts and their phrases are embedded beforehand."""
 
     def __init__(
         self,
-        sketcher: Sketcher,
+        book: Sketchbook,
         reader: Embeds,
         meaning: Callable[[Prompt], Tensor],
-        subjects: Mapping[str, Tensor],
+        texts: Mapping[str, Tensor],
     ):
-        """`meaning` gives unit vectors (m d); `subjects` has, by text, what `subject` of it means (1 d)."""
-        self.sketcher, self.reader, self._meaning, self._subjects = sketcher, reader, meaning, subjects
+        """`meaning` gives unit vectors (m d); `texts` has what each of `outline(text).texts` means (1 d)."""
+        self.book, self.reader, self._meaning, self._texts = book, reader, meaning, texts
 
     @torch.no_grad()
     def picture(
         self, prompts: Sequence[Prompt], height: int, width: int, generator: torch.Generator
     ) -> Tensor:
-        """A beginning (1 3 h w) in [0, 1] for all the prompts, each by its weight; better candidates are likelier."""
-        numbers = torch.arange(GUESSES, device=self.sketcher.centre.device)
+        """A beginning (1 3 h w) in [0, 1] for all the prompts, each by its weight; better layouts are likelier."""
+        noise = ops.fractal_noise(height, width, generator)
+        if not prompts:
+            return noise
         directions = [prompt.weight * self._meaning(prompt).float().mean(0) for prompt in prompts]
-        wish = ops.unit(sum(directions, torch.zeros(EMBED, device=numbers.device)))
-        guesses = self.sketcher(wish.expand(GUESSES, -1), numbers).clamp(0, 1)
-        drawn, doubt = self._drawn(prompts, guesses)
-        candidates = torch.cat([guesses, drawn])
-        likeness = self.reader.embed_crops(ops.resize(candidates, self.reader.size, self.reader.size)) @ wish
-        likeness -= DOUBT * F.pad(doubt, (GUESSES, 0))
+        wish = ops.unit(torch.stack(directions).sum(0))
+        proposals = list(self._propose(prompts, wish))
+        most = max(told for _, told in proposals)
+        proposals = [(layout, told) for layout, told in proposals if told >= most - LEEWAY]
+        side = self.reader.size
+        pictures = torch.cat([layout.picture(side, side) for layout, _ in proposals])
+        likeness = self.reader.embed_crops(pictures.to(wish.device)).float() @ wish
+        likeness += DOUBT * torch.tensor([told for _, told in proposals]).to(likeness)
         taken = torch.multinomial((FIRMNESS * likeness).softmax(0).cpu(), 1, generator=generator)
-        noise = ops.fractal_noise(height, width, generator) - 0.5
-        return (centred(candidates.cpu()[taken], height, width) + GRAIN * noise).clamp(0, 1)
+        drawn, _ = proposals[int(taken)]
+        return (drawn.picture(height, width) + GRAIN * (noise - 0.5)).clamp(0, 1)
 
-    def _drawn(self, prompts: Sequence[Prompt], guesses: Tensor) -> tuple[Tensor, Tensor]:
-        """Drawings (n 3 s s) of what is wished for most, over the grounds of the guesses in turn.
-
-        And how far their words are from the wish's (n), from 0 up.
-        """
+    def _propose(self, prompts: Sequence[Prompt], wish: Tensor) -> Iterator[Proposal]:
+        """Layouts for what is wished for most; for wishes without words, whatever is nearest to them."""
         texts = [prompt for prompt in prompts if prompt.kind is Kind.TEXT and prompt.weight > 0]
-        if self.sketcher.book is None or not texts:
-            return guesses[:0], guesses.new_zeros(0)
-        first = max(texts, key=lambda prompt: prompt.weight)
-        drawings, likeness = self.sketcher.book.search(self._subjects[first.body][0], DRAWINGS)
-        for word in subject(first.body).replace("gray", "grey").split():
-            drawings = tint(drawings, COLOURS[word]) if word in COLOURS else drawings
-        grounds = ground(guesses).repeat(-(-len(drawings) // GUESSES), 1, 1, 1)[: len(drawings)]
-        return lay(drawings, grounds), 1 - likeness
+        if not texts:
+            yield from _scenes(self.book.search(wish, SCENES, scenes=True))
+            yield from _alone(self.book.search(wish, THINGS, scenes=False), 1, None)
+            return
+        said = outline(max(texts, key=lambda prompt: prompt.weight).body)
+        yield from _scenes(self._grounds(said.whole, SCENES))
+        first, *others = said.phrases
+        things = self._things(first, THINGS)
+        yield from _alone(things, first.count, said.ground, BARE if others else 1.0)
+        grounds = self._grounds(said.place, GROUNDS) if others else []
+        yield from _placed(things, first.count, grounds)
+        for other in others:
+            seconds = self._things(other, THINGS)
+            if other.link == "with":  # "a desert with cactus": the first one is the second one's place
+                yield from _placed(seconds, other.count, self._grounds(first.noun, GROUNDS))
+            beside = _PLACES.get(other.link)
+            if beside and seconds[0][1] > KNOWN and (beside[0] == _LEFT or grounds[0][1] < KNOWN):
+                layers = copies(seconds[0][0], other.count)
+                yield from _paired(things, first.count, layers, seconds[0][1], beside, said.ground)
+
+    def _grounds(self, text: str, count: int) -> list[Found]:
+        return self.book.search(self._texts[text][0], count, scenes=True)
+
+    def _things(self, phrase: Phrase, count: int) -> list[Found]:
+        """The drawings of a thing, in its colour."""
+        meaning = torch.lerp(self._texts[phrase.noun][0], self._texts[phrase.head][0], HEAD)
+        found = self.book.search(meaning, count, scenes=False)
+        if phrase.colour is None:
+            return found
+        colour = COLOURS[phrase.colour]
+        return [
+            (drawing if has(drawing, colour) else tint(drawing[None], colour)[0], near)
+            for drawing, near in found
+        ]
 
 
-def subject(text: str) -> str:
-    """The thing that a sentence is about: 'an oil painting of a ship in a storm' -> 'a ship'."""
-    return _PLACE.split(text.rpartition(" of ")[2], maxsplit=1)[0].strip()
+def _scenes(found: list[Found]) -> Iterator[Proposal]:
+    for scene, near in found:
+        yield Layout(scene[:3]), near
 
 
-def tint(
-    drawings: Tensor, colour: tuple[float, float, float], shades: float = SHADES, opaque: float = OPAQUE
-) -> Tensor:
-    """Premultiplied drawings (n 4 s s) in shades of one colour: their own light and shade, about its own."""
-    alpha = drawings[:, 3:]
-    light = (drawings[:, :3] * _LUMA.to(drawings)).sum(1, keepdim=True)
-    mean = light.sum((2, 3), keepdim=True) / alpha.sum((2, 3), keepdim=True).clamp(min=1)
-    shade = alpha + shades * (light - mean * alpha)
-    painted = torch.minimum(torch.tensor(colour).view(3, 1, 1).to(drawings) * shade, alpha)
-    return torch.cat([opaque * painted + (1 - opaque) * drawings[:, :3], alpha], 1)
+def _alone(things: list[Found], count: int, colour: str | None, place: float = 1.0) -> Iterator[Proposal]:
+    """Things on a plain ground; `place` is how well that stands for where they are said to be."""
+    grounds = [plain(COLOURS[colour])] if colour else [pale_sky(), plain(COLOURS["white"])]
+    for (drawing, near), ground in zip(things, cycle(grounds)):
+        yield Layout(ground, copies(drawing, count)), (2 * near + place) / 3
 
 
-def ground(pictures: Tensor) -> Tensor:
-    """Each row of pictures (n 3 s s) in the colour of its two ends: what lies behind the thing in the middle."""
-    edge = pictures.shape[-1] // 10
-    ends = torch.cat([pictures[..., :edge], pictures[..., -edge:]], -1).mean(-1)
-    smooth = F.avg_pool1d(F.pad(ends, (2, 2), mode="replicate"), 5, 1)
-    return smooth[..., None].expand(pictures.shape)
+def _placed(things: list[Found], count: int, grounds: list[Found]) -> Iterator[Proposal]:
+    """Things in a scene."""
+    for (drawing, near), (scene, place) in product(things[:PLACED], grounds):
+        layers = [layer.within(*_STANDING) for layer in copies(drawing, count)]
+        yield Layout(scene[:3], layers), (2 * near + place) / 3
 
 
-def lay(drawings: Tensor, grounds: Tensor) -> Tensor:
-    """Drawings (n 4 t t), premultiplied, in the middle of grounds (n 3 s s)."""
-    side = grounds.shape[-1]
-    margin = round(side * (1 - LARGE) / 2)
-    small = F.interpolate(drawings, (side - 2 * margin,) * 2, mode="bilinear", antialias=True)
-    layer = F.pad(small, (margin,) * 4)
-    return layer[:, :3] + grounds * (1 - layer[:, 3:])
-
-
-def centred(thumbnail: Tensor, height: int, width: int) -> Tensor:
-    """A square picture (1 3 s s) enlarged to the shorter side, its borders drawn out along the longer one."""
-    short, long = min(height, width), max(height, width)
-    square = ops.resize(thumbnail, short, short)
-    before, after = (long - short) // 2, (long - short + 1) // 2
-    padding = (before, after, 0, 0) if width > height else (0, 0, before, after)
-    return F.pad(square, padding, mode="replicate")
+def _paired(
+    things: list[Found],
+    count: int,
+    other: list[Layer],
+    known: float,
+    places: tuple[_Part, _Part],
+    colour: str | None,
+) -> Iterator[Proposal]:
+    """Things and what they are said to be next to, or on."""
+    here, there = places
+    ground = plain(COLOURS[colour]) if colour else pale_sky()
+    behind = [layer.within(*there) for layer in other]
+    for drawing, near in things:
+        layers = [*behind, *(layer.within(*here) for layer in copies(drawing, count))]
+        yield Layout(ground, layers), (2 * near + known) / 3

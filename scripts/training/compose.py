@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqclip.sketch import COLOURS, OPAQUE, SHADES, tint
+from vqclip.layout import OPAQUE, SHADES, tint
+from vqclip.phrases import COLOURS
 
 from .dataset import Dataset
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqclip.sketch import COLOURS
+from vqclip.phrases import COLOURS
 
 from .captions import Claim, Names, dressed, phrase
 from .compose import Composer, Placement, lay, recolour

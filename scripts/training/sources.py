@@ -115,7 +115,7 @@ def emoji(places: dict[str, Path]) -> Iterator[Sprite]:
             if name is None or name in seen or NOT_PICTURES.search(name) or not name.isascii():
                 continue
             seen.add(name)
-            words = tuple(names.synonyms[name][:8])
+            words = tuple(names.synonyms[name][:24])
             yield Sprite(f"@iconify-json/{style}", style, name, words, licence, _svg(icons, icon))
 
 

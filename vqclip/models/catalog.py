@@ -16,7 +16,7 @@ import yaml
 from vqclip.errors import ConfigError, UsageError, reason, suggest
 from vqclip.resources import CHECKPOINTS, home
 
-FAMILIES = ("vqgan", "clip", "sketcher")
+FAMILIES = ("vqgan", "clip", "sketchbook")
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe either way; the one in C reads 70 cards at once
 _FILES = ("mini.yaml", "vqgan.yaml", "clip.yaml")
 

@@ -1,47 +1,77 @@
-"""A Sketchbook holds drawings of single things, to be found by what their names mean.
+"""A Sketchbook holds drawings of single things, and of whole scenes, to be found by what their names mean.
 
-Letters in shapes: m drawings of s x s pixels, w words, k axes of the words' space, p pages (one word for one drawing).
+Letters in shapes: drawings of s x s pixels, w words, k axes of the words' space, p pages (one word for one drawing).
 """
 
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
 from PIL import Image
-from torch import Tensor, nn
+from safetensors.torch import load_file
+from torch import Tensor
 
+from vqclip.errors import WeightsError, suggest
+from vqclip.models import catalog, store
 from vqclip.ops import unit
 
-
-class Sketchbook(nn.Module):
-    """Cut-outs with premultiplied alpha (m 4 s s) in [0, 1], and the words for them."""
-
-    axes: Tensor
-    words: Tensor
-    pages: Tensor
-    drawings: Tensor
-
-    def __init__(self, axes: Tensor, words: Tensor, pages: Tensor, sheet: Tensor, side: int):
-        """Axes (e k), words (w k) along them, pages (p 2) of word and drawing; `sheet` is the bytes of a WebP."""
-        super().__init__()
-        self.register_buffer("axes", axes.float())
-        self.register_buffer("words", unit(words.float()))
-        self.register_buffer("pages", pages.long())
-        self.register_buffer("drawings", _cut(sheet, side)[: int(self.pages[:, 1].max()) + 1])
-
-    def search(self, meaning: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The drawings (n 4 s s), at most `count`, whose words are nearest to an embedding (e), and how near (n)."""
-        likeness = self.words @ unit(meaning.float() @ self.axes)
-        nearest = self.pages[likeness[self.pages[:, 0]].argsort(descending=True, stable=True)]
-        best: dict[int, int] = {}  # a drawing has several words: the first is the nearest
-        for word, drawing in nearest[: 8 * count].tolist():
-            best.setdefault(drawing, word)
-        return self.drawings[list(best)[:count]], likeness[list(best.values())[:count]]
+READER = "mini-clip"  # the CLIP that wrote down what the words of the catalogue's books mean
+SIDE, COLUMNS = 64, 64  # of a drawing in pixels; drawings in a strip
+NAME = 0.3  # of how near a drawing is, what its own name says beside another word for it
 
 
-def _cut(sheet: Tensor, side: int) -> Tensor:
-    with Image.open(BytesIO(sheet.numpy().tobytes())) as picture:
-        pixels = torch.from_numpy(np.array(picture.convert("RGBA"))).float() / 255
-    cut = rearrange(pixels, "(y t) (x u) c -> (y x) c t u", t=side, u=side)
-    return torch.cat([cut[:, :3] * cut[:, 3:], cut[:, 3:]], 1)
+class Sketchbook:
+    """Drawings of things, then of scenes, and the words for them; all on the CPU."""
+
+    def __init__(
+        self, axes: Tensor, words: Tensor, pages: Tensor, things: Tensor, ends: Tensor, strips: Tensor
+    ):
+        """Axes (e k), words (w k) along them, pages (p 3) of word, drawing and its name; how many drawings are things.
+
+        `strips` are the bytes of WebPs, one after the other, each with COLUMNS drawings side by side; `ends` says where
+        each one ends.
+        """
+        self.axes, self.words, self.pages = axes.float(), unit(words.float()), pages.long()
+        self._scenes = self.pages[:, 1] >= things
+        self._strips = [part.numpy().tobytes() for part in strips.tensor_split(ends[:-1].long())]
+        self._read: dict[int, Tensor] = {}
+
+    def search(self, meaning: Tensor, count: int, scenes: bool) -> list[tuple[Tensor, float]]:
+        """At most `count` scenes, or things, whose words are nearest to an embedding (e): (4 s s), and how near."""
+        likeness = self.words @ unit(meaning.to(self.axes) @ self.axes)
+        word, drawing, name = self.pages[self._scenes == scenes].T
+        near, order = torch.lerp(likeness[word], likeness[name], NAME).sort(descending=True, stable=True)
+        best: dict[int, float] = {}  # a drawing has several words: the first is the nearest
+        for k, value in zip(drawing[order].tolist(), near.tolist(), strict=True):
+            best.setdefault(k, value)
+            if len(best) == count:
+                break
+        return [(self.drawing(k), value) for k, value in best.items()]
+
+    def drawing(self, k: int) -> Tensor:
+        """With premultiplied alpha (4 s s), in [0, 1]."""
+        strip, column = divmod(k, COLUMNS)
+        if strip not in self._read:  # a book is opened faster than read from end to end
+            with Image.open(BytesIO(self._strips[strip])) as picture:
+                self._read[strip] = torch.from_numpy(np.array(picture.convert("RGBA")))
+        side = len(self._read[strip])
+        pixels = self._read[strip][:, column * side :][:, :side].permute(2, 0, 1) / 255
+        return torch.cat([pixels[:3] * pixels[3:], pixels[3:]])
+
+
+def load_sketchbook(name: str) -> Sketchbook:
+    """The sketchbook of a catalogue name; raises WeightsError."""
+    card = catalog.cards().get(name)
+    if card is None or card.family != "sketchbook":
+        known = catalog.names("sketchbook")
+        raise WeightsError(
+            f"there is no sketchbook {name!r}; the names are {', '.join(known)}{suggest(name, known)}"
+        )
+    return read_sketchbook(store.locate(card))
+
+
+def read_sketchbook(file: Path) -> Sketchbook:
+    """The sketchbook in a file."""
+    tensors = load_file(file)
+    return Sketchbook(*(tensors[name] for name in ("axes", "words", "pages", "things", "ends", "strips")))
