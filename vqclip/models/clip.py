@@ -24,6 +24,7 @@ from vqclip.errors import WeightsError, suggest
 from vqclip.models import catalog, store
 from vqclip.models.clip_layouts import CONFIG
 from vqclip.models.folding import fold_batch_norms
+from vqclip.models.loading import Uninitialised
 from vqclip.models.towers import hasten
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
@@ -50,7 +51,7 @@ def load_clip(name: str, pull: bool = False) -> tuple[Any, Any]:
     """
     source = find_clip(name, pull)
     try:
-        with _quiet(), _network(pull):
+        with _quiet(), _network(pull), Uninitialised():
             model = open_clip.create_model(
                 source.architecture,
                 pretrained=str(source.weights) if source.weights else None,

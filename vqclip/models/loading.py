@@ -61,7 +61,7 @@ def _matched(weights: Path) -> tuple[VQGAN, Tensors]:
     """The network without its weights, and the weights."""
     tensors = respell(read_tensors(weights))
     architecture = _described(weights) or infer(weights, tensors)
-    with torch.device("meta"), _Uninitialised():
+    with torch.device("meta"), Uninitialised():
         model = VQGAN(architecture)
     beside = find_description(weights)
     check_fit(weights, "its description" if beside is None else beside.name, model.state_dict(), tensors)
@@ -77,8 +77,11 @@ def _described(weights: Path) -> Architecture | None:
     return None if beside is None else read_description(beside)
 
 
-class _Uninitialised(TorchFunctionMode):
-    """Leaves fresh weights as they are: drawing numbers for the meta device imports half of torch's compiler, 1.5 s."""
+class Uninitialised(TorchFunctionMode):
+    """Leaves fresh weights as they are, as those of a file follow: no random numbers are drawn for nothing.
+
+    Drawing them for the meta device would even import half of torch's compiler, 1.5 s.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", None) == "torch.nn.init":
