@@ -16,7 +16,7 @@ from .captions import Claim, Names, dressed, phrase
 from .compose import Composer, Placement, lay, recolour
 from .dataset import Dataset
 from .places import PHOTOGRAPHS, PLACES
-from .words import with_article
+from .words import READ, with_article
 
 COLOUR_NAMES = tuple(COLOURS)
 
@@ -211,7 +211,7 @@ def weight(entry: dict[str, Any]) -> float:
     """Things more often than faces, people and signs; photographs most, as there are few."""
     if entry["style"] == "photo":
         return 4.0
-    words = {*entry["name"].split(), *entry["words"]}
+    words = {*entry["name"].split(), *entry["words"][:READ]}
     if words & {"face", "hand", "person", "people", "man", "woman", "gesture"}:
         return 0.3 if not words & {"animal"} else 1.0
     return 0.4 if words & {"button", "symbol", "sign", "zodiac", "geometric"} else 1.0

@@ -16,7 +16,7 @@ from .captions import STYLE_TEMPLATES
 from .dataset import Dataset
 from .places import PHOTOGRAPHS, PLACES
 from .scenes import COLOUR_NAMES
-from .words import read_synsets, with_article
+from .words import READ, read_synsets, with_article
 from .work import Threads
 
 WIDTH = 384
@@ -125,7 +125,7 @@ def classes() -> list[str]:
 def corpus(data: Dataset, wordnet: Path, size: int, seed: int = 5) -> list[str]:
     """Sentences about things: half of them about what the pictures show, half about whatever WordNet knows."""
     random = np.random.default_rng(seed)
-    seen = [row["name"] for row in data.index] + [word for row in data.index for word in row["words"]]
+    seen = [row["name"] for row in data.index] + [word for row in data.index for word in row["words"][:READ]]
     seen = list(dict.fromkeys(seen)) + classes() * 2
     known, glosses = _wordnet(wordnet)
     made = [said for group in PHOTOGRAPHS.values() for said in group] + seen + known + glosses

@@ -1,4 +1,4 @@
-"""Fill the Sketchbook: drawings of things, landscapes, and the words for them, on one sheet."""
+"""Fill the Sketchbook: drawings of things, landscapes, and the words for them."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+READ = 8  # synonyms of a name that trainings read; the sketchbook chooses among all
 ARTICLE = re.compile(r"^(an?|the|some) ", re.IGNORECASE)
 
 
