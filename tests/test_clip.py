@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from vqclip.errors import WeightsError
 from vqclip.models import clip
 from vqclip.models.clip import find_clip, load_clip
+from vqclip.models.loading import Hollow
 from vqclip.perceptor import Perceptor
 
 CPU = torch.device("cpu")
@@ -70,6 +71,17 @@ def test_an_architecture_with_a_file_of_weights_loads(
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in loaded.state_dict().items())
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_a_networks_weights_are_those_of_the_file_and_no_copies() -> None:
+    """Unless they have to be of another kind: a half becomes a float."""
+    given = {"weight": torch.rand(2, 3), "bias": torch.rand(2).half()}
+    with Hollow():
+        layer = torch.nn.Linear(3, 2)
+        layer.load_state_dict(given)
+    assert layer.weight.data_ptr() == given["weight"].data_ptr()
+    assert layer.bias.dtype == torch.float32
+    assert torch.equal(layer.bias, given["bias"].float())
 
 
 class TestPerceptor:

@@ -1,5 +1,6 @@
 """The loop: it comes nearer to what is wished, decodes once a step, and its gradient is that of the whole graph."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from vqclip.film import Film, Frame
 from vqclip.losses import Target, penalties, total
 from vqclip.ops import unit
 from vqclip.optimize import Step, Studio, View, optimize, take_step
+from vqclip.perceptor import Perceptor
+from vqclip.pipeline import Pipeline
 from vqclip.prompt import Kind, Prompt
 from vqclip.schedule import Schedule
 from vqclip.schema import PlateauConfig
@@ -247,3 +250,27 @@ def test_a_shortage_outside_of_steps_is_told_plainly(error: Exception) -> None:
         raise error
     with pytest.raises(RuntimeError, match="a bug"), plain_shortages():
         raise RuntimeError("a bug")
+
+
+def test_a_step_waits_for_no_number(tiny: Tiny) -> None:
+    """On the meta device numbers can't be read; a GPU's would have to be waited for. Nor is anything left on the CPU."""
+    config = tiny(cutouts={"count": 4, "noise": 0, "jitter": 0.5, "erase": 0.5}, penalties={"vivid": "0.1"})
+    pipeline = Pipeline(config, torch.device("cpu"))
+    frame = Film(config).frame(0)
+    studio = pipeline.studio(frame, 1)
+    state = pipeline.begin(frame, studio)
+    canvas, (seen,) = studio.canvas, studio.views
+    canvas.vqgan.to("meta")
+    canvas.low, canvas.high = canvas.low.to("meta"), canvas.high.to("meta")
+    eye = seen.perceptor
+    assert isinstance(eye, Perceptor)
+    eye._visual.to("meta")
+    eye.mean, eye.std = eye.mean.to("meta"), eye.std.to("meta")
+    targets = [Target(target.prompt, target.embeddings.to("meta")) for target in seen.targets]
+    studio = dataclasses.replace(studio, views=[dataclasses.replace(seen, targets=targets)])
+    state = State.begin(state.latent.z.to("meta"), pipeline.make_optimizer)
+    step = take_step(frame, studio, state)
+    assert state.latent.z.is_meta
+    assert all(loss.is_meta for loss in step.losses.values())
+    with pytest.raises(RuntimeError):
+        float(step.loss)

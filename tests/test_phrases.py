@@ -62,6 +62,11 @@ def test_a_thing_has_a_number_and_a_head(sentence: str, count: int, noun: str, h
         ("a red yellow parrot", "yellow"),
         ("a girl with red hair", None),
         ("a bored cat", None),
+        ("a gold coin", "golden"),
+        ("two goldfish", "golden"),
+        ("a red goldfish", "red"),
+        ("a redwood tree", None),
+        ("an orangutan", None),
     ],
 )
 def test_a_colour_is_that_of_the_thing_itself(sentence: str, colour: str | None) -> None:

@@ -7,10 +7,11 @@ import open_clip
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.models import frozen
-from vqclip.models.towers import Patches, Same, SelfAttention, hasten
+from vqclip.models.towers import FEW, Patches, Same, SelfAttention, attend, hasten
 
 VISION: dict[str, Any] = {"image_size": 24, "layers": 2, "width": 32, "patch_size": 8, "head_width": 8}
 TOWERS: dict[str, dict[str, Any]] = {
@@ -49,6 +50,17 @@ def test_values_and_gradients_stay(name: str) -> None:
     assert {SelfAttention, Patches} <= kinds
     assert open_clip.transformer.QuickGELU not in kinds
     assert hasty.state_dict().keys() == original.state_dict().keys()
+
+
+@pytest.mark.parametrize("tokens", [3, FEW * 8, FEW * 8 + 1])
+def test_attention_is_torchs_own(tokens: int) -> None:
+    """Written out or not, in value and gradient."""
+    torch.manual_seed(0)
+    qkv = [torch.randn(2, 3, tokens, 8, requires_grad=True) for _ in range(3)]
+    ours, theirs = (attention(*qkv) for attention in (attend, F.scaled_dot_product_attention))
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.rand_like(ours)
+    torch.testing.assert_close(*(torch.autograd.grad(each, qkv, weights) for each in (ours, theirs)))
 
 
 @pytest.mark.parametrize("name", ["convnext_atto", "tf_efficientnet_lite0", "mobilenetv3_small_050"])

@@ -54,7 +54,7 @@ class Cutouts:
             pixels = torch.einsum("nij,njyx->niyx", matrix.to(pixels), pixels) + offset.to(pixels)
         if c.noise > 0:
             strength = c.noise * torch.rand(n, 1, 1, 1, generator=generator)
-            pixels = pixels + (strength * torch.randn(pixels.shape, generator=generator)).to(pixels)
+            pixels = pixels + strength.to(pixels) * draw_noise(pixels, generator)
         return pixels * kept.to(pixels) if c.erase > 0 else pixels
 
 
@@ -177,6 +177,14 @@ def draw_colours(n: int, c: CutoutsConfig, generator: Generator) -> tuple[Tensor
     matrix = (brightness * contrast)[:, None, None] * (hue @ saturate)
     offset = (brightness * (1 - contrast) / 2)[:, None, None, None].expand(n, 3, 1, 1)
     return matrix, offset
+
+
+def draw_noise(pixels: Tensor, generator: Generator) -> Tensor:
+    """Normal numbers for pixels, drawn where those lie: a GPU would wait for millions of them."""
+    there = pixels.device
+    if there.type != "cpu":
+        generator = Generator(there).manual_seed(generator.initial_seed())
+    return torch.randn(pixels.shape, generator=generator, device=there).to(pixels)
 
 
 def draw_blanks(n: int, size: int, chance: float, generator: Generator) -> Tensor:

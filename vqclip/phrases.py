@@ -22,6 +22,7 @@ COLOURS = {
     "turquoise": (0.14, 0.75, 0.72),
     "beige": (0.93, 0.87, 0.75),
 }
+_SPELT = {"gray": "grey", "gold": "golden"}
 NUMBERS = {
     "two": 2, "three": 3, "few": 3, "four": 4, "five": 5, "several": 5, "six": 6, "many": 7,
     "seven": 7, "eight": 8, "nine": 9,
@@ -62,10 +63,11 @@ class Phrase:
 
     @property
     def colour(self) -> str | None:
-        """The colour that it is said to have; of two the last one named."""
-        words = self.text.partition(" with ")[0].replace("gray", "grey").split()
+        """The colour that it is said to have; of two the last one named. A goldfish says it, too."""
+        words = [_SPELT.get(word, word) for word in self.text.partition(" with ")[0].split()]
         pairs = [" ".join(pair) for pair in pairwise(words)]
-        return next((said for said in [*pairs, *reversed(words)] if said in COLOURS), None)
+        said = [*pairs, *reversed(words), *map(_first_part, words[-1:])]
+        return next((name for name in said if name in COLOURS), None)
 
     @property
     def noun(self) -> str:
@@ -82,6 +84,12 @@ class Phrase:
         if not before:
             return self.noun
         return head if head.endswith("s") else f"a {head}"
+
+
+def _first_part(word: str) -> str | None:
+    """The colour that a closed compound begins with: 'bluebird' -> 'blue'."""
+    names = (name for name in (*COLOURS, *_SPELT) if word.startswith(name) and len(word) > len(name) + 2)
+    return next((_SPELT.get(name, name) for name in names), None)
 
 
 @dataclass(frozen=True)
@@ -116,5 +124,5 @@ def outline(sentence: str) -> Outline:
     first, *rest = (piece.replace("_", " ") for piece in _LINK.split(text))
     linked = zip(rest[::2], rest[1::2], strict=True)
     phrases = (Phrase(first), *(Phrase(said, link) for link, said in linked if said))
-    colour = ground[1].replace("gray", "grey") if ground else None
+    colour = _SPELT.get(ground[1], ground[1]) if ground else None
     return Outline(text.replace("_", " "), phrases, colour if colour in COLOURS else None)

@@ -120,15 +120,23 @@ def start(_: Case) -> dict[str, Any]:
 
 
 def prepare(case: Case) -> dict[str, Any]:
-    """Write what the case needs into the folder named after the task's name."""
+    """Write what the case needs into the folder named after the task's name; tells what `--plan` would of its memory."""
+    import torch
     from benchmark.models import prepared
     from vqclip import config as configs
+    from vqclip import device as devices
+    from vqclip.economy import Economy
+    from vqclip.estimate import estimate
+    from vqclip.film import Film
 
     logging.disable(logging.WARNING)  # open_clip's, that the weights are random
     folder = Path(sys.argv[2])
     named, files = prepared(case, folder)
-    (folder / f"{case.name}.yaml").write_text(configs.dump(configs.resolve(named.settings())))
-    return {"case": asdict(named), "files": list(map(str, files))}
+    config, cpu = configs.resolve(named.settings()), torch.device("cpu")
+    (folder / f"{case.name}.yaml").write_text(configs.dump(config))
+    dtype = devices.dtype_for(config.precision, cpu)
+    planned = estimate(config, Film(config).frame(0), dtype, Economy.of(config.width, config.height, cpu))
+    return {"case": asdict(named), "files": list(map(str, files)), "planned": planned.total}
 
 
 TASKS: dict[str, Callable[[Case], dict[str, Any]]] = {

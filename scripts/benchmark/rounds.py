@@ -31,11 +31,11 @@ class Bench:
         self.folder, self.say = folder, say
         self.limit = int(0.8 * available())
         self.peaks: Figures = {}  # operations a second; the best of all rounds, as only other work lowers them
-        self.cases, self.files = [], {}
+        self.cases, self.files, self.planned = [], {}, {}
         for case in cases:
             ready = self._child("prepare", case, str(folder))
             self.cases.append(Case(**ready["case"] | {"clips": tuple(ready["case"]["clips"])}))
-            self.files[case.name] = ready["files"]
+            self.files[case.name], self.planned[case.name] = ready["files"], ready["planned"]
 
     def round(self, backwards: bool) -> dict[str, dict[str, Figures]]:
         """Everything once: figures by case and loop."""
@@ -62,6 +62,7 @@ class Bench:
             found[loop] = self._child(loop, case)
             if not case.memory_only:
                 found[loop]["pictures"] = pictures_an_hour(found[loop], loop)
+        found["vqclip"]["planned"] = self.planned[case.name]
         if not case.memory_only:
             self.say(f"{case.name}: start")
             found["vqclip"] |= self._starting(case)

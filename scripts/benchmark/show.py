@@ -8,7 +8,7 @@ from .rounds import Figures
 
 Summary = Mapping[str, Mapping[str, Figures]]
 COLUMNS = (
-    "case", "", "s a step", "pictures/h", "peak GiB", "help s", "first step s", "GFLOP a step", "of peak"
+    "case", "", "s a step", "pictures/h", "peak GiB", "plan GiB", "help s", "first step s", "GFLOP", "of peak"
 )  # fmt: skip
 COLOURS = ("#1f6f8b", "#c0562b")
 
@@ -36,12 +36,12 @@ def cells(name: str, found: Figures) -> list[str]:
         seconds, pictures, memory, flop = (
             cell(key, "× {:.2f}") for key in ("seconds", "pictures", "memory", "flop")
         )
-        return [seconds, pictures, memory, "", "", flop, ""]
+        return [seconds, pictures, memory, "", "", "", flop, ""]
     first = f"{found['first']:.1f} (× {found['start']:.1f})" if "first" in found else ""
     memory = cell("memory", "{:.2f}", 2**30) or cell("over", "over {:.0f}", 2**30)
     return [
-        cell("seconds", "{:.3g}"), cell("pictures", "{:.1f}"), memory, cell("help", "{:.2f}"), first,
-        cell("flop", "{:.0f}", 1e9), cell("share", "{:.0%}"),
+        cell("seconds", "{:.3g}"), cell("pictures", "{:.1f}"), memory, cell("planned", "{:.2f}", 2**30),
+        cell("help", "{:.2f}"), first, cell("flop", "{:.0f}", 1e9), cell("share", "{:.0%}"),
     ]  # fmt: skip
 
 
@@ -55,7 +55,8 @@ def plot(title: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> str:
         across, up = x / most_x * (width - left - right), y / most_y * (height - bottom - top)
         return round(left + across), round(height - bottom - up)
 
-    parts = [f'<text x="{left}" y="16" font-weight="bold">{title}</text>']
+    parts = ['<rect width="100%" height="100%" fill="#fff"/>']  # else black letters on a dark page
+    parts.append(f'<text x="{left}" y="16" font-weight="bold">{title}</text>')
     for share in (0.0, 0.5, 1.0):
         column, row = place(0, share * most_y)
         parts.append(f'<line x1="{column}" x2="{width - right}" y1="{row}" y2="{row}" stroke="#ccc"/>')

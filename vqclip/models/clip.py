@@ -24,7 +24,7 @@ from vqclip.errors import WeightsError, suggest
 from vqclip.models import catalog, store
 from vqclip.models.clip_layouts import CONFIG
 from vqclip.models.folding import fold_batch_norms
-from vqclip.models.loading import Uninitialised
+from vqclip.models.loading import Hollow
 from vqclip.models.towers import hasten
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
@@ -51,7 +51,7 @@ def load_clip(name: str, pull: bool = False) -> tuple[Any, Any]:
     """
     source = find_clip(name, pull)
     try:
-        with _quiet(), _network(pull), Uninitialised():
+        with _quiet(), _network(pull), Hollow():
             model = open_clip.create_model(
                 source.architecture,
                 pretrained=str(source.weights) if source.weights else None,

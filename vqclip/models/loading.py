@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from vqclip.errors import WeightsError, suggest
@@ -61,7 +61,7 @@ def _matched(weights: Path) -> tuple[VQGAN, Tensors]:
     """The network without its weights, and the weights."""
     tensors = respell(read_tensors(weights))
     architecture = _described(weights) or infer(weights, tensors)
-    with torch.device("meta"), Uninitialised():
+    with torch.device("meta"), Hollow():
         model = VQGAN(architecture)
     beside = find_description(weights)
     check_fit(weights, "its description" if beside is None else beside.name, model.state_dict(), tensors)
@@ -77,16 +77,27 @@ def _described(weights: Path) -> Architecture | None:
     return None if beside is None else read_description(beside)
 
 
-class Uninitialised(TorchFunctionMode):
-    """Leaves fresh weights as they are, as those of a file follow: no random numbers are drawn for nothing.
+class Hollow(TorchFunctionMode):
+    """Builds networks for the weights of a file: none are drawn at random, and the file's are taken, not copied.
 
-    Drawing them for the meta device would even import half of torch's compiler, 1.5 s.
+    Random ones on the meta device would even import half of torch's compiler, 1.5 s. Copies would fill memory with what
+    is there already: a file's mapped pages, which are let go once the weights have the kind that painting wants.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", None) == "torch.nn.init":
             return (kwargs or {}).get("tensor", args[0] if args else None)
+        if func is Tensor.copy_ and _could_be(*args[:2]):
+            args[0].data = args[1]
+            return args[0]
         return func(*args, **(kwargs or {}))
+
+
+def _could_be(weight: Tensor, given: Any) -> bool:
+    """Whether a network's weight may be the given tensor itself."""
+    return isinstance(weight, nn.Parameter) and all(
+        getattr(weight, name) == getattr(given, name, None) for name in ("shape", "dtype", "device")
+    )
 
 
 def check_fit(path: Path, against: str, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
