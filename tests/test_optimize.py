@@ -253,7 +253,7 @@ def test_a_shortage_outside_of_steps_is_told_plainly(error: Exception) -> None:
 
 
 def test_a_step_waits_for_no_number(tiny: Tiny) -> None:
-    """On the meta device numbers can't be read; a GPU's would have to be waited for. Nor is anything left on the CPU."""
+    """On the meta device numbers can't be read; a GPU's would have to be waited for. Nothing is left on the CPU."""
     config = tiny(cutouts={"count": 4, "noise": 0, "jitter": 0.5, "erase": 0.5}, penalties={"vivid": "0.1"})
     pipeline = Pipeline(config, torch.device("cpu"))
     frame = Film(config).frame(0)

@@ -120,8 +120,9 @@ def start(_: Case) -> dict[str, Any]:
 
 
 def prepare(case: Case) -> dict[str, Any]:
-    """Write what the case needs into the folder named after the task's name; tells what `--plan` would of its memory."""
+    """Write what the case needs into the folder named after the task's name; tells what `--plan` says of it."""
     import torch
+
     from benchmark.models import prepared
     from vqclip import config as configs
     from vqclip import device as devices
