@@ -97,6 +97,14 @@ def test_every_figure_is_there() -> None:
     assert min(printed["peaks"].values()) > told["vqclip"]["flop"] > 1e8
 
 
+def test_memory_is_plotted_by_size_and_by_crops(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/bench"), "--smoke", "--plots", str(tmp_path)]
+    subprocess.run(command, capture_output=True, check=True)
+    drawn = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert drawn.keys() == {"memory-size.svg", "memory-crops.svg"}
+    assert all(text.count("<polyline") == 2 for text in drawn.values())
+
+
 def test_a_plots_lines_end_at_their_largest_points() -> None:
     drawn = plot("memory", {"one": [(1, 1.0), (2, 4.0)], "two": [(1, 2.0)]})
     assert drawn.count("<polyline") == 2

@@ -51,9 +51,11 @@ CASES = [
 ]
 
 
-def sizes_and_crops() -> tuple[list[Case], list[Case]]:
-    """The real architectures' memory: along the picture's side, and along the number of crops."""
-    case = replace(CASES[2], warm=0, steps=1, memory_only=True)
-    sides = [replace(case, name=f"side {side}", side=side) for side in (128, 256, 384, 512, 768, 1024)]
-    crops = [replace(case, name=f"crops {count}", crops=count) for count in (8, 16, 32, 64, 128)]
+def sizes_and_crops(smoke: bool) -> tuple[list[Case], list[Case]]:
+    """The real architectures' memory, or a small one's: along the picture's side, and along the number of crops."""
+    case = replace(SMOKE if smoke else CASES[2], warm=0, steps=1, memory_only=True)
+    lengths = (16, 32) if smoke else (128, 256, 384, 512, 768, 1024)
+    counts = (1, 2) if smoke else (8, 16, 32, 64, 128)
+    sides = [replace(case, name=f"side {side}", side=side) for side in lengths]
+    crops = [replace(case, name=f"crops {count}", crops=count) for count in counts]
     return sides, crops

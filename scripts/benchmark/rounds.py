@@ -50,7 +50,7 @@ class Bench:
         for case in rounds[0]:
             told[case] = {loop: medians([each[case][loop] for each in rounds]) for loop in LOOPS}
             for found in told[case].values():
-                if "flop" in found:
+                if found.get("flop"):  # none where only memory counts
                     found["share"] = found["flop"] / found["seconds"] / max(self.peaks.values())
             told[case]["ratio"] = medians([ratios(each[case]) for each in rounds])
         return told
