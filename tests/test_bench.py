@@ -57,11 +57,11 @@ def test_the_plain_loop_does_the_same_mathematics(
         vqgan=str(vqgan), perceptors=[{"model": clip} for clip in clips], start="codes", size="16x24"
     )
     pipeline, frame = Pipeline(config, torch.device("cpu")), Film(config).frame(0)
-    studio = dataclasses.replace(pipeline.studio(frame, 1), cutouts=SeenPlainly())
+    studio = dataclasses.replace(pipeline.studio(frame), cutouts=SeenPlainly())
     gradients: list[Tensor] = []
-    state = State.begin(loop.z, pipeline.make_optimizer)
+    state = State.begin(loop.z, pipeline.make_optimizer, 1)
     state.optimizer.register_step_pre_hook(lambda *_: gradients.append(state.latent.z.grad.clone()))
-    step = take_step(frame, studio, state)
+    (step,) = take_step(frame, studio, [state])
     torch.testing.assert_close(list(step.losses.values()), [loss.detach() for loss in losses])
     torch.testing.assert_close(gradients, [loop.z.grad], rtol=1e-4, atol=1e-7)
 

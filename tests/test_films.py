@@ -144,9 +144,9 @@ class TestStory:
         starts = {}
         for fresh, pipeline in pipelines.items():
             frame = pipeline.film.frame(4)
-            studio = pipeline.studio(frame, 1)
+            studio = pipeline.studio(frame)
             z = studio.canvas.random(studio.canvas.cells(), torch.Generator().manual_seed(0))
-            state = State.begin(z, pipeline.make_optimizer)
+            state = State.begin(z, pipeline.make_optimizer, 1)
             starts[fresh] = pipeline.go_on(state, frame, studio).latent.z.detach()
         grey = studio.canvas.encode(torch.full((1, 3, 16, 16), 0.5), studio.canvas.cells())
         assert torch.equal(starts[0.0], z)
@@ -177,7 +177,7 @@ class TestSource:
         for pull in ("0", "1", "30"):
             config = tiny(source={"video": str(clip), "pull": pull}, size="32x32", film={"steps": 8})
             z, pipeline = latents(make(config, tmp_path / pull))[-1], Pipeline(config, CPU)
-            studio = pipeline.studio(pipeline.film.frame(6), config.seed)
+            studio = pipeline.studio(pipeline.film.frame(6))
             source = studio.canvas.encode(list(Footage(clip).frames())[6], studio.canvas.cells())
             away.append(float((z - source).square().mean()))
         assert away == sorted(away, reverse=True)
@@ -197,7 +197,7 @@ class TestTile:
     def test_is_the_same_picture_wherever_it_is_cut(self, tiny: Tiny, tmp_path: Path) -> None:
         """Latents turned around by some cells draw the picture turned around."""
         pipeline = Pipeline(tiny(tile=True, size="32x32"), CPU)
-        canvas = pipeline.studio(Film(pipeline.config).frame(0), 1).canvas
+        canvas = pipeline.studio(Film(pipeline.config).frame(0)).canvas
         z = canvas.random((16, 16), torch.Generator().manual_seed(0))
         off = [
             float((draw(z).roll((10, 6), (2, 3)) - draw(z.roll((5, 3), (2, 3)))).abs().mean())
@@ -208,7 +208,7 @@ class TestTile:
     def test_its_sides_are_whole_cells(self, tiny: Tiny) -> None:
         pipeline = Pipeline(tiny(tile=True, size="33x32"), CPU)
         with pytest.raises(ConfigError, match=r"multiples of 2, as in 32x32"):
-            pipeline.studio(pipeline.film.frame(0), 1)
+            pipeline.studio(pipeline.film.frame(0))
 
 
 class TestCommands:

@@ -63,18 +63,18 @@ class Setting:
         weights = {name: Schedule.parse(text) for name, text in vars(config.penalties).items()}
         self.frame: Frame = Film(config).frame(0)
         self.studio = Studio(
-            config.seed, canvas, Cutouts(config.cutouts), views, penalties(weights, canvas.deviation),
+            canvas, Cutouts(config.cutouts), views, penalties(weights, canvas.deviation),
             Schedule.parse(config.optimizer.rate), config.latent.average, config.plateau, Economy(chunk, recompute),
         )  # fmt: skip
         z = canvas.random(canvas.cells(self.frame.stages[0].scale), torch.Generator().manual_seed(3))
-        self.state = State.begin(z, lambda z: optimizer([z], lr=1.0))
+        self.state = State.begin(z, lambda z: optimizer([z], lr=1.0), config.seed)
 
     def steps(self) -> list[Step]:
-        return list(optimize(self.frame, self.studio, self.state))
+        return [step for (step,) in optimize(self.frame, self.studio, [self.state])]
 
     def gradient(self) -> Tensor:
         """Of one step, as the optimiser is given it."""
-        take_step(self.frame, self.studio, self.state)
+        take_step(self.frame, self.studio, [self.state])
         return self.state.optimizer.seen  # type: ignore[attr-defined]
 
 
@@ -114,7 +114,7 @@ def test_the_gradient_is_that_of_the_whole_graph(tiny: Tiny) -> None:
     losses = []
     for k, each in enumerate(views):
         crops = studio.cutouts.of(
-            picture, each.perceptor.size, seeds.derive(studio.seed, f"crops {k}"), each.crops
+            picture, each.perceptor.size, seeds.derive(setting.state.seed, f"crops {k}"), each.crops
         )
         embeddings = each.perceptor.embed_crops(crops.pixels)
         losses += [each.weight * target.loss(embeddings) for target in each.targets]
@@ -153,8 +153,8 @@ def test_yields_every_step_in_order_and_grows_between_stages(tiny: Tiny) -> None
 def test_a_state_behind_some_steps_goes_on_there(tiny: Tiny) -> None:
     straight, stopped = Setting(tiny, steps=6), Setting(tiny, steps=6)
     straight.steps()
-    loop = optimize(stopped.frame, stopped.studio, stopped.state)
-    assert [next(loop).index for _ in range(4)] == [1, 2, 3, 4]
+    loop = optimize(stopped.frame, stopped.studio, [stopped.state])
+    assert [next(loop)[0].index for _ in range(4)] == [1, 2, 3, 4]
     loop.close()
     assert [step.index for step in stopped.steps()] == [5, 6]
     assert torch.equal(stopped.state.latent.mean, straight.state.latent.mean)
@@ -257,8 +257,8 @@ def test_a_step_waits_for_no_number(tiny: Tiny) -> None:
     config = tiny(cutouts={"count": 4, "noise": 0, "jitter": 0.5, "erase": 0.5}, penalties={"vivid": "0.1"})
     pipeline = Pipeline(config, torch.device("cpu"))
     frame = Film(config).frame(0)
-    studio = pipeline.studio(frame, 1)
-    state = pipeline.begin(frame, studio)
+    studio = pipeline.studio(frame)
+    state = pipeline.begin(frame, studio, 1)
     canvas, (seen,) = studio.canvas, studio.views
     canvas.vqgan.to("meta")
     canvas.low, canvas.high = canvas.low.to("meta"), canvas.high.to("meta")
@@ -268,8 +268,8 @@ def test_a_step_waits_for_no_number(tiny: Tiny) -> None:
     eye.mean, eye.std = eye.mean.to("meta"), eye.std.to("meta")
     targets = [Target(target.prompt, target.embeddings.to("meta")) for target in seen.targets]
     studio = dataclasses.replace(studio, views=[dataclasses.replace(seen, targets=targets)])
-    state = State.begin(state.latent.z.to("meta"), pipeline.make_optimizer)
-    step = take_step(frame, studio, state)
+    state = State.begin(state.latent.z.to("meta"), pipeline.make_optimizer, 1)
+    (step,) = take_step(frame, studio, [state])
     assert state.latent.z.is_meta
     assert all(loss.is_meta for loss in step.losses.values())
     with pytest.raises(RuntimeError):

@@ -111,7 +111,7 @@ class TestInterruption:
         with pytest.raises(Interrupted) as caught:
             paint(config, run, At(stop, lambda: os.kill(os.getpid(), number)))
         assert caught.value.number == number
-        assert caught.value.painting.steps == stop
+        assert caught.value.paintings[0].steps == stop
         assert signal.getsignal(number) is handler
         assert read_facts(run.image)["config"] == configs.to_dict(config)
         resumed = paint(config, run)

@@ -17,7 +17,7 @@ NAMES = ("mini: the [/b] tag :smile:", "mini: [/home/a.png]", "été \x1b[31m")
 
 def step(index: int, size: tuple[int, int] = (12, 20)) -> Step:
     losses = {name: torch.tensor(0.25) for name in NAMES}
-    return Step(0, index, 10, losses, torch.rand(1, 3, *size))
+    return Step(7, 0, index, 10, losses, torch.rand(1, 3, *size))
 
 
 def console(terminal: bool) -> Console:

@@ -32,7 +32,7 @@ def make(z: torch.Tensor) -> torch.optim.Optimizer:
 
 
 def some_state() -> State:
-    return State.begin(torch.randn(1, 2, 3, 3), make)
+    return State.begin(torch.randn(1, 2, 3, 3), make, 5)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def nudge(state: State, steps: int) -> None:
 
 
 def begin(name: str) -> State:
-    return State.begin(torch.randn(1, 2, 3, 4, generator=torch.Generator().manual_seed(0)), maker(name))
+    return State.begin(torch.randn(1, 2, 3, 4, generator=torch.Generator().manual_seed(0)), maker(name), 5)
 
 
 def through_a_file(state: State, name: str) -> State:

@@ -1,5 +1,7 @@
 """The Canvas turns a latent into the picture that everyone looks at."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,7 +14,7 @@ from vqclip.ops import clamp_with_grad, resize, straight_through
 
 
 class Canvas:
-    """Latent (1 d y x) -> picture (1 3 h w) in [0, 1], and back; the VQGAN is frozen."""
+    """Latents (n d y x) -> pictures (n 3 h w) in [0, 1], and back; the VQGAN is frozen."""
 
     def __init__(self, vqgan: VQGAN, width: int, height: int, tile: bool = False):
         self.vqgan, self.width, self.height, self.tile = vqgan, width, height, tile
@@ -33,14 +35,15 @@ class Canvas:
         """Rows and columns of the latent whose picture covers the canvas at this scale."""
         return cells(self.width, self.height, self.vqgan.factor, scale)
 
-    def draw(self, z: Tensor, shift: tuple[int, int] = (0, 0), recompute: bool = False) -> Tensor:
-        """The picture of a latent. What sticks out over the asked size, by less than a cell, is cut from all sides.
+    def draw(self, z: Tensor, shifts: Sequence[tuple[int, int]] = (), recompute: bool = False) -> Tensor:
+        """The pictures of latents. What sticks out over the asked size, by less than a cell, is cut from all sides.
 
-        The latent is decoded turned around by `shift` (rows, columns), and the picture turned back: so that a tile's
+        Each latent is decoded turned around by its shift (rows, columns), and the picture turned back: so that a tile's
         seam lies elsewhere each time. `recompute` spares memory on the way back, and takes time.
         """
-        picture = self.draw_whole(z.roll(shift, (2, 3)), recompute)
-        picture = picture.roll([-cells * self.vqgan.factor for cells in shift], (2, 3))
+        picture = self.draw_whole(turned(z, shifts), recompute)
+        back = -self.vqgan.factor
+        picture = turned(picture, [(back * rows, back * columns) for rows, columns in shifts])
         top, left = (
             max(0, (have - want) // 2)
             for have, want in zip(picture.shape[2:], (self.height, self.width), strict=True)
@@ -89,6 +92,14 @@ class Canvas:
         codebook = self.vqgan.codebook
         codes = torch.randint(len(codebook), (1, *cells), generator=generator)
         return self.vqgan.lookup(codes.to(codebook.device)).float()
+
+
+def turned(images: Tensor, shifts: Sequence[tuple[int, int]]) -> Tensor:
+    """Images (n c h w), each rolled by its own shift (rows, columns)."""
+    if not any(map(any, shifts)):
+        return images
+    pairs = zip(torch.split(images, 1), shifts, strict=True)
+    return torch.cat([image.roll(shift, (2, 3)) for image, shift in pairs])
 
 
 def rounded(side: int, factor: int) -> int:

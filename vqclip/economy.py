@@ -1,6 +1,6 @@
-"""What a step does with less memory, when memory runs out."""
+"""How much a step takes on at once: what is fastest, and less when memory runs out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -8,10 +8,17 @@ from typing import TypeVar
 import torch
 
 from vqclip.errors import OutOfMemory
+from vqclip.schema import Config
 
+# Pixels of pictures whose tensors' pages are kept from step to step: beyond, holes in the heap cost a third of memory.
+SMALL = 2**17
 # Pixels of pictures whose decoder recomputes from the start: it would keep more than all else together.
 LARGE = 768 * 768
+# Numbers in the decoder's largest tensor, of all pictures of a batch. While a CPU's caches hold it, pictures are faster
+# together than one after the other, and slower beyond. A GPU is to be kept busy; there it is chosen, not measured.
+CACHED, BUSY = 2**23, 2**26
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _ADVICE = "memory doesn't suffice, even crop by crop: paint smaller (--size) or with smaller models"
@@ -23,24 +30,34 @@ _WORDS = ("can't allocate memory", "out of memory", "could not create a memory")
 class Economy:
     """How memory is spared; each measure costs time and leaves the gradient as it is but for rounding."""
 
-    chunk: int = 64  # crops that one perceptor looks at together: fewer would leave a GPU idle
+    chunk: int = (
+        64  # crops, of all pictures, that one perceptor looks at together: fewer would leave a GPU idle
+    )
     recompute: bool = False  # the decoder's blocks are passed again on the way back, not remembered
+    together: int = 2**10  # pictures that pass the networks as one batch: all there are, till memory is short
 
     @classmethod
     def of(cls, width: int, height: int, device: torch.device) -> "Economy":
         """What a picture of this size begins with. A CPU is as fast with fewer crops at once."""
         return cls(16 if device.type == "cpu" else cls.chunk, recompute=width * height > LARGE)
 
-    def tighten(self, crops: int) -> bool:
-        """Take the next measure for a step of so many crops; False where none is left. The exact one comes first."""
+    def at_once(self, crops: int, pictures: int = 1) -> int:
+        """How many of each picture's crops one perceptor looks at together."""
+        return min(max(1, self.chunk // pictures), crops)
+
+    def tighten(self, crops: int, pictures: int) -> bool:
+        """Take the next measure for a step of so many pictures, and crops of each; False where none is left."""
+        if (at_once := min(self.together, pictures)) > 1:
+            self.together = at_once // 2
+            return True
         if not self.recompute:
             self.recompute = True
             return True
-        halved = min(self.chunk, crops) // 2
+        halved = self.at_once(crops) // 2
         self.chunk = max(1, halved)
         return halved > 0
 
-    def run(self, step: Callable[[], Result], crops: int) -> Result:
+    def run(self, step: Callable[[], Result], crops: int, pictures: int) -> Result:
         """What `step` returns, if need be after measures; raises OutOfMemory. A failed try must leave no trace."""
         while True:
             try:
@@ -49,8 +66,20 @@ class Economy:
                 if not is_shortage(error):
                     raise
             # Only here, when the error no longer holds what the failed try had made.
-            if not self.tighten(crops):
+            if not self.tighten(crops, pictures):
                 raise OutOfMemory(_ADVICE)
+
+
+def best_together(config: Config, channels: int, device: torch.device) -> int:
+    """How many pictures to paint at once with a decoder of so many `channels` at full resolution; a film is alone."""
+    if config.is_film:
+        return 1
+    return max(1, (CACHED if device.type == "cpu" else BUSY) // (config.width * config.height * channels))
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """The items, so many at a time; the last may be fewer."""
+    return (items[k : k + size] for k in range(0, len(items), size))
 
 
 @contextmanager

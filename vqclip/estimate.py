@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vqclip.economy import Economy
+from vqclip.economy import SMALL, Economy
 from vqclip.film import Frame, cells
 from vqclip.models.clip import image_size, skeleton
 from vqclip.models.folding import freeze
@@ -23,6 +23,8 @@ from vqclip.schema import Config
 # convolutions need on top of what autograd keeps.
 RESIDENT = 900 * 2**20
 WORKSPACE = 1.25
+# The same where small pictures are painted together: the heap keeps the pages of large tensors, and has holes.
+HOLED_WORKSPACE = 2.75
 
 
 @dataclass(frozen=True)
@@ -32,28 +34,34 @@ class Estimate:
     weights: int
     decoder: int
     perceptors: Sequence[int]
+    workspace: float = WORKSPACE  # a factor
 
     @property
     def total(self) -> int:
-        return int(RESIDENT + self.weights + WORKSPACE * (self.decoder + max(self.perceptors)))
+        return int(RESIDENT + self.weights + self.workspace * (self.decoder + max(self.perceptors)))
 
 
-def estimate(config: Config, frame: Frame, dtype: torch.dtype, economy: Economy) -> Estimate:
-    """Peak memory of painting a frame; raises WeightsError for models that can't be found."""
+def estimate(
+    config: Config, frame: Frame, dtype: torch.dtype, economy: Economy, pictures: int = 1
+) -> Estimate:
+    """Peak memory of painting a frame of so many pictures; raises WeightsError for models that can't be found."""
+    pictures = min(pictures, economy.together)
     with torch.device("meta"):
         vqgan = freeze(VQGAN(architecture_of(config.vqgan))).to(dtype)
         rows, columns = cells(frame.width, frame.height, vqgan.factor)
-        z = torch.zeros(1, vqgan.architecture.embed_dim, rows, columns, dtype=dtype, requires_grad=True)
+        shape = (pictures, vqgan.architecture.embed_dim, rows, columns)
+        z = torch.zeros(shape, dtype=dtype, requires_grad=True)
         visuals = [skeleton(p.model).visual.to(dtype) for p in config.perceptors]
         weights = sum(map(weight_bytes, [vqgan, *visuals]))
         decoder = sparing_bytes(vqgan, z) if economy.recompute else kept_bytes(vqgan.decode, z, [vqgan])
+        crops = [p.crops or config.cutouts.count for p in config.perceptors]
+        counts = [pictures * economy.at_once(count, pictures) for count in crops]
         looking = [
-            kept_bytes(
-                visual, _crops(visual, min(economy.chunk, p.crops or config.cutouts.count), dtype), [visual]
-            )
-            for visual, p in zip(visuals, config.perceptors, strict=True)
+            kept_bytes(visual, _crops(visual, count, dtype), [visual])
+            for visual, count in zip(visuals, counts, strict=True)
         ]
-    return Estimate(weights, decoder, looking)
+    has_holes = pictures > 1 and frame.width * frame.height <= SMALL
+    return Estimate(weights, decoder, looking, HOLED_WORKSPACE if has_holes else WORKSPACE)
 
 
 def kept_bytes(network: Callable[[Tensor], Any], x: Tensor, modules: Iterable[nn.Module]) -> int:

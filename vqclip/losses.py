@@ -20,14 +20,14 @@ class Target:
     embeddings: Tensor
 
     def loss(self, crops: Tensor) -> Tensor:
-        """The weighted distance of crops (n d), averaged over all n m pairs.
+        """The weighted distance of a picture's crops (n d), averaged over all n m pairs; of pictures (k n d) -> (k).
 
         A negative weight turns the sign of the distance. Where the signed distance is below the prompt's stop,
         its value counts but its gradient doesn't.
         """
         weight, stop = self.prompt.weight, self.prompt.stop
-        distance = ops.spherical_distance(crops[:, None], self.embeddings[None]) * (1 if weight >= 0 else -1)
-        return abs(weight) * ops.straight_through(distance, distance.clamp(min=stop)).mean()
+        distance = ops.spherical_distance(crops[..., None, :], self.embeddings) * (1 if weight >= 0 else -1)
+        return abs(weight) * ops.straight_through(distance, distance.clamp(min=stop)).mean((-2, -1))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from vqclip import device as devices
 from vqclip import motion, seeds
 from vqclip.canvas import Canvas, cover
 from vqclip.cutouts import Cutouts
-from vqclip.economy import Economy
+from vqclip.economy import SMALL, Economy, best_together
 from vqclip.film import STANDSTILL, Film, Frame
 from vqclip.latent import starting_picture
 from vqclip.losses import penalties
@@ -27,9 +27,6 @@ from vqclip.shelf import Shelf
 from vqclip.sketch import Sketch
 from vqclip.source import Source, footage
 from vqclip.state import State
-
-# Pixels of pictures whose tensors' pages are kept from step to step: beyond, holes in the heap cost a third of memory.
-SMALL = 2**17
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -77,14 +74,18 @@ class Pipeline:
             for meanings in self._meanings:
                 meanings.perceptor.forget_texts()
 
-    def studio(self, frame: Frame, seed: int) -> Studio:
-        """What the loop needs to paint a frame from a seed."""
+    @property
+    def together(self) -> int:
+        """How many pictures of the Config are best painted at once."""
+        return best_together(self.config, self.vqgan.architecture.full_width, self.device)
+
+    def studio(self, frame: Frame) -> Studio:
+        """What the loop needs to paint a frame."""
         config = self.config
         canvas = Canvas(self.vqgan, frame.width, frame.height, config.tile)
         weights = vars(config.penalties) | {"near_source": config.source.pull}
         source = canvas.encode(self._source.picture(frame.index), canvas.cells()) if self._source else None
         return Studio(
-            seed=seed,
             canvas=canvas,
             cutouts=self.cutouts,
             views=self._views(frame),
@@ -97,13 +98,14 @@ class Pipeline:
             economy=self._economy,
         )
 
-    def begin(self, frame: Frame, studio: Studio) -> State:
-        """The State before a film's first step."""
+    def begin(self, frame: Frame, studio: Studio, seed: int) -> State:
+        """The State before a film's first step, from a seed."""
         canvas, cells = studio.canvas, studio.canvas.cells(frame.stages[0].scale)
-        generator = self._chance(frame, studio)
+        generator = self._chance(frame, seed)
         if self.config.start == "codes" and self._begins_bare:
-            return State.begin(canvas.random(cells, generator), self.make_optimizer)
-        return State.begin(canvas.encode(self._beginning(frame, generator), cells), self.make_optimizer)
+            return State.begin(canvas.random(cells, generator), self.make_optimizer, seed)
+        z = canvas.encode(self._beginning(frame, generator), cells)
+        return State.begin(z, self.make_optimizer, seed)
 
     def go_on(self, state: State, frame: Frame, studio: Studio) -> State:
         """The State before a frame's first step, from the State after the last one's."""
@@ -119,7 +121,7 @@ class Pipeline:
             grid = self._grid(frame, size, size)
             picture = motion.sample(picture, grid, border)
             if border == "paint" or share:
-                fresh = cover(self._beginning(frame, self._chance(frame, studio)), *size).to(picture)
+                fresh = cover(self._beginning(frame, self._chance(frame, state.seed)), *size).to(picture)
                 empty = motion.uncovered(grid).to(picture) if border == "paint" else 0.0
                 picture = picture + (fresh - picture) * torch.as_tensor(empty).clamp(min=share)
         cells = self._grid(frame, size, canvas.cells())
@@ -137,9 +139,9 @@ class Pipeline:
         before, after = (cover(self._source.picture(frame.index - i), *size) for i in (1, 0))
         return motion.through(grid, motion.drifting(motion.flow_between(before, after)))
 
-    def _chance(self, frame: Frame, studio: Studio) -> Generator:
+    def _chance(self, frame: Frame, seed: int) -> Generator:
         """What a beginning is drawn with: the same for all frames of a scene."""
-        return Generator().manual_seed(seeds.derive(studio.seed, "start", frame.scene))
+        return Generator().manual_seed(seeds.derive(seed, "start", frame.scene))
 
     def _beginning(self, frame: Frame, generator: Generator) -> Tensor:
         """The picture that a frame begins from, if none was painted before it."""

@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,17 +59,26 @@ class Painting:
 
 
 class Interrupted(Exception):  # noqa: N818  # no error: the work is kept, and goes on when asked
-    """A signal ended the loop at a step's end; the picture so far is in `painting`."""
+    """A signal ended the loop at a step's end; the pictures so far are in `paintings`."""
 
-    def __init__(self, number: int, painting: Painting):
+    def __init__(self, number: int, paintings: Sequence[Painting]):
         super().__init__(signal.Signals(number).name)
-        self.number, self.painting = number, painting
+        self.number, self.paintings = number, paintings
 
 
 class Listener(Protocol):
     """Hears of every step, as it happens."""
 
     def step(self, step: Step) -> None: ...
+
+
+@dataclass(frozen=True)
+class Easel:
+    """A picture that is to be painted, where it is kept, and who hears of it."""
+
+    config: Config
+    run: Run | None = None
+    listeners: Sequence[Listener] = ()
 
 
 def render(
@@ -82,91 +91,123 @@ def render(
     if config.is_film and run is None:
         raise UsageError("a film's frames need a folder; name one, as in runs='runs'")
     with plain_shortages(), run.held() if run else nullcontext(), _stop_signals() as received:
-        return _Rendering(config, pipeline, run, listeners, received).go()
+        return _Rendering(Easel(config, run, listeners), pipeline).go(received)
+
+
+def render_together(easels: Sequence[Easel], pipeline: Pipeline) -> list[Painting]:
+    """Paint stills from their beginnings, a step of each at a time; their Configs differ in their seeds alone.
+
+    Raises Interrupted, of all that aren't finished, and OutOfMemory.
+    """
+    with plain_shortages(), ExitStack() as stack, _stop_signals() as received:
+        for easel in easels:
+            stack.enter_context(easel.run.held() if easel.run else nullcontext())
+        works, frame = [_Rendering(easel, pipeline) for easel in easels], pipeline.film.frame(0)
+        for work in works:
+            work.stand(frame)
+        by_seed = {work.config.seed: work for work in works}
+        for steps in optimize(frame, works[0].studio, [work.state for work in works]):
+            for step in steps:
+                by_seed[step.seed].hear(step)
+            if received and steps[0].index < frame.steps:
+                for work in works:
+                    work.save()
+                raise Interrupted(received[0], [work.painting() for work in works])
+        return [work.finish() for work in works]
 
 
 class _Rendering:
-    """One call of `render`: its frames one after the other, and what is saved on the way."""
+    """A picture or a film on its way: its frames one after the other, and what is saved between."""
 
-    def __init__(
-        self,
-        config: Config,
-        pipeline: Pipeline,
-        run: Run | None,
-        listeners: Sequence[Listener],
-        received: list[int],
-    ):
-        self.config, self.pipeline, self.run = config, pipeline, run
-        self.listeners, self.received, self.film = listeners, received, pipeline.film
+    studio: Studio
+    state: State
+
+    def __init__(self, easel: Easel, pipeline: Pipeline):
+        self.config, self.run, self.listeners = easel.config, easel.run, easel.listeners
+        self.pipeline, self.film = pipeline, pipeline.film
         self.began = self.saved = time.monotonic()
         self.last: Step | None = None
 
-    def go(self) -> Painting:
+    def go(self, received: list[int]) -> Painting:
+        """Paint all there is; `received` fills with signals, and the first of them ends it."""
         if self.run and self.config.is_film:
             check_encoder(self.run.video)  # now, not when everything is painted
         state = self.run.restore(self.pipeline.make_optimizer, self.pipeline.device) if self.run else None
         index = state.frame if state else 0
         while True:
             frame = self.film.frame(index)
-            studio, state = self.stand(frame, state)
-            self.paint(frame, studio, state)
-            is_whole = not self.received or state.step == frame.steps
-            if is_whole and self.config.is_film:
-                self.show(frame, studio, state)
+            self.stand(frame, state)
+            for (step,) in optimize(frame, self.studio, [self.state]):
+                self.hear(step)
+                if received:
+                    break
+            state = self.state
+            is_whole = not received or state.step == frame.steps
+            if not is_whole:
+                self.save()
+            elif self.config.is_film:
+                self.show(frame)
             index += 1
-            if self.received and not (is_whole and index == self.film.painted):
-                raise Interrupted(self.received[0], self.painting(studio, state))
+            if received and not (is_whole and index == self.film.painted):
+                raise Interrupted(received[0], [self.painting()])
             if index == self.film.painted:
-                return self.finish(self.painting(studio, state))
+                return self.finish()
 
-    def stand(self, frame: Frame, state: State | None) -> tuple[Studio, State]:
-        """What a frame is painted with, and the State to paint it from, be it begun or not."""
-        studio = self.pipeline.studio(frame, self.config.seed)
+    def stand(self, frame: Frame, state: State | None = None) -> None:
+        """Be ready for a frame's next step, be it begun or not."""
+        self.studio = self.pipeline.studio(frame)
         if state is None:
-            return studio, self.pipeline.begin(frame, studio)
-        return studio, self.pipeline.go_on(state, frame, studio) if state.frame < frame.index else state
+            state = self.pipeline.begin(frame, self.studio, self.config.seed)
+        elif state.frame < frame.index:
+            state = self.pipeline.go_on(state, frame, self.studio)
+        self.state = state
 
-    def paint(self, frame: Frame, studio: Studio, state: State) -> None:
-        """A frame's steps, until it is done or a signal comes."""
-        for step in optimize(frame, studio, state):
-            self.last = step
-            for listener in self.listeners:
-                listener.step(step)
-            if self.run and step.index % LOG_EVERY == 0:
-                self.run.log(step.frame, step.index, numbers(step))
-            is_time = self.received or time.monotonic() - self.saved > SNAPSHOT_EVERY
-            if self.run and step.index < step.steps and is_time:
-                self.snapshot(self.run, state)
-                self.run.save_image(picture(studio, state))
-            if self.received:
-                return
+    def hear(self, step: Step) -> None:
+        """Pass a step on, and keep what is due."""
+        self.last = step
+        for listener in self.listeners:
+            listener.step(step)
+        if self.run and step.index % LOG_EVERY == 0:
+            self.run.log(step.frame, step.index, numbers(step))
+        if step.index < step.steps and time.monotonic() - self.saved > SNAPSHOT_EVERY:
+            self.save()
 
-    def show(self, frame: Frame, studio: Studio, state: State) -> None:
+    def show(self, frame: Frame) -> None:
         """Keep a frame, and make the pictures that only waited for it."""
         assert self.run
-        self.run.keep(frame.index, state.latent.mean)
+        self.run.keep(frame.index, self.state.latent.mean)
         for number in self.film.ready(frame.index):
             z = self.run.reel.mix(self.film.blend(number)).to(self.pipeline.device)
-            self.run.save_picture(number, draw(studio.canvas, z))
-        self.snapshot(self.run, state)
-
-    def snapshot(self, run: Run, state: State) -> None:
-        run.snapshot(state)
+            self.run.save_picture(number, draw(self.studio.canvas, z))
+        self.run.snapshot(self.state)
         self.saved = time.monotonic()
 
-    def painting(self, studio: Studio, state: State) -> Painting:
+    def save(self) -> None:
+        """Keep the picture so far, and what is needed to go on with it."""
+        if self.run:
+            self.run.snapshot(self.state)
+            self.run.save_image(self.picture())
+        self.saved = time.monotonic()
+
+    def picture(self) -> Image.Image:
+        """The picture that the State stands for: that of the latent's running mean, where one is kept."""
+        latent = self.state.latent
+        return draw(self.studio.canvas, latent.mean if self.studio.average > 0 else latent.z)
+
+    def painting(self) -> Painting:
         return Painting(
-            image=picture(studio, state),
+            image=self.picture(),
             config=self.config,
-            steps=self.film.steps_before(state.frame) + state.step,
+            steps=self.film.steps_before(self.state.frame) + self.state.step,
             seconds=time.monotonic() - self.began,
             losses=numbers(self.last) if self.last else {},
             folder=self.run.folder if self.run else None,
             frames=self.film.shown,
         )
 
-    def finish(self, painting: Painting) -> Painting:
+    def finish(self) -> Painting:
         """Write the end of a run; what says that it is finished comes last."""
+        painting = self.painting()
         if run := self.run:
             if self.last and self.last.index % LOG_EVERY:
                 run.log(self.last.frame, self.last.index, painting.losses)
@@ -181,11 +222,6 @@ class _Rendering:
 def numbers(step: Step) -> dict[str, float]:
     """A step's losses as numbers; the device is waited for."""
     return {name: float(loss) for name, loss in step.losses.items()}
-
-
-def picture(studio: Studio, state: State) -> Image.Image:
-    """The picture that a State stands for: that of the latent's running mean, where one is kept."""
-    return draw(studio.canvas, state.latent.mean if studio.average > 0 else state.latent.z)
 
 
 @torch.no_grad()

@@ -32,19 +32,20 @@ class Plateau:
 
 @dataclass
 class State:
-    """Where a painting stands: after `step` steps of a frame, with this latent and these moments."""
+    """Where a painting stands: after `step` steps of a frame, with this latent and these moments, and its seed."""
 
     latent: Latent
     optimizer: Optimizer
     make_optimizer: MakeOptimizer
+    seed: int
     frame: int = 0
     step: int = 0
     plateau: Plateau = field(default_factory=Plateau)
 
     @classmethod
-    def begin(cls, z: Tensor, make_optimizer: MakeOptimizer) -> "State":
+    def begin(cls, z: Tensor, make_optimizer: MakeOptimizer, seed: int) -> "State":
         latent = Latent.begin(z)
-        return cls(latent, make_optimizer(latent.z), make_optimizer)
+        return cls(latent, make_optimizer(latent.z), make_optimizer, seed)
 
     def resize(self, rows: int, columns: int) -> None:
         """Go on with other cells; the optimiser's moments are resampled, not dropped."""
@@ -65,7 +66,7 @@ class State:
         return self._next(Latent.begin(z), moments)
 
     def _next(self, latent: Latent, moments: dict[str, Tensor]) -> "State":
-        state = State(latent, self.optimizer, self.make_optimizer, self.frame + 1)
+        state = State(latent, self.optimizer, self.make_optimizer, self.seed, self.frame + 1)
         state._adopt(moments)
         return state
 
@@ -74,6 +75,7 @@ class State:
         latent = {f"latent.{name}": getattr(self.latent, name).detach() for name in ("z", "start", "total")}
         moments = {f"optimizer.{name}": value for name, value in self._moments().items()}
         numbers = {
+            "seed": self.seed,
             "frame": self.frame,
             "step": self.step,
             "weight": self.latent.weight,
@@ -89,7 +91,7 @@ class State:
         z, start, past = (tensors[f"latent.{name}"] for name in ("z", "start", "total"))
         latent = Latent(z.requires_grad_(), start, past, numbers["weight"])
         plateau = Plateau(**numbers["plateau"])
-        state = cls(latent, make(latent.z), make, numbers["frame"], numbers["step"], plateau)
+        state = cls(latent, make(latent.z), make, numbers["seed"], numbers["frame"], numbers["step"], plateau)
         state._adopt(
             {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")}
         )

@@ -51,9 +51,16 @@ class Asked:
         return configs.resolve(given, layers, self.file, self.settings or [])
 
     def carry_out(
-        self, wanted: Sequence["Wanted"], keep: int | None = None, judge: str | None = None
+        self,
+        wanted: Sequence["Wanted"],
+        keep: int | None = None,
+        judge: str | None = None,
+        together: int | None = None,
     ) -> None:
-        """Say what was understood, and plan it or paint it; with `keep`, the best so many by a judge are results."""
+        """Say what was understood, and plan it or paint it, so many `together` or as many as is best.
+
+        With `keep`, the best so many by a judge are results.
+        """
         obey(self.offline)
         listen_to_library(self.quiet)
         if not self.quiet:
@@ -62,14 +69,15 @@ class Asked:
         if self.plan:
             from vqclip.cli.plan import explain  # noqa: PLC0415
 
-            return explain(wanted, self.device, self.runs, self.as_json)
+            return explain(wanted, self.device, self.runs, together, self.as_json)
 
         from vqclip.cli.work import Contest, paint  # noqa: PLC0415
 
         contest = Contest(keep, judge or wanted[0].config.perceptors[0].model) if keep else None
         return paint(
-            wanted, self.device, self.runs, contest, as_json=self.as_json, quiet=self.quiet, pull=self.pull
-        )
+            wanted, self.device, self.runs, contest,
+            together=together, as_json=self.as_json, quiet=self.quiet, pull=self.pull,
+        )  # fmt: skip
 
 
 def painting(command: Callable[..., None]) -> Callable[..., None]:

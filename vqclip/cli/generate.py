@@ -38,6 +38,7 @@ def generate(
     count: Annotated[
         int, typer.Option("--count", min=1, help="How many pictures, with seeds that follow.", metavar="N")
     ] = 1,
+    together: options.Together = None,
     best: Annotated[
         int | None, typer.Option("--best", min=1, help="Keep so many of --count, the best.", metavar="K")
     ] = None,
@@ -60,7 +61,7 @@ def generate(
     check_best(best, judge, count)
     clip = wish_for(config, video, seconds=seconds, fps=fps, hold=hold, forth_and_back=forth_and_back or None)
     wanted = want(config, output, count, best or count, clip)
-    asked.carry_out(wanted, keep=best, judge=judge)
+    asked.carry_out(wanted, keep=best, judge=judge, together=together)
 
 
 def check_best(best: int | None, judge: str | None, count: int) -> None:

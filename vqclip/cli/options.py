@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+MOST_TOGETHER = 64
+
 Preset = Annotated[
     str | None,
     typer.Option(
@@ -45,6 +47,12 @@ Film = Annotated[
 ]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Where to save the picture.", metavar="FILE.png")
+]
+Together = Annotated[
+    int | None,
+    typer.Option(
+        "--together", min=1, max=MOST_TOGETHER, help="Paint so many at once; else as is fastest.", metavar="K"
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")]
 Runs = Annotated[Path, typer.Option("--runs", help="Where run folders are made.", metavar="DIR")]

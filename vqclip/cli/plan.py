@@ -7,7 +7,7 @@ from typing import Any
 from vqclip import device as devices
 from vqclip.cli.console import result_json, result_topics
 from vqclip.cli.wanted import Wanted
-from vqclip.economy import Economy
+from vqclip.economy import Economy, best_together
 from vqclip.errors import WeightsError
 from vqclip.estimate import estimate
 from vqclip.film import Film, Frame, cells
@@ -19,13 +19,15 @@ from vqclip.schema import Config
 from vqclip.source import footage
 
 
-def explain(wanted: Sequence[Wanted], device: str, runs: Path, as_json: bool) -> None:
+def explain(wanted: Sequence[Wanted], device: str, runs: Path, together: int | None, as_json: bool) -> None:
     """Print the plan, as lines or as one JSON object."""
-    plan = make_plan(wanted, device, runs)
+    plan = make_plan(wanted, device, runs, together)
     return result_json(plan) if as_json else result_topics(plan)
 
 
-def make_plan(wanted: Sequence[Wanted], device: str, runs: Path) -> dict[str, Any]:
+def make_plan(
+    wanted: Sequence[Wanted], device: str, runs: Path, together: int | None = None
+) -> dict[str, Any]:
     config, place = wanted[0].config, devices.pick(device)
     video = footage(config.source)
     film = Film(config, video.count if video else None)
@@ -39,7 +41,7 @@ def make_plan(wanted: Sequence[Wanted], device: str, runs: Path) -> dict[str, An
         **_film(config, film),
         "crops": [f"{p.model}: {p.crops or config.cutouts.count} a step" for p in config.perceptors],
         "models": _models(config),
-        "memory": _memory(config, frame, dtype, Economy.of(config.width, config.height, place)),
+        **_memory(config, frame, place, len(wanted), together),
         "outputs": [
             str(picture.output or runs / folder_name(picture.config) / (VIDEO if config.is_film else IMAGE))
             for picture in wanted
@@ -93,8 +95,14 @@ def _models(config: Config) -> list[str]:
     return lines
 
 
-def _memory(config: Config, frame: Frame, dtype: Any, economy: Economy) -> str:
+def _memory(config: Config, frame: Frame, place: Any, count: int, together: int | None) -> dict[str, str]:
+    """How many are painted at once, where there are several, and what that takes."""
     try:
-        return f"about {estimate(config, frame, dtype, economy).total / 2**30:.2f} GiB"
+        best = best_together(config, architecture_of(config.vqgan).full_width, place)
+        pictures = min(count, together or best)
+        economy = Economy.of(config.width, config.height, place)
+        need = estimate(config, frame, devices.dtype_for(config.precision, place), economy, pictures).total
     except WeightsError:
-        return "unknown without the models"
+        return {"memory": "unknown without the models"}
+    company = {"together": f"{pictures} at once"} if count > 1 else {}
+    return company | {"memory": f"about {need / 2**30:.2f} GiB"}

@@ -14,9 +14,11 @@ from vqclip import progress
 from vqclip.cli.console import complain, say, stderr
 from vqclip.cli.delivery import deliver, make_video
 from vqclip.cli.models import fetch
+from vqclip.cli.options import MOST_TOGETHER
 from vqclip.cli.report import reporter
 from vqclip.cli.wanted import Wanted, check_output
 from vqclip.compare import differences
+from vqclip.economy import batches
 from vqclip.errors import ImageError, UsageError, WeightsError
 from vqclip.job import Job
 from vqclip.judge import Judge
@@ -27,9 +29,11 @@ from vqclip.perceptor import Perceptor
 from vqclip.pipeline import Pipeline
 from vqclip.progress import Recorder
 from vqclip.provenance import provenance
-from vqclip.render import Interrupted, Painting, render
-from vqclip.run import Run, check_parent, read_config, return_to_origin
+from vqclip.render import Easel, Interrupted, Listener, Painting, render, render_together
+from vqclip.run import Run, check_parent, read_config, read_provenance, return_to_origin
 from vqclip.schema import Config
+
+TOGETHER = "together"  # the provenance's word for the seeds of all pictures that were painted at once
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,12 @@ class Contest:
 
 def paint(
     wanted: Sequence[Wanted], device: str, runs: Path, contest: Contest | None = None,
-    *, as_json: bool, quiet: bool, pull: bool,
+    *, together: int | None, as_json: bool, quiet: bool, pull: bool,
 ) -> None:  # fmt: skip
-    """Load the models once and paint one picture after the other; with a contest, only the best are results."""
+    """Load the models once and paint all pictures, as many at once as is best or as is said.
+
+    With a contest, only the best are results.
+    """
     place = devices.pick(device)
     check_parent(runs)
     provide(wanted[0].config, pull=pull, quiet=quiet)
@@ -54,16 +61,18 @@ def paint(
     pipeline = Pipeline(wanted[0].config, place, pull)
     judge = _judge(contest.judge, pipeline, pull) if contest else None
     entrants: list[tuple[float, Wanted, Run, Painting]] = []
-    for picture in wanted:
-        run = Run.create(runs, picture.config, facts)
-        if picture.video:  # in a contest, who gets a name is known in the end
-            progress.ask(run, replace(picture.video, file=None) if contest else picture.video)
-        painting = _paint_one(run, pipeline, quiet)
-        if judge is None:
-            deliver(painting.record, run, picture.output, as_json)
-        else:
-            score = judge.score(load_picture(run.image), picture.config.wishes)
-            entrants.append((score, picture, run, painting))
+    for few in batches(wanted, together or pipeline.together):
+        company = {TOGETHER: [picture.config.seed for picture in few]} if len(few) > 1 else {}
+        begun = [Run.create(runs, picture.config, facts | company) for picture in few]
+        for picture, run in zip(few, begun, strict=True):
+            if picture.video:  # in a contest, who gets a name is known in the end
+                progress.ask(run, replace(picture.video, file=None) if contest else picture.video)
+        for picture, run, painting in zip(few, begun, _paint(begun, pipeline, quiet), strict=True):
+            if judge is None:
+                deliver(painting.record, run, picture.output, as_json)
+            else:
+                score = judge.score(load_picture(run.image), picture.config.wishes)
+                entrants.append((score, picture, run, painting))
     if contest:
         _award(contest, entrants, as_json, quiet)
 
@@ -109,7 +118,7 @@ def paint_again(
             say("differs", f"{key}: {then} then, {today} now")
     pipeline = Pipeline(config, place, pull)
     run = Run.create(runs, config, now)
-    painting = _paint_one(run, pipeline, quiet)
+    (painting,) = _paint([run], pipeline, quiet, _company(facts, config))
     again = run.reel.pictures[int(facts["frame"])] if "frame" in facts else run.image
     off = (load_picture(picture) - load_picture(again)).abs()
     if not quiet:
@@ -121,6 +130,15 @@ def paint_again(
             else f"{share:.1%} differ, by {255 * float(off.max()):.0f} of 255 at most",
         )
     deliver(painting.record | {"same": not bool(off.any())}, run, output, as_json)
+
+
+def _company(facts: dict[str, Any], config: Config) -> list[Config]:
+    """All pictures that were painted together with one, itself among them, as its file says; none if it doesn't."""
+    seeds = facts.get(TOGETHER)
+    if config.is_film or not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
+        return []
+    is_one = config.seed in seeds and len(set(seeds)) == len(seeds) <= MOST_TOGETHER
+    return [replace(config, seed=seed) for seed in seeds] if is_one else []
 
 
 def _carried_config(picture: Path, facts: dict[str, Any]) -> Config:
@@ -137,7 +155,10 @@ def go_on(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) 
     run = painter.open(Job(read_config(folder), folder))
     with run.held():
         if (record := run.record()) is None:
-            record = _paint_one(run, Pipeline(run.config, painter.device, pull), quiet).record
+            if not quiet and read_provenance(folder).get(TOGETHER):
+                say("differs", "begun together with others, goes on alone: sums are rounded otherwise")
+            (painting,) = _paint([run], Pipeline(run.config, painter.device, pull), quiet)
+            record = painting.record
         else:
             if not quiet:
                 say("painted", f"already; to paint it again: vqclip reproduce {run.image}")
@@ -163,23 +184,44 @@ def provide(config: Config, *, pull: bool, quiet: bool) -> None:
         say("models", ", ".join(names) + more)
 
 
-def _paint_one(run: Run, pipeline: Pipeline, quiet: bool) -> Painting:
-    """Paint in a run folder with a report; leaves with the line that goes on, if it is interrupted."""
+def _paint(
+    runs: Sequence[Run], pipeline: Pipeline, quiet: bool, company: Sequence[Config] = ()
+) -> list[Painting]:
+    """Paint in run folders with a report; leaves with the line that goes on, if it is interrupted.
+
+    Several are painted at once, and one in a company, of which the others are lost, as it was in that.
+    """
     if not quiet:
-        say("seed", str(run.config.seed))
-        say("run", str(run.folder))
-    recorder = Recorder.of(run)
+        for run in runs:
+            say("seed", str(run.config.seed))
+            say("run", str(run.folder))
+    recorders = [Recorder.of(run) for run in runs]
     try:
         with reporter(stderr, quiet, pipeline.film) as report:
-            painting = render(run.config, pipeline, run, [report, recorder] if recorder else [report])
+            heard: list[list[Listener]] = [[recorder] if recorder else [] for recorder in recorders]
+            heard[0].append(report)
+            easels = [Easel(run.config, run, listeners) for run, listeners in zip(runs, heard, strict=True)]
+            paintings = _render(easels, pipeline, company)
     except Interrupted as stopped:
-        done = stopped.painting
-        complain(
-            f"stopped at step {done.steps} of {pipeline.film.steps}; go on with: vqclip resume {run.folder}"
-        )
+        for done in stopped.paintings:
+            if done.folder:
+                complain(
+                    f"stopped at step {done.steps} of {pipeline.film.steps}; go on with: vqclip resume {done.folder}"
+                )
         raise typer.Exit(128 + stopped.number) from None
     if not quiet:
-        say("painted", f"{painting.steps} steps in {painting.seconds:.1f} s")
-    if recorder:
+        each = f", {len(runs)} pictures" if len(runs) > 1 else ""
+        say("painted", f"{paintings[0].steps} steps in {paintings[0].seconds:.1f} s{each}")
+    for recorder in filter(None, recorders):
         make_video(recorder, quiet)
-    return painting
+    return paintings
+
+
+def _render(easels: Sequence[Easel], pipeline: Pipeline, company: Sequence[Config]) -> list[Painting]:
+    """The easels' paintings; those of a company but for one are painted for nothing but its sake."""
+    ours = {easel.config.seed: easel for easel in easels}
+    if len(easels) == 1 and not company:
+        (easel,) = easels
+        return [render(easel.config, pipeline, easel.run, easel.listeners)]
+    whole = [ours.get(config.seed) or Easel(config) for config in company] or easels
+    return [painting for painting in render_together(whole, pipeline) if painting.seed in ours]

@@ -64,6 +64,11 @@ class Architecture:
         """How many pixels wide one latent cell is."""
         return int(2 ** (len(self.ch_mult) - 1))
 
+    @property
+    def full_width(self) -> int:
+        """How many channels there are at full resolution."""
+        return self.ch * self.ch_mult[0]
+
     def attends(self, level: int) -> bool:
         """Whether the blocks of `level` (0 is full resolution) are followed by attention."""
         return self.resolution // 2**level in self.attn_resolutions
