@@ -23,8 +23,8 @@ from vqclip.schema import Config
 # convolutions need on top of what autograd keeps.
 RESIDENT = 900 * 2**20
 WORKSPACE = 1.25
-# The same where small pictures are painted together: the heap keeps the pages of large tensors, and has holes.
-HOLED_WORKSPACE = 2.75
+# The same for small pictures: the heap keeps the pages of their tensors, and has holes.
+HOLED_WORKSPACE = 2.4
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Estimate:
     weights: int
     decoder: int
     perceptors: Sequence[int]
-    workspace: float = WORKSPACE  # a factor
+    workspace: float  # a factor
 
     @property
     def total(self) -> int:
@@ -60,7 +60,7 @@ def estimate(
             kept_bytes(visual, _crops(visual, count, dtype), [visual])
             for visual, count in zip(visuals, counts, strict=True)
         ]
-    has_holes = pictures > 1 and frame.width * frame.height <= SMALL
+    has_holes = config.width * config.height <= SMALL
     return Estimate(weights, decoder, looking, HOLED_WORKSPACE if has_holes else WORKSPACE)
 
 
