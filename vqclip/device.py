@@ -60,6 +60,11 @@ def dtype_for(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if _fast_in_bfloat16(device) else torch.float32
 
 
+def arithmetic(precision: str, device: torch.device) -> str:
+    """The name of dtype_for's arithmetic, as in bfloat16."""
+    return str(dtype_for(precision, device)).removeprefix("torch.")
+
+
 def _fast_in_bfloat16(device: torch.device) -> bool:
     """Whether the hardware multiplies bf16 matrices; emulation would be slower than fp32."""
     if device.type == "cuda":

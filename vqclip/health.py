@@ -72,7 +72,7 @@ def _versions() -> Iterator[Finding]:
 def _devices() -> Iterator[Finding]:
     for name in devices.present():
         device = torch.device(name)
-        dtype = str(devices.dtype_for("auto", device)).removeprefix("torch.")
+        dtype = devices.arithmetic("auto", device)
         yield Finding("device", f"{devices.describe(device)}, in {dtype}")
     if devices.present() == ["cpu"]:
         advice = "paint small, or on a machine with a GPU that torch was built for"

@@ -1,7 +1,9 @@
 """What a picture depends on besides its Config: versions, device, weights."""
 
 import platform
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,14 +19,11 @@ from vqclip.models.loading import find_vqgan
 from vqclip.schema import Config
 
 _PACKAGES = ("torch", "open_clip_torch", "timm", "pillow")
+_READING = threading.Lock()  # what is asked for twice is read once
 
 
 def provenance(config: Config, on: torch.device) -> dict[str, Any]:
     """Versions, device, arithmetic, threads on the CPU, and the digests of the weights."""
-    names = [
-        (config.vqgan, find_vqgan),
-        *((perceptor.model, weights_file) for perceptor in config.perceptors),
-    ]
     return {
         "versions": {
             "vqclip": __version__,
@@ -32,10 +31,22 @@ def provenance(config: Config, on: torch.device) -> dict[str, Any]:
             **{name: _version(name) for name in _PACKAGES},
         },
         "device": device.describe(on),
-        "precision": str(device.dtype_for(config.precision, on)).removeprefix("torch."),
+        "precision": device.arithmetic(config.precision, on),
         "threads": torch.get_num_threads() if on.type == "cpu" else None,
-        "weights": {name: _digest(name, find) for name, find in names} | _sketchbook(config),
+        "weights": digests(config).result() | _sketchbook(config),
     }
+
+
+def digests(config: Config) -> Future[dict[str, str | None]]:
+    """The SHA-256 of the weights by name, None where they aren't here; read aside, so who asks early waits less."""
+    names = [
+        (config.vqgan, find_vqgan),
+        *((perceptor.model, weights_file) for perceptor in config.perceptors),
+    ]
+    reader = ThreadPoolExecutor(1, "digests")
+    found = reader.submit(lambda: {name: _digest(name, find) for name, find in names})
+    reader.shutdown(wait=False)  # its thread ends with its work: a process that forks later has none to miss
+    return found
 
 
 def _digest(name: str, find: Callable[[str], Path]) -> str | None:
@@ -44,7 +55,8 @@ def _digest(name: str, find: Callable[[str], Path]) -> str | None:
         return known
     try:
         path = find(name)
-        return _digest_once(path, path.stat().st_mtime_ns)
+        with _READING:
+            return _digest_once(path, path.stat().st_mtime_ns)
     except (WeightsError, OSError):
         return None
 

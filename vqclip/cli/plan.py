@@ -32,9 +32,8 @@ def make_plan(
     video = footage(config.source)
     film = Film(config, video.count if video else None)
     frame = film.frame(0)
-    dtype = devices.dtype_for(config.precision, place)
     return {
-        "device": f"{devices.describe(place)}, {str(dtype).removeprefix('torch.')}",
+        "device": f"{devices.describe(place)}, {devices.arithmetic(config.precision, place)}",
         "seeds": [picture.config.seed for picture in wanted],
         "size": config.size,
         "stages": _stages(config, frame),

@@ -28,7 +28,7 @@ from vqclip.painter import Painter
 from vqclip.perceptor import Perceptor
 from vqclip.pipeline import Pipeline
 from vqclip.progress import Recorder
-from vqclip.provenance import provenance
+from vqclip.provenance import digests, provenance
 from vqclip.render import Easel, Interrupted, Listener, Painting, render, render_together
 from vqclip.run import Run, check_parent, read_config, read_provenance, return_to_origin
 from vqclip.schema import Config
@@ -55,10 +55,12 @@ def paint(
     place = devices.pick(device)
     check_parent(runs)
     provide(wanted[0].config, pull=pull, quiet=quiet)
-    facts = provenance(wanted[0].config, place)
+    digests(wanted[0].config)  # while the models load
     if not quiet:
-        say("device", f"{facts['device']}, {facts['precision']}")
+        arithmetic = devices.arithmetic(wanted[0].config.precision, place)
+        say("device", f"{devices.describe(place)}, {arithmetic}")
     pipeline = Pipeline(wanted[0].config, place, pull)
+    facts = provenance(wanted[0].config, place)
     judge = _judge(contest.judge, pipeline, pull) if contest else None
     entrants: list[tuple[float, Wanted, Run, Painting]] = []
     for few in batches(wanted, together or pipeline.together):

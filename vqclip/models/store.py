@@ -25,6 +25,7 @@ from vqclip.models.catalog import ModelCard
 from vqclip.resources import home
 
 VQGAN_FILE, CLIP_FILE, RECORD = "model.safetensors", "open_clip_model.safetensors", "record.yaml"
+PART = 2**24  # bytes hashed at once: between two parts a thread waits for Python to be its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +137,11 @@ def digest_of(name: str) -> str | None:
 
 def digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    hashed, part = hashlib.sha256(), memoryview(bytearray(PART))
+    with path.open("rb", buffering=0) as file:
+        while length := file.readinto(part):
+            hashed.update(part[:length])
+    return hashed.hexdigest()
 
 
 def remove(name: str) -> int:
