@@ -53,6 +53,17 @@ def test_the_count_agrees_with_a_real_forward_pass() -> None:
     )
 
 
+def test_attention_is_counted_as_it_is_computed_without_its_matrix() -> None:
+    """What a decoder keeps grows with its pixels, and not with their square."""
+    with torch.device("meta"):
+        vqgan = freeze(VQGAN(Architecture(ch=32, z_channels=64, embed_dim=64, encoder=False)))
+        small, large = (
+            kept_bytes(vqgan.decode, torch.zeros(1, 64, side, side, requires_grad=True), [vqgan])
+            for side in (64, 128)
+        )
+    assert large < 4.01 * small
+
+
 def test_models_that_are_missing_are_refused(tiny: Tiny) -> None:
     with pytest.raises(WeightsError):
         peak(tiny, vqgan="nowhere.ckpt")

@@ -1,12 +1,15 @@
 """The VQGAN agrees with diffusers' VQModel on the same random weights, and passes gradients."""
 
 import re
+from typing import Any
 
 import pytest
 import torch
 from conftest import TINY, random_vqgan
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from vqclip.models.folding import freeze
 from vqclip.models.quantizers import nearest
 from vqclip.models.vqgan import VQGAN, Architecture
 
@@ -132,3 +135,29 @@ def test_a_gradient_reaches_every_cell_of_the_latent() -> None:
     assert z.grad is not None
     assert bool((z.grad != 0).all())
     assert bool(z.grad.isfinite().all())
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers that any operation's result holds."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(tensor, Tensor):
+                self.numbers = max(self.numbers, tensor.numel())
+        return made
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_no_attention_over_many_cells_writes_out_its_matrix(frozen: bool) -> None:
+    vqgan = random_vqgan(TINY)
+    if frozen:
+        freeze(vqgan)
+    with Largest() as largest:
+        with torch.no_grad():
+            encoding = vqgan.encode(torch.rand(1, 3, 160, 160))
+        vqgan.decode(encoding.requires_grad_()).sum().backward()
+    cells = encoding.shape[2] * encoding.shape[3]
+    assert 0 < largest.numbers < cells**2 / 10

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from vqclip.economy import SMALL, Economy
 from vqclip.film import Frame, cells
@@ -25,6 +27,8 @@ RESIDENT = 900 * 2**20
 WORKSPACE = 1.25
 # The same for small pictures: the heap keeps the pages of their tensors, and has holes.
 HOLED_WORKSPACE = 2.4
+# Tensors as large as the picture, in fp32: itself, before and after it is clamped, gradients, differences in penalties.
+PICTURES = 8
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,16 @@ class Estimate:
     """Bytes, by cause. What the decoder keeps waits for its way back while one perceptor after the other looks."""
 
     weights: int
+    picture: int
     decoder: int
     perceptors: Sequence[int]
     workspace: float  # a factor
 
     @property
     def total(self) -> int:
-        return int(RESIDENT + self.weights + self.workspace * (self.decoder + max(self.perceptors)))
+        return int(
+            RESIDENT + self.weights + self.picture + self.workspace * (self.decoder + max(self.perceptors))
+        )
 
 
 def estimate(
@@ -61,7 +68,8 @@ def estimate(
             for visual, count in zip(visuals, counts, strict=True)
         ]
     has_holes = config.width * config.height <= SMALL
-    return Estimate(weights, decoder, looking, HOLED_WORKSPACE if has_holes else WORKSPACE)
+    picture = pictures * PICTURES * 3 * 4 * config.width * config.height
+    return Estimate(weights, picture, decoder, looking, HOLED_WORKSPACE if has_holes else WORKSPACE)
 
 
 def kept_bytes(network: Callable[[Tensor], Any], x: Tensor, modules: Iterable[nn.Module]) -> int:
@@ -76,10 +84,19 @@ def kept_bytes(network: Callable[[Tensor], Any], x: Tensor, modules: Iterable[nn
             kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), Blockwise():
         output = network(x)
     del output
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+class Blockwise(TorchFunctionMode):
+    """Attention as devices compute it, block by block; on the meta device torch would write out the whole matrix."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.scaled_dot_product_attention:
+            return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args[:3])[0]
+        return func(*args, **(kwargs or {}))
 
 
 def sparing_bytes(vqgan: VQGAN, z: Tensor) -> int:

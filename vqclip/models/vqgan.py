@@ -21,6 +21,10 @@ from vqclip.errors import WeightsError
 from vqclip.models.frozen import Conv2d, learns, norm_silu
 from vqclip.models.quantizers import QUANTIZERS
 
+# Cells whose attention torch may write out as a matrix of cells by cells, which it does where channels aren't
+# contiguous: in the encoder. Beyond, that would be gigabytes.
+WRITTEN_OUT = 2**12
+
 Norm = Callable[[int], Any]  # channels -> Normalize or SpatialNorm; called with the features and the latent
 
 
@@ -133,6 +137,8 @@ class AttnBlock(nn.Module):
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         h = self.norm(x, z)
         q, k, v = (rearrange(part(h), "n c y x -> n 1 (y x) c") for part in (self.q, self.k, self.v))
+        if q.shape[2] > WRITTEN_OUT:
+            q, k, v = (part.contiguous() for part in (q, k, v))
         h = rearrange(F.scaled_dot_product_attention(q, k, v), "n 1 (y x) c -> n c y x", y=x.shape[2])
         return x + self.proj_out(h)
 
