@@ -30,9 +30,7 @@ _WORDS = ("can't allocate memory", "out of memory", "could not create a memory")
 class Economy:
     """How memory is spared; each measure costs time and leaves the gradient as it is but for rounding."""
 
-    chunk: int = (
-        64  # crops, of all pictures, that one perceptor looks at together: fewer would leave a GPU idle
-    )
+    chunk: int = 64  # crops of all pictures that one perceptor looks at together; fewer leave a GPU idle
     recompute: bool = False  # the decoder's blocks are passed again on the way back, not remembered
     together: int = 2**10  # pictures that pass the networks as one batch: all there are, till memory is short
 

@@ -22,7 +22,7 @@ from vqclip.models.frozen import Conv2d, learns, norm_silu
 from vqclip.models.quantizers import QUANTIZERS
 
 # Cells whose attention torch may write out as a matrix of cells by cells, which it does where channels aren't
-# contiguous: in the encoder. Beyond, that would be gigabytes.
+# contiguous: in the encoder. Beyond, that would be gigabytes; below, it costs nothing, and seeds keep their pixels.
 WRITTEN_OUT = 2**12
 
 Norm = Callable[[int], Any]  # channels -> Normalize or SpatialNorm; called with the features and the latent
