@@ -23,12 +23,13 @@ models.catalog models.store models.download models.archives models.checkpoint \
     models.quantizers models.frozen models.vqgan models.folding models.layouts models.descriptions \
     models.loading models.towers models.clip_layouts models.clip models.sketchbook \
     models.writing models.install
+requirements.needs requirements.status
 cutouts latent canvas losses state economy optimize perceptor meanings layout sketch media ffmpeg container video \
     footage source motion judge sheet provenance
 shelf pipeline snapshot reel run projector ledger estimate health
 render painter progress
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
-cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.asked cli.wanted \
+cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.provide cli.asked cli.wanted \
     cli.generate cli.plan cli.delivery cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work \
     cli.batch cli.reproduce cli.diff cli.show cli.doctor cli.app
 """
@@ -106,6 +107,7 @@ def test_help_and_plain_modules_import_no_torch(tmp_path: Path) -> None:
     """So that `vqclip --help` answers at once."""
     light = [
         *TORCHLESS,
+        "requirements.needs",
         *(
             f"cli.{name}"
             for name in (

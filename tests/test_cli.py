@@ -105,7 +105,7 @@ class TestGenerate:
         plan = json.loads(vqclip(*words, "--json").out)
         assert plan["seeds"] == [3, 4]
         assert plan["size"] == "17x15"
-        assert [re.sub(".*: ", "", model) for model in plan["models"]] == ["present", "present"]
+        assert [re.sub(".*(present|missing).*", r"\1", model) for model in plan["models"]] == ["present"] * 2
         assert plan["stages"] == [
             "steps 1 to 1: latent 5x4, painted at 10x8",
             "steps 2 to 2: latent 9x8, painted at 18x16",
@@ -119,7 +119,17 @@ class TestGenerate:
         done = vqclip(
             "generate", "a", *small, "--set", "perceptors=[{model: ViT-B-32/openai}]", "--plan", "--json"
         )
-        assert "ViT-B-32/openai: missing" in json.loads(done.out)["models"][1]
+        (line,) = [line for line in json.loads(done.out)["models"] if line.startswith("perceptor 1: ")]
+        assert (
+            line == "perceptor 1: ViT-B-32/openai, missing, 354 MB; type: vqclip models pull ViT-B-32/openai"
+        )
+
+    def test_plan_lists_every_model_by_its_role(self, vqclip: Vqclip, small: tuple[str, str]) -> None:
+        words = ["generate", "a", *small, "--set", "start=sketch", "--count", "2", "--best", "1", "--plan"]
+        models = json.loads(vqclip(*words, "--judge", "RN50/openai", "--json").out)["models"]
+        roles = [line.partition(":")[0] for line in models]
+        assert roles == ["vqgan", "perceptor 1", "sketchbook", "sketch reader", "judge"]
+        assert [", present, " in line for line in models] == [True, True, True, True, False]
 
 
 class TestResume:
@@ -189,6 +199,21 @@ class TestReproduceAndDiff:
         assert len(re.findall(r"differs +weights\.\S+: 0{64} then, [0-9a-f]{64} now", done.err)) == 2
         assert "pixels    the same" in done.err
         assert Path("c.png").read_bytes() == Path("a.png").read_bytes()
+
+    def test_reproduce_of_an_older_picture_tells_only_real_differences(
+        self, vqclip: Vqclip, small: tuple[str, str]
+    ) -> None:
+        """Older versions didn't record the CLIP that reads for a sketch, and recorded sketchbooks that weren't used."""
+        words = ["generate", "a", *small, "--set", "start=sketch", "-q", "--seed", "1"]
+        (path,) = vqclip(*words).lines
+        facts = read_facts(Path(path))
+        assert "mini-clip" in facts["weights"]
+        facts["weights"] = {"unused": "0" * 64} | facts["weights"]
+        del facts["weights"]["mini-clip"]
+        with Image.open(path) as image:
+            save_png(image, Path("b.png"), facts)
+        assert "differs" not in vqclip("reproduce", "b.png").err
+        assert vqclip("diff", path, "b.png").lines == []
 
     def test_reproduce_says_how_many_pixels_differ(self, vqclip: Vqclip, small: tuple[str, str]) -> None:
         (path,) = vqclip("generate", "a", *small, "-q").lines

@@ -10,8 +10,9 @@ from PIL import Image
 
 from vqclip.job import Job
 from vqclip.launch.freight import pack, unpack
+from vqclip.models import install
 from vqclip.painter import Painter
-from vqclip.run import IMAGE
+from vqclip.run import IMAGE, read_provenance
 
 
 def test_a_machine_without_the_weights_paints_the_same(
@@ -45,6 +46,42 @@ def test_a_machine_without_the_weights_paints_the_same(
     assert sorted(fetched) == sorted(sent)
     Painter("cpu", places=places).paint(Job(config, tmp_path / "there"))
     assert pixels(tmp_path / "there") == pixels(tmp_path / "here")
+
+
+def test_an_imported_model_travels_and_is_named_by_the_picture(
+    tiny: Tiny, tiny_vqgan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install.import_file(tiny_vqgan, "mine")
+    config = tiny(vqgan="mine", steps=2)
+    Painter("cpu").paint(Job(config, tmp_path / "here"))
+    parcels = pack([config], lambda content: content)
+    assert unpack(parcels, bytes) == {}
+    monkeypatch.setenv("VQCLIP_HOME", str(tmp_path / "another machine"))
+    Painter("cpu", places=unpack(parcels, bytes)).paint(Job(config, tmp_path / "there"))
+    assert pixels(tmp_path / "there") == pixels(tmp_path / "here")
+    assert read_provenance(tmp_path / "there")["weights"] == read_provenance(tmp_path / "here")["weights"]
+
+
+def test_another_model_of_the_same_name_is_not_taken(
+    tiny: Tiny, tiny_vqgan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install.import_file(tiny_vqgan, "mine")
+    parcels = pack([tiny(vqgan="mine")], lambda content: content)
+    monkeypatch.setenv("VQCLIP_HOME", str(tmp_path / "another machine"))
+    install.import_file(tiny_vqgan, "mine", half=True)
+    assert unpack(parcels, bytes).keys() == {"mine"}
+
+
+def test_the_file_behind_an_architecture_travels(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"weights")
+    (tmp_path / "other.pt").write_bytes(b"something else that stays")
+    config = tiny(perceptors=[{"model": f"RN50@{tmp_path}/weights.pt"}])
+    parcels = pack([config], lambda content: content)
+    (tmp_path / "weights.pt").unlink()
+    (place,) = (unpack(parcels, bytes)[perceptor.model] for perceptor in config.perceptors)
+    architecture, _, file = place.partition("@")
+    assert (architecture, Path(file).name, Path(file).read_bytes()) == ("RN50", "weights.pt", b"weights")
+    assert len(list(Path(file).parent.iterdir())) == 1
 
 
 def pixels(folder: Path) -> bytes:

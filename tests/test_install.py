@@ -24,6 +24,7 @@ from vqclip.models import catalog, install, store
 from vqclip.models.clip import load_clip
 from vqclip.models.folding import freeze
 from vqclip.models.loading import architecture_of, load_vqgan
+from vqclip.models.sketchbook import load_sketchbook
 from vqclip.models.vqgan import VQGAN, Architecture
 from vqclip.models.writing import write_tensors
 
@@ -186,6 +187,24 @@ def write_card(name: str, **keys: Any) -> None:
 
 
 class TestPull:
+    def test_a_sketchbook_is_stored_as_it_is(self, mirror: str) -> None:
+        Mirror.content = catalog.card("mini-sketch").path.read_bytes()
+        write_card("theirs", family="sketchbook", urls=[mirror.replace(".ckpt", ".safetensors")])
+        install.pull("theirs")
+        assert store.record("theirs").family == "sketchbook"  # type: ignore[union-attr]
+        assert load_sketchbook("theirs").drawing(0).shape[0] == 4
+
+    def test_what_is_no_sketchbook_is_refused(self, mirror: str) -> None:
+        for Mirror.content in (b"x" * 100, b"\x08\0\0\0\0\0\0\0{      }"):
+            write_card("theirs", family="sketchbook", urls=[mirror.replace(".ckpt", ".safetensors")])
+            with pytest.raises(WeightsError, match="is no sketchbook"):
+                install.pull("theirs")
+            assert store.records() == {}
+
+    @pytest.mark.parametrize("name", ["ViT-B-32/laion2B-s34B-b79K", "ViT-B-32/laion2b_s34b_b79k"])
+    def test_open_clips_tags_are_known_however_they_are_written(self, name: str) -> None:
+        assert install.find_card(name).family == "clip"
+
     def test_a_card_of_the_users_own_is_fetched_and_converted(self, tmp_path: Path, mirror: str) -> None:
         model = lightning(tmp_path / "last.ckpt")
         Mirror.content = (tmp_path / "last.ckpt").read_bytes()

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from conftest import Vqclip, random_vqgan
 
 from vqclip import config as configs
@@ -106,7 +108,64 @@ def test_pull_and_offline_contradict_each_other_in_one_line(vqclip: Vqclip) -> N
     assert "--offline forbids to fetch it" in done.err
 
 
+@pytest.fixture
+def pulled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names that are fetched, which doesn't happen."""
+    names: list[str] = []
+    monkeypatch.setattr("vqclip.models.install.pull", lambda name, *_: names.append(name))
+    return names
+
+
+class TestPullingWhatAConfigNeeds:
+    @pytest.mark.parametrize("name", PAIRS)
+    def test_a_preset_in_one_line(self, vqclip: Vqclip, pulled: list[str], name: str) -> None:
+        done = vqclip("models", "pull", "--preset", name, "-q")
+        pair = configs.resolve(preset=name)
+        assert pulled == [pair.vqgan, *(perceptor.model for perceptor in pair.perceptors)]
+        assert done.lines == [*pulled, "mini-sketch", "mini-clip"]
+
+    def test_the_sketchbook_as_well(self, vqclip: Vqclip, pulled: list[str]) -> None:
+        card = {"family": "sketchbook", "urls": ["https://127.0.0.1/book.safetensors"]}
+        write_catalog(theirs=card)
+        assert vqclip("models", "pull", "--set", "sketchbook=theirs", "-q").code == 0
+        assert pulled == ["theirs"]
+        done = vqclip("generate", "a", "--set", "sketchbook=theirs")
+        assert "theirs isn't on this machine; add --pull, or type: vqclip models pull theirs" in done.err
+        assert (
+            vqclip("generate", "a", "--set", "sketchbook=theirs", "--set", "start=noise", "--plan").code == 0
+        )
+
+    def test_what_nobody_can_fetch_is_said_before_anything_is_fetched(
+        self, vqclip: Vqclip, pulled: list[str]
+    ) -> None:
+        for words in (["models", "pull"], ["generate", "a", "--pull"]):
+            done = vqclip(*words, "--preset", "pairs/classic", "--set", "perceptors=[{model: ./gone}]")
+            assert (done.code, pulled) == (3, [])
+            assert "there is no CLIP './gone'" in done.err
+
+    def test_nothing_named_is_one_line(self, vqclip: Vqclip) -> None:
+        done = vqclip("models", "pull")
+        assert (done.code, len(done.err.splitlines())) == (2, 1)
+        assert "--preset pairs/classic" in done.err
+
+
+def test_a_judge_that_is_missing_is_said_with_the_other_models(vqclip: Vqclip) -> None:
+    words = ["--preset", "pairs/classic", "--count", "2", "--best", "1", "--judge", "RN50/openai"]
+    done = vqclip("generate", "a", *words)
+    assert done.code == 3
+    assert "models pull vqgan-imagenet-f16-16384 ViT-B-32/openai RN50/openai" in done.err
+
+
+def write_catalog(**cards: dict[str, Any]) -> None:
+    resources.home().mkdir(parents=True, exist_ok=True)
+    (resources.home() / "catalog.yaml").write_text(yaml.safe_dump(cards))
+
+
 class TestDoctor:
+    def test_says_which_presets_need_more(self, vqclip: Vqclip) -> None:
+        line = "preset pairs/classic needs vqgan-imagenet-f16-16384 (980 MB) and ViT-B-32/openai (354 MB)"
+        assert f"{line} -> vqclip models pull --preset pairs/classic" in vqclip("doctor").out
+
     def test_looks_at_everything_and_finds_nothing_that_hinders(self, vqclip: Vqclip) -> None:
         done = vqclip("doctor", "--json")
         findings = [json.loads(line) for line in done.lines]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import Tiny
 
-from vqclip.models import store
+from vqclip.models import catalog, store
 from vqclip.provenance import digests, provenance
 
 CPU = torch.device("cpu")
@@ -25,6 +25,19 @@ def test_digests_are_those_of_the_files(
     weights = max(tiny_clip.iterdir(), key=lambda path: path.stat().st_size)
     expected = {str(tiny_vqgan): sha256(tiny_vqgan), str(tiny_clip): sha256(weights)}
     assert provenance(tiny(start="codes"), CPU)["weights"] == expected
+
+
+def test_the_clip_that_reads_for_a_sketch_is_named(tiny: Tiny) -> None:
+    weights = provenance(tiny(start="sketch"), CPU)["weights"]
+    shipped = catalog.shipped()
+    assert {name: weights[name] for name in list(weights)[2:]} == {
+        name: shipped[name].sha256 for name in ("mini-sketch", "mini-clip")
+    }
+
+
+def test_a_sketchbook_that_is_not_used_is_not_named(tiny: Tiny) -> None:
+    for unused in ({"source": {"video": "a.mp4"}}, {"init": "a.png"}):
+        assert "mini-sketch" not in digests(tiny(start="sketch", **unused)).result()
 
 
 def test_what_is_not_here_has_no_digest(tiny: Tiny, tiny_clip: Path) -> None:

@@ -11,10 +11,13 @@ from pathlib import Path
 import torch
 
 from vqclip import __version__, ffmpeg
+from vqclip import config as configs
 from vqclip import device as devices
 from vqclip.errors import VideoError, VqclipError
 from vqclip.models import store
 from vqclip.models.catalog import human
+from vqclip.requirements.needs import requirements
+from vqclip.requirements.status import missing
 from vqclip.resources import home, offline
 from vqclip.video import ENCODERS
 
@@ -55,6 +58,7 @@ def examine(runs: Path = Path("runs")) -> Iterator[Finding]:
     yield _memory()
     yield _ffmpeg()
     yield from _models()
+    yield from _presets()
     yield _folder("store", home(), "set VQCLIP_HOME to a folder that can be written to")
     yield _folder("runs", runs, "name another folder with --runs")
     yield _network()
@@ -106,6 +110,15 @@ def _models() -> Iterator[Finding]:
     if not store.records():
         advice = "vqclip models list shows what can be had"
         yield Finding("model", "only the mini models that ship with vqclip are here", advice)
+
+
+def _presets() -> Iterator[Finding]:
+    """The presets whose models have yet to be fetched."""
+    for preset in configs.presets():
+        absent = missing(requirements(configs.resolve(preset=preset)))
+        if names := [f"{found.need.name} ({found.size})" for found in absent if found.fetchable]:
+            text = f"preset {preset} needs {' and '.join(names)}"
+            yield Finding("model", text, f"vqclip models pull --preset {preset}")
 
 
 def _folder(topic: str, folder: Path, advice: str) -> Finding:

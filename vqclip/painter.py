@@ -7,9 +7,12 @@ import torch
 
 from vqclip import device as devices
 from vqclip.job import Job
+from vqclip.models import install
 from vqclip.pipeline import Pipeline
 from vqclip.provenance import provenance
 from vqclip.render import Listener, render
+from vqclip.requirements.needs import requirements
+from vqclip.requirements.status import missing
 from vqclip.run import Run
 from vqclip.shelf import Shelf
 
@@ -26,6 +29,7 @@ class Painter:
     ):
         self.device = devices.pick(device)
         self.threads = threads or torch.get_num_threads()
+        self.pull, self.places = pull, places or {}
         self.shelf = Shelf(self.device, pull, places)
 
     def open(self, job: Job) -> Run:
@@ -34,7 +38,7 @@ class Painter:
         Work that was begun goes on with the number of threads that it was begun with, since sums depend on it.
         """
         torch.set_num_threads(self.threads)
-        run = Run.open(job.folder, job.config, provenance(job.config, self.device))
+        run = Run.open(job.folder, job.config, provenance(job.config, self.device, self.places))
         torch.set_num_threads(run.threads or self.threads)
         return run
 
@@ -52,4 +56,12 @@ class Painter:
             return render(job.config, early or self._pipeline(job), run, listeners).record
 
     def _pipeline(self, job: Job) -> Pipeline:
+        if self.pull:
+            self._fetch(job)
         return Pipeline(job.config, self.device, shelf=self.shelf)
+
+    def _fetch(self, job: Job) -> None:
+        """Fetch the job's weights that are missing here; processes that want the same ones wait for each other."""
+        for absent in missing(need.at(self.places) for need in requirements(job.config)):
+            if absent.fetchable:
+                install.pull(absent.need.name)

@@ -17,10 +17,10 @@ from vqclip.latent import starting_picture
 from vqclip.losses import penalties
 from vqclip.meanings import Meanings
 from vqclip.media import load_picture
-from vqclip.models.sketchbook import READER
 from vqclip.optimize import Studio, View
 from vqclip.phrases import outline
 from vqclip.prompt import Kind
+from vqclip.requirements.needs import READER, SKETCHBOOK, VQGAN, requirements
 from vqclip.schedule import Schedule
 from vqclip.schema import Config, PerceptorConfig
 from vqclip.shelf import Shelf
@@ -62,14 +62,14 @@ class Pipeline:
         # One for all frames: what it learned holds for the next.
         self._economy = Economy.of(config.width, config.height, device)
         own = shelf or Shelf(device, pull)
-        self.vqgan = own.vqgan(config.vqgan, dtype)
+        names = {need.role: need.name for need in requirements(config)}
+        self.vqgan = own.vqgan(names[VQGAN], dtype)
         self._meanings = [
             Meanings(own.perceptor(p.model, dtype), k, config.wishes, pictures, self.cutouts)
             for k, p in enumerate(config.perceptors)
         ]
         self._begins_bare = not config.init and self._source is None
-        sketches = config.start == "sketch" and self._begins_bare
-        self._sketch = self._prepare_sketch(own, pictures) if sketches else None
+        self._sketch = self._prepare_sketch(own, names, pictures) if SKETCHBOOK in names else None
         if shelf is None:
             for meanings in self._meanings:
                 meanings.perceptor.forget_texts()
@@ -159,16 +159,19 @@ class Pipeline:
         """The Config's optimiser of one tensor; the loop sets its rate before every step."""
         return _OPTIMIZERS[self.config.optimizer.name]([z], lr=1.0)
 
-    def _prepare_sketch(self, shelf: Shelf, pictures: dict[str, Tensor]) -> Sketch:
-        """The sketchbook, and what wishes mean to its own CLIP, be that one of the perceptors or not."""
-        meanings = next((known for known in self._meanings if known.perceptor.name == READER), None)
+    def _prepare_sketch(self, shelf: Shelf, names: dict[str, str], pictures: dict[str, Tensor]) -> Sketch:
+        """The sketchbook, and what wishes mean to its own CLIP, be that one of the perceptors or not.
+
+        `names` maps the roles of the Config's weights to their names.
+        """
+        meanings = next((known for known in self._meanings if known.perceptor.name == names[READER]), None)
         if meanings is None:
-            reader = shelf.perceptor(READER, torch.float32)
+            reader = shelf.perceptor(names[READER], torch.float32)
             meanings = Meanings(reader, 0, self.config.wishes, pictures, self.cutouts)
         said = [outline(wish.body) for wish in self.config.wishes if wish.kind is Kind.TEXT]
         texts = sorted(set().union(*(outline.texts for outline in said)))
         known = {text: meanings.perceptor.embed_texts([text]) for text in texts}
-        return Sketch(shelf.sketchbook(self.config.sketchbook), meanings.perceptor, meanings.of, known)
+        return Sketch(shelf.sketchbook(names[SKETCHBOOK]), meanings.perceptor, meanings.of, known)
 
     def _views(self, frame: Frame) -> list[View]:
         uses = Counter(p.model for p in self.config.perceptors)

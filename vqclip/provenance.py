@@ -1,29 +1,27 @@
 """What a picture depends on besides its Config: versions, device, weights."""
 
 import platform
-import threading
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from vqclip import __version__, device
-from vqclip.errors import WeightsError
-from vqclip.models import store
-from vqclip.models.clip import weights_file
-from vqclip.models.loading import find_vqgan
+from vqclip.requirements import status
+from vqclip.requirements.needs import distinct, requirements
 from vqclip.schema import Config
 
 _PACKAGES = ("torch", "open_clip_torch", "timm", "pillow")
-_READING = threading.Lock()  # what is asked for twice is read once
+_HERE: Mapping[str, str] = {}  # names say where the weights lie
 
 
-def provenance(config: Config, on: torch.device) -> dict[str, Any]:
-    """Versions, device, arithmetic, threads on the CPU, and the digests of the weights."""
+def provenance(config: Config, on: torch.device, places: Mapping[str, str] = _HERE) -> dict[str, Any]:
+    """Versions, device, arithmetic, threads on the CPU, and the digests of the weights.
+
+    `places` says where weights lie that aren't where their names say.
+    """
     return {
         "versions": {
             "vqclip": __version__,
@@ -33,44 +31,17 @@ def provenance(config: Config, on: torch.device) -> dict[str, Any]:
         "device": device.describe(on),
         "precision": device.arithmetic(config.precision, on),
         "threads": torch.get_num_threads() if on.type == "cpu" else None,
-        "weights": digests(config).result() | _sketchbook(config),
+        "weights": digests(config, places).result(),
     }
 
 
-def digests(config: Config) -> Future[dict[str, str | None]]:
-    """The SHA-256 of the weights by name, None where they aren't here; read aside, so who asks early waits less."""
-    names = [
-        (config.vqgan, find_vqgan),
-        *((perceptor.model, weights_file) for perceptor in config.perceptors),
-    ]
+def digests(config: Config, places: Mapping[str, str] = _HERE) -> Future[dict[str, str | None]]:
+    """The SHA-256 of all weights by name, None where they aren't here; read aside, so who asks early waits less."""
+    needs = distinct(requirements(config))
     reader = ThreadPoolExecutor(1, "digests")
-    found = reader.submit(lambda: {name: _digest(name, find) for name, find in names})
+    found = reader.submit(lambda: {need.name: status.digest(need.at(places)) for need in needs})
     reader.shutdown(wait=False)  # its thread ends with its work: a process that forks later has none to miss
     return found
-
-
-def _digest(name: str, find: Callable[[str], Path]) -> str | None:
-    """SHA-256 of the weights that a name means, or None where they aren't here."""
-    if known := store.digest_of(name):
-        return known
-    try:
-        path = find(name)
-        with _READING:
-            return _digest_once(path, path.stat().st_mtime_ns)
-    except (WeightsError, OSError):
-        return None
-
-
-def _sketchbook(config: Config) -> dict[str, str | None]:
-    """The digest of the sketchbook, where one is used."""
-    used = config.start == "sketch" and not config.init
-    return {config.sketchbook: store.digest_of(config.sketchbook)} if used else {}
-
-
-@cache
-def _digest_once(path: Path, changed: int) -> str:
-    """Large files are read once, unless they have changed."""
-    return store.digest(path)
 
 
 def _version(package: str) -> str | None:

@@ -36,5 +36,5 @@ class Shelf:
 
     def sketchbook(self, name: str) -> Sketchbook:
         if name not in self._sketchbooks:
-            self._sketchbooks[name] = load_sketchbook(name)
+            self._sketchbooks[name] = load_sketchbook(self.places.get(name, name))
         return self._sketchbooks[name]

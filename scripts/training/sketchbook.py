@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vqclip.models.sketchbook import COLUMNS, READER, SIDE
+from vqclip.models.catalog import SKETCH_READER
+from vqclip.models.sketchbook import COLUMNS, SIDE
 from vqclip.perceptor import Perceptor
 from vqclip.phrases import COLOURS
 
@@ -159,7 +160,7 @@ def strip(entries: list[Entry]) -> bytes:
 def main(arguments: list[str] | None = None) -> int:
     parser = options.parser("Fill the sketchbook", "mini-sketch", minutes=0)
     given, _ = options.read(parser, arguments)
-    reader = Perceptor(READER, torch.device("cpu"), torch.float32)
+    reader = Perceptor(SKETCH_READER, torch.device("cpu"), torch.float32)
     drawn = list(things(given.data))
     scenes: list[Entry] = [Entry(scene, said, []) for scene, said in landscapes(1 if given.smoke else 2)]
     told = work.export_tensors(fill(drawn, scenes, reader.embed_texts), given.out / "model.safetensors")

@@ -66,14 +66,15 @@ class Asked:
         if not self.quiet:
             for wish in wanted[0].config.wishes:
                 say("wish", describe(wish))
+        ranks = (judge or wanted[0].config.perceptors[0].model) if keep else None
         if self.plan:
             from vqclip.cli.plan import explain  # noqa: PLC0415
 
-            return explain(wanted, self.device, self.runs, together, self.as_json)
+            return explain(wanted, self.device, self.runs, together, ranks, self.as_json)
 
         from vqclip.cli.work import Contest, paint  # noqa: PLC0415
 
-        contest = Contest(keep, judge or wanted[0].config.perceptors[0].model) if keep else None
+        contest = Contest(keep, ranks) if keep and ranks else None
         return paint(
             wanted, self.device, self.runs, contest,
             together=together, as_json=self.as_json, quiet=self.quiet, pull=self.pull,

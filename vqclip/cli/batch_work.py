@@ -14,7 +14,8 @@ from vqclip import lock
 from vqclip.batch import Task
 from vqclip.cli.board import board
 from vqclip.cli.console import complain, result, result_json, say, stderr
-from vqclip.errors import VqclipError
+from vqclip.cli.models import fetch
+from vqclip.errors import VqclipError, WeightsError
 from vqclip.job import Job
 from vqclip.launch.contract import Event, Failed, Finished, Launcher
 from vqclip.launch.processes import processes
@@ -23,6 +24,8 @@ from vqclip.launch.seats import seats
 from vqclip.launch.serial import serial
 from vqclip.ledger import MANIFEST, SHEET, Ledger
 from vqclip.render import Interrupted
+from vqclip.requirements.needs import requirements
+from vqclip.requirements.status import missing
 from vqclip.run import check_parent, read_record, writing
 
 
@@ -95,6 +98,8 @@ def _do(left: Sequence[Task], account: "Account", place: Place, quiet: bool) -> 
     jobs = [task.job for task in left if task.job]
     if not jobs:
         return
+    if place.pull and place.ray is None:
+        _fetch(jobs, quiet)
     launch = place.launcher(jobs)
     with board(stderr, [task.entry.title for task in left], quiet) as watching:
 
@@ -103,6 +108,14 @@ def _do(left: Sequence[Task], account: "Account", place: Place, quiet: bool) -> 
             account.hear(left[event.job], event)
 
         launch(jobs, hear)
+
+
+def _fetch(jobs: Sequence[Job], quiet: bool) -> None:
+    """Fetch what the jobs need before they begin; a job whose models can't be had fails by itself."""
+    for absent in missing(need for job in jobs for need in requirements(job.config)):
+        if absent.fetchable:
+            with contextlib.suppress(WeightsError):
+                fetch(absent.need.name, quiet)
 
 
 class Account:

@@ -15,12 +15,11 @@ def diff(
     as_json: options.Json = False,
 ) -> None:
     """Print what differs between what two pictures carry: config, versions, device, weights."""
-    from vqclip.compare import differences  # noqa: PLC0415
+    from vqclip.compare import changes  # noqa: PLC0415
     from vqclip.media import read_facts  # noqa: PLC0415
 
     rows = [
-        (key.removeprefix("config."), *sides)
-        for key, *sides in differences(read_facts(one), read_facts(other))
+        (key.removeprefix("config."), *sides) for key, *sides in changes(read_facts(one), read_facts(other))
     ]
     if as_json:
         return result_json({key: [this, that] for key, this, that in rows})

@@ -42,15 +42,26 @@ def show(name: Name, as_json: options.Json = False) -> None:
 
 @app.command("pull")
 def pull(
-    names: Annotated[list[str], typer.Argument(help="Names of models.", metavar="NAME…")],
+    names: Annotated[list[str] | None, typer.Argument(help="Names of models.", metavar="[NAME…]")] = None,
+    preset: options.Preset = None,
+    config: options.File = None,
+    settings: options.Settings = None,
     half: Half = False,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fetch models, check them, and convert them once into what loads at once. Goes on where it was stopped."""
+    """Fetch models, check them, and convert them once into what loads at once. Goes on where it was stopped.
+
+    With --preset, -c or --set, fetch every model that such a config needs.
+    """
     obey(offline)
-    for name in names:
+    named = preset or config or settings
+    if not names and not named:
+        raise UsageError("name the models, or a preset that needs them, as in --preset pairs/classic")
+    needed, absent = _needs(preset, config, settings) if named else ([], [])
+    for name in dict.fromkeys([*(names or []), *absent]):
         fetch(name, quiet, half)
+    for name in dict.fromkeys([*(names or []), *needed]):
         result(name)
 
 
@@ -135,6 +146,21 @@ def fetch(name: str, quiet: bool, half: bool = False) -> None:
                 say(topic, str(value))
     with Transfer(stderr, name, quiet) as transfer:
         install.pull(name, transfer, half)
+
+
+def _needs(preset: str | None, file: Path | None, settings: list[str] | None) -> tuple[list[str], list[str]]:
+    """The names of all models that a config needs, and of those that are missing here.
+
+    Raises WeightsError if one is missing that can't be fetched.
+    """
+    from vqclip import config as configs  # noqa: PLC0415
+    from vqclip.requirements.needs import requirements  # noqa: PLC0415
+    from vqclip.requirements.status import check, missing  # noqa: PLC0415
+
+    needs = requirements(configs.resolve(preset=preset, file=file, settings=settings or []))
+    absent = missing(needs)
+    check(absent, pull=True)
+    return [need.name for need in needs], [found.need.name for found in absent]
 
 
 def _facts(name: str) -> dict[str, Any]:

@@ -11,22 +11,29 @@ from vqclip.economy import Economy, best_together
 from vqclip.errors import WeightsError
 from vqclip.estimate import estimate
 from vqclip.film import Film, Frame, cells
-from vqclip.models.clip import find_clip
-from vqclip.models.loading import architecture_of, find_vqgan
+from vqclip.models.loading import architecture_of
 from vqclip.projector import frame_rate
+from vqclip.requirements.needs import requirements
+from vqclip.requirements.status import Status, status
 from vqclip.run import IMAGE, VIDEO, folder_name
 from vqclip.schema import Config
 from vqclip.source import footage
 
 
-def explain(wanted: Sequence[Wanted], device: str, runs: Path, together: int | None, as_json: bool) -> None:
+def explain(
+    wanted: Sequence[Wanted], device: str, runs: Path, together: int | None, judge: str | None, as_json: bool
+) -> None:
     """Print the plan, as lines or as one JSON object."""
-    plan = make_plan(wanted, device, runs, together)
+    plan = make_plan(wanted, device, runs, together, judge)
     return result_json(plan) if as_json else result_topics(plan)
 
 
 def make_plan(
-    wanted: Sequence[Wanted], device: str, runs: Path, together: int | None = None
+    wanted: Sequence[Wanted],
+    device: str,
+    runs: Path,
+    together: int | None = None,
+    judge: str | None = None,
 ) -> dict[str, Any]:
     config, place = wanted[0].config, devices.pick(device)
     video = footage(config.source)
@@ -39,7 +46,7 @@ def make_plan(
         "stages": _stages(config, frame),
         **_film(config, film),
         "crops": [f"{p.model}: {p.crops or config.cutouts.count} a step" for p in config.perceptors],
-        "models": _models(config),
+        "models": [_describe(status(need)) for need in requirements(config, judge)],
         **_memory(config, frame, place, len(wanted), together),
         "outputs": [
             str(picture.output or runs / folder_name(picture.config) / (VIDEO if config.is_film else IMAGE))
@@ -83,15 +90,14 @@ def _film(config: Config, film: Film) -> dict[str, str]:
     }
 
 
-def _models(config: Config) -> list[str]:
-    lines = []
-    for name, find in ((config.vqgan, find_vqgan), *((p.model, find_clip) for p in config.perceptors)):
-        try:
-            find(name)  # type: ignore[operator]
-            lines.append(f"{name}: present")
-        except WeightsError as error:
-            lines.append(f"{name}: missing ({error})")
-    return lines
+def _describe(found: Status) -> str:
+    """A model in one line: its role, its name, and whether it is here."""
+    name = f"{found.need.role}: {found.need.name}"
+    if found.path is not None:
+        return f"{name}, present, {found.size}"
+    if found.fetchable:
+        return f"{name}, missing, {found.size}; type: vqclip models pull {found.need.name}"
+    return f"{name}, missing: {found.reason}"
 
 
 def _memory(config: Config, frame: Frame, place: Any, count: int, together: int | None) -> dict[str, str]:

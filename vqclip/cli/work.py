@@ -13,23 +13,23 @@ from vqclip import device as devices
 from vqclip import progress
 from vqclip.cli.console import complain, say, stderr
 from vqclip.cli.delivery import deliver, make_video
-from vqclip.cli.models import fetch
 from vqclip.cli.options import MOST_TOGETHER
+from vqclip.cli.provide import provide
 from vqclip.cli.report import reporter
 from vqclip.cli.wanted import Wanted, check_output
-from vqclip.compare import differences
+from vqclip.compare import changes
 from vqclip.economy import batches
-from vqclip.errors import ImageError, UsageError, WeightsError
+from vqclip.errors import ImageError, UsageError
 from vqclip.job import Job
 from vqclip.judge import Judge
 from vqclip.media import load_picture, read_facts
-from vqclip.models import install, store
 from vqclip.painter import Painter
 from vqclip.perceptor import Perceptor
 from vqclip.pipeline import Pipeline
 from vqclip.progress import Recorder
 from vqclip.provenance import digests, provenance
 from vqclip.render import Easel, Interrupted, Listener, Painting, render, render_together
+from vqclip.requirements.needs import requirements
 from vqclip.run import Run, check_parent, read_config, read_provenance, return_to_origin
 from vqclip.schema import Config
 
@@ -54,7 +54,7 @@ def paint(
     """
     place = devices.pick(device)
     check_parent(runs)
-    provide(wanted[0].config, pull=pull, quiet=quiet)
+    provide(requirements(wanted[0].config, contest.judge if contest else None), pull=pull, quiet=quiet)
     digests(wanted[0].config)  # while the models load
     if not quiet:
         arithmetic = devices.arithmetic(wanted[0].config.precision, place)
@@ -113,9 +113,9 @@ def paint_again(
         check_output(output, config.is_film)
     if place.type == "cpu" and isinstance(facts.get("threads"), int):
         torch.set_num_threads(max(1, facts["threads"]))  # sums depend on it
-    provide(config, pull=pull, quiet=quiet)
+    provide(requirements(config), pull=pull, quiet=quiet)
     now = provenance(config, place)
-    for key, then, today in differences({key: facts.get(key) for key in now}, now):
+    for key, then, today in changes({key: facts.get(key) for key in now}, now):
         if not quiet:
             say("differs", f"{key}: {then} then, {today} now")
     pipeline = Pipeline(config, place, pull)
@@ -153,7 +153,7 @@ def _carried_config(picture: Path, facts: dict[str, Any]) -> Config:
 def go_on(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) -> None:
     """Paint on in a run folder, from where relative paths began; what is finished is only named."""
     painter, folder = Painter(device, pull=pull), return_to_origin(folder)
-    provide(read_config(folder), pull=pull, quiet=quiet)
+    provide(requirements(read_config(folder)), pull=pull, quiet=quiet)
     run = painter.open(Job(read_config(folder), folder))
     with run.held():
         if (record := run.record()) is None:
@@ -167,23 +167,6 @@ def go_on(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) 
             if recorder := Recorder.of(run):
                 make_video(recorder, quiet)
     deliver(record, run, None, as_json)
-
-
-def provide(config: Config, *, pull: bool, quiet: bool) -> None:
-    """See that the models are here, or fetch them if that was asked for; raises WeightsError with the line to type."""
-    names = list(dict.fromkeys([config.vqgan, *(perceptor.model for perceptor in config.perceptors)]))
-    missing = [name for name in names if install.is_missing(name)]
-    if missing and not pull:
-        verb = "isn't" if len(missing) == 1 else "aren't"
-        line = f"vqclip models pull {' '.join(missing)}"
-        raise WeightsError(f"{' and '.join(missing)} {verb} on this machine; add --pull, or type: {line}")
-    for name in missing:
-        fetch(name, quiet)
-    if not quiet:
-        known = store.cards()
-        small = all(name in known and known[name].ships for name in names)
-        more = "; for larger ones see --preset pairs/classic and vqclip models list" if small else ""
-        say("models", ", ".join(names) + more)
 
 
 def _paint(

@@ -17,6 +17,7 @@ from vqclip.errors import ConfigError, UsageError, reason, suggest
 from vqclip.resources import CHECKPOINTS, home
 
 FAMILIES = ("vqgan", "clip", "sketchbook")
+SKETCH_READER = "mini-clip"  # the CLIP that embedded the words of the catalogue's sketchbooks
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe either way; the one in C reads 70 cards at once
 _FILES = ("mini.yaml", "vqgan.yaml", "clip.yaml")
 

@@ -102,11 +102,16 @@ def find_clip(name: str, pull: bool = False) -> Source:
     architecture, at, file = name.partition("@")
     if at:
         return _from_file(name, architecture, Path(file).expanduser())
-    architecture, _, tag = name.rpartition("/")
-    settings = open_clip.get_pretrained_cfg(architecture, tag) if architecture else None
+    settings = pretrained(name)
     if not settings:
         raise WeightsError(_unknown(name))
-    return _from_tag(name, architecture, settings, pull)
+    return _from_tag(name, name.rpartition("/")[0], settings, pull)
+
+
+def pretrained(name: str) -> dict[str, Any]:
+    """What open_clip knows of a MODEL/TAG; empty if it knows none of that name."""
+    architecture, _, tag = name.rpartition("/")
+    return dict(open_clip.get_pretrained_cfg(architecture, tag)) if architecture else {}
 
 
 def weights_file(name: str) -> Path:

@@ -1,6 +1,7 @@
 """Puts models into the store: fetched by their cards or imported from files, converted once into what loads at once."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,17 @@ from vqclip.models import catalog, store
 from vqclip.models.archives import unpacked
 from vqclip.models.catalog import ModelCard
 from vqclip.models.checkpoint import WEIGHTS, read_tensors
-from vqclip.models.clip import LOCAL, find_clip
+from vqclip.models.clip import HUB, LOCAL, find_clip, pretrained
 from vqclip.models.clip_layouts import CONFIG, openai_clip, transformers_clip
 from vqclip.models.descriptions import NOTE, to_note
 from vqclip.models.download import Download, Progress
 from vqclip.models.loading import check_fit, read_vqgan
+from vqclip.models.sketchbook import read_sketchbook
 from vqclip.models.store import Record
 from vqclip.models.writing import write_tensors
 from vqclip.resources import offline
 
+SKETCHBOOK_FILE = "model.safetensors"
 MADE = "made"  # the folder in the workshop that becomes the model's
 
 
@@ -75,21 +78,12 @@ def is_here(name: str) -> bool:
     return True
 
 
-def is_missing(name: str) -> bool:
-    """Whether a name means a model that could be fetched and isn't here; files and unknown names are not missing."""
-    try:
-        card = find_card(name)
-    except UsageError:
-        return False
-    return not card.refused and bool(card.urls or card.hub) and not is_here(name)
-
-
 def find_card(name: str) -> ModelCard:
     """The card of a name, also of one that only open_clip knows; raises UsageError with the nearest names."""
     known = store.cards()
     if name in known:
         return known[name]
-    if name.startswith("hf-hub:") or name in {"/".join(pair) for pair in open_clip.list_pretrained()}:
+    if name.startswith(HUB) or pretrained(name):
         return ModelCard(name=name, family="clip", hub=name)
     return catalog.card(name)  # which says what it may have meant
 
@@ -157,6 +151,8 @@ def _place(
         left.unlink()
     with store.writing():
         made.mkdir(exist_ok=True)
+    if family == "sketchbook":
+        return store.put(name, family, made, _keep_sketchbook(source, made), origin)
     with unpacked(source, WEIGHTS, beside=place) as weights:
         is_clip = family == "clip" or (not family and _looks_like_clip(weights, architecture))
         convert: Callable[[], str] = (
@@ -166,6 +162,14 @@ def _place(
         )
         file = convert()
     return store.put(name, "clip" if is_clip else "vqgan", made, file, origin)
+
+
+def _keep_sketchbook(source: Path, made: Path) -> str:
+    """A sketchbook is stored as it is, once it reads."""
+    read_sketchbook(source)
+    with store.writing():
+        shutil.copyfile(source, made / SKETCHBOOK_FILE)
+    return SKETCHBOOK_FILE
 
 
 def _looks_like_clip(weights: Path, architecture: str) -> bool:

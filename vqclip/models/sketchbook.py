@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -16,7 +17,6 @@ from vqclip.errors import WeightsError, suggest
 from vqclip.models import catalog, store
 from vqclip.ops import unit
 
-READER = "mini-clip"  # the CLIP that wrote down what the words of the catalogue's books mean
 SIDE, COLUMNS = 64, 64  # of a drawing in pixels; drawings in a strip
 NAME = 0.3  # of how near a drawing is, what its own name says beside another word for it
 
@@ -61,17 +61,28 @@ class Sketchbook:
 
 
 def load_sketchbook(name: str) -> Sketchbook:
-    """The sketchbook of a catalogue name; raises WeightsError."""
+    """The sketchbook of a catalogue name or a file; raises WeightsError."""
+    return read_sketchbook(find_sketchbook(name))
+
+
+def find_sketchbook(name: str) -> Path:
+    """Find the file that a catalogue name means, or that is named itself; raises WeightsError."""
     card = catalog.cards().get(name)
-    if card is None or card.family != "sketchbook":
+    if card is not None and card.family == "sketchbook":
+        return store.locate(card)
+    path = Path(name).expanduser()
+    if not path.is_file():
         known = catalog.names("sketchbook")
         raise WeightsError(
             f"there is no sketchbook {name!r}; the names are {', '.join(known)}{suggest(name, known)}"
         )
-    return read_sketchbook(store.locate(card))
+    return path
 
 
 def read_sketchbook(file: Path) -> Sketchbook:
-    """The sketchbook in a file."""
-    tensors = load_file(file)
-    return Sketchbook(*(tensors[name] for name in ("axes", "words", "pages", "things", "ends", "strips")))
+    """Read the sketchbook in a file; raises WeightsError."""
+    try:
+        tensors = load_file(file)
+        return Sketchbook(*(tensors[name] for name in ("axes", "words", "pages", "things", "ends", "strips")))
+    except (OSError, SafetensorError, KeyError) as error:
+        raise WeightsError(f"{file} is no sketchbook ({' '.join(str(error).split())})") from None

@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,10 @@ def cards() -> dict[str, ModelCard]:
 def locate(card: ModelCard) -> Path:
     """The weights of a card, known to be there and of the right size; raises WeightsError with the line to type.
 
-    What ships with vqclip is small, and its digest is checked every time; `verify` checks that of the others.
+    What ships with vqclip is small, and its digest is checked once a process; `verify` checks that of the others.
     """
     if card.ships:
-        return verify(card.name)
+        return _verified(card, card.path.stat().st_mtime_ns if card.path.is_file() else None)
     entry = record(card.name)
     if entry is None:
         raise WeightsError(f"{card.name} isn't on this machine{_remedy(card)}")
@@ -101,6 +102,12 @@ def locate(card: ModelCard) -> Path:
     if not path.is_file() or path.stat().st_size != entry.bytes:
         raise WeightsError(f"{card.name}: {path} is missing or damaged{_remedy(card)}")
     return path
+
+
+@cache
+def _verified(card: ModelCard, changed: int | None) -> Path:
+    """A process that asks twice reads the file once, unless it has changed."""
+    return verify(card.name)
 
 
 def _remedy(card: ModelCard) -> str:

@@ -1,0 +1,21 @@
+"""See that the weights are here before anything is painted."""
+
+from collections.abc import Iterable
+
+from vqclip.cli.console import say
+from vqclip.cli.models import fetch
+from vqclip.requirements.needs import Requirement, distinct
+from vqclip.requirements.status import check, missing, status
+
+
+def provide(needs: Iterable[Requirement], *, pull: bool, quiet: bool) -> None:
+    """See that the weights are here, or fetch them if that was asked for; raises WeightsError with the line to type."""
+    needs = distinct(needs)
+    absent = missing(needs)
+    check(absent, pull)
+    for found in absent:
+        fetch(found.need.name, quiet)
+    if not quiet:
+        small = all(status(need).ships for need in needs)
+        more = "; for larger ones see --preset pairs/classic and vqclip models list" if small else ""
+        say("models", ", ".join(dict.fromkeys(need.name for need in needs)) + more)

@@ -1,0 +1,1 @@
+"""Which weights a Config needs, in which role, and where they lie."""
