@@ -20,7 +20,7 @@ from vqclip.media import load_picture
 from vqclip.optimize import Studio, View
 from vqclip.phrases import outline
 from vqclip.prompt import Kind
-from vqclip.requirements.needs import READER, SKETCHBOOK, VQGAN, requirements
+from vqclip.requirements.needs import READER, SKETCHBOOK, requirements
 from vqclip.schedule import Schedule
 from vqclip.schema import Config, PerceptorConfig
 from vqclip.shelf import Shelf
@@ -62,13 +62,13 @@ class Pipeline:
         # One for all frames: what it learned holds for the next.
         self._economy = Economy.of(config.width, config.height, device)
         own = shelf or Shelf(device, pull)
-        names = {need.role: need.name for need in requirements(config)}
-        self.vqgan = own.vqgan(names[VQGAN], dtype)
+        self.vqgan = own.vqgan(config.vqgan, dtype)
         self._meanings = [
             Meanings(own.perceptor(p.model, dtype), k, config.wishes, pictures, self.cutouts)
             for k, p in enumerate(config.perceptors)
         ]
         self._begins_bare = not config.init and self._source is None
+        names = {need.role: need.name for need in requirements(config)}
         self._sketch = self._prepare_sketch(own, names, pictures) if SKETCHBOOK in names else None
         if shelf is None:
             for meanings in self._meanings:
