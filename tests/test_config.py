@@ -91,7 +91,7 @@ class TestLayers:
             ("vqgan=0x3", "vqgan", "0x3"),
             ("vqgan=a=b", "vqgan", "a=b"),
             ("vqgan= spaced ", "vqgan", "spaced"),
-            ("optimizer.rate=1:30", "optimizer.rate", "1:30"),
+            ("optimizer.learning_rate=1:30", "optimizer.learning_rate", "1:30"),
             ("init=null", "init", None),
             ("prompts=[a, 'b|c']", "prompts", ["a", "b|c"]),
             ("steps=7", "steps", 7),
@@ -133,6 +133,10 @@ class TestSeed:
 
 
 class TestRoundTrip:
+    def test_the_version_is_written(self, tiny: Tiny) -> None:
+        assert next(iter(configs.to_dict(tiny()).items())) == ("version", configs.VERSION)
+        assert yaml.safe_load(configs.dump(tiny()))["version"] == configs.VERSION == LEAVES["version"]
+
     def test_through_plain_data(self, tiny: Tiny) -> None:
         assert configs.from_dict(configs.to_dict(tiny())) == tiny()
 
@@ -156,7 +160,7 @@ def other(key: str, value: Any) -> Any:
     special = {
         "prompts": ["b"], "seed": 8, "size": "16x32", "init": "a.png", "cutouts.aspect": "squash",
         "perceptors": [{"model": "mini-clip", "crops": 3}], "latent.stages": TWO_STAGES,
-        "precision": "bfloat16", "vqgan": "x", "sketchbook": "x", "optimizer.rate": "0.1",
+        "precision": "bfloat16", "vqgan": "x", "sketchbook": "x", "optimizer.learning_rate": "0.1",
         "penalties.near_start": "0.2",
         "film.frames": 3, "film.fps": 3.0, "film.window": 3, "story.after": "repeat",
         "source.video": "a.mp4", "source.end": 3.0,
@@ -168,7 +172,7 @@ def other(key: str, value: Any) -> Any:
     return value + 1 if isinstance(value, int) else value / 2 or 0.125
 
 
-@pytest.mark.parametrize("key", LEAVES)
+@pytest.mark.parametrize("key", [key for key in LEAVES if key != "version"])
 def test_the_digest_hangs_on(key: str) -> None:
     """Every key: a run folder is never taken for another Config's."""
     base = configs.resolve({"seed": 7})
@@ -181,6 +185,10 @@ def test_the_digest_hangs_on(key: str) -> None:
     ("given", "fragment"),
     [
         ({"stpes": 3}, "there is no key 'stpes' in a config; did you mean steps?"),
+        ({"rate": "0.1"}, "did you mean optimizer.learning_rate or film.learning_rate?"),
+        ({"version": configs.VERSION + 1}, f"newer vqclip, and this one reads up to {configs.VERSION}; update vqclip"),
+        ({"version": "x"}, f"version: 'x' is none; leave the line out, or write {configs.VERSION}"),
+        ({"version": 0}, "version: 0 is none"),
         ({"cutouts": {"cuont": 3}}, "'cutouts.cuont' in a config; did you mean cutouts.count"),
         ({"count": 3}, "did you mean cutouts.count?"),
         ({"perceptors": [{"modle": "x"}]}, "'perceptors[0].modle'"),
@@ -199,8 +207,8 @@ def test_the_digest_hangs_on(key: str) -> None:
         ({"perceptors": [{"model": "x", "crops": 0}]}, "perceptors[0].crops: 0 is out of range"),
         ({"optimizer": {"name": "adma"}}, "'adma' is none of adam, adamw"),
         ({"optimizer": {"name": "adma"}}, "did you mean adam"),
-        ({"optimizer": {"rate": "fast"}}, "optimizer.rate: 'fast' is no schedule"),
-        ({"optimizer": {"rate": "1 -> -1"}}, "at least 0 is allowed"),
+        ({"optimizer": {"learning_rate": "fast"}}, "optimizer.learning_rate: 'fast' is no schedule"),
+        ({"optimizer": {"learning_rate": "1 -> -1"}}, "at least 0 is allowed"),
         ({"size": "big"}, "'big' is no size; write width x height"),
         ({"size": "0x16"}, "'0x16' is impossible"),
         ({"size": "99999x16"}, "'99999x16' is impossible"),

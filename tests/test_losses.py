@@ -72,22 +72,22 @@ def test_the_total_is_a_plain_sum() -> None:
 class TestPenalties:
     def test_those_that_never_weigh_are_left_out(self) -> None:
         weights = {
-            "smooth": Schedule.parse("0"),
+            "tv": Schedule.parse("0"),
             "near_start": Schedule.parse("0 -> 1"),
-            "vivid": Schedule.parse("-1"),
+            "saturation": Schedule.parse("-1"),
         }
-        assert [penalty.name for penalty in penalties(weights, 1.0)] == ["near_start", "vivid"]
+        assert [penalty.name for penalty in penalties(weights, 1.0)] == ["near_start", "saturation"]
 
     def test_measure_what_they_are_named_after(self) -> None:
-        every = dict.fromkeys(("smooth", "near_start", "vivid"), Schedule.parse("1"))
-        smooth, near_start, vivid = (penalty.measure for penalty in penalties(every, deviation=2.0))
+        every = dict.fromkeys(("tv", "near_start", "saturation"), Schedule.parse("1"))
+        tv, near_start, saturation = (penalty.measure for penalty in penalties(every, deviation=2.0))
         latent = Latent.begin(torch.zeros(1, 2, 3, 3))
         grey, red = (
             torch.full((1, 3, 4, 4), 0.5),
             torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 4, 4),
         )
-        assert float(smooth(grey, latent)) == 0 < float(smooth(torch.rand(1, 3, 4, 4), latent))
+        assert float(tv(grey, latent)) == 0 < float(tv(torch.rand(1, 3, 4, 4), latent))
         assert float(near_start(grey, latent).detach()) == 0
         latent.z.data += 2
         assert float(near_start(grey, latent).detach()) == pytest.approx(1)
-        assert float(vivid(red, latent)) < float(vivid(grey, latent))
+        assert float(saturation(red, latent)) < float(saturation(grey, latent))

@@ -22,7 +22,7 @@ CARDS = {name: card for name, card in catalog.cards().items() if card.ships}
 
 def paint(prompt: str, **settings: Any) -> Painting:
     small = {"prompts": [prompt], "seed": 7, "size": "64x64", "steps": 6, "precision": "float32"}
-    strides = {"optimizer": {"rate": "0.4 -> 0.1"}}  # long ones: six of the default's change no code
+    strides = {"optimizer": {"learning_rate": "0.4 -> 0.1"}}  # long ones: six of the default's change no code
     config = configs.resolve(small | strides | settings)
     return render(config, Pipeline(config, CPU))
 

@@ -64,7 +64,8 @@ class Setting:
         self.frame: Frame = Film(config).frame(0)
         self.studio = Studio(
             canvas, Cutouts(config.cutouts), views, penalties(weights, canvas.deviation),
-            Schedule.parse(config.optimizer.rate), config.latent.average, config.plateau, Economy(chunk, recompute),
+            Schedule.parse(config.optimizer.learning_rate), config.latent.ema_decay, config.plateau,
+            Economy(chunk, recompute),
         )  # fmt: skip
         z = canvas.random(canvas.cells(self.frame.stages[0].scale), torch.Generator().manual_seed(3))
         self.state = State.begin(z, lambda z: optimizer([z], lr=1.0), config.seed)
@@ -88,7 +89,7 @@ class Recorder(torch.optim.SGD):
 
 def test_comes_nearer_to_what_is_wished(tiny: Tiny) -> None:
     """The distance falls by a third at least, and a wish for the opposite ends elsewhere."""
-    whole = {"stages": [{"scale": 1, "share": 1}], "average": 0}
+    whole = {"stages": [{"scale": 1, "share": 1}], "ema_decay": 0}
     for goal in (RED, BLUE):
         setting = Setting(tiny, [view(goal)], steps=40, latent=whole)
         losses = [step.losses["eye: eye wishes"].item() for step in setting.steps()]
@@ -106,7 +107,7 @@ def test_chunks_change_neither_gradient_nor_losses(tiny: Tiny, chunk: int) -> No
 def test_the_gradient_is_that_of_the_whole_graph(tiny: Tiny) -> None:
     """Two perceptors and every penalty, against autograd on everything at once."""
     views = [view(RED, "one"), view(BLUE, "two", size=12, crops=4, weight=0.5)]
-    weights = {"smooth": "0.3", "near_start": "0.2", "vivid": "0.1"}
+    weights = {"tv": "0.3", "near_start": "0.2", "saturation": "0.1"}
     setting = Setting(tiny, views, Recorder, penalties=weights)
     setting.state.latent.z.data += 0.3  # off its start, where `near_start` has a slope
     studio, z = setting.studio, setting.state.latent.z
@@ -126,9 +127,9 @@ def test_the_gradient_is_that_of_the_whole_graph(tiny: Tiny) -> None:
 def test_every_wish_and_penalty_is_among_the_losses(tiny: Tiny) -> None:
     """By name; a wish that is uttered twice counts twice."""
     twice = View("eye", Colours(), view(RED).targets * 2, 1.0, 6)
-    single = Setting(tiny, penalties={"smooth": "1", "near_start": "0"}).steps()[0]
-    double = Setting(tiny, [twice], penalties={"smooth": "1", "near_start": "0"}).steps()[0]
-    assert list(single.losses) == ["eye: eye wishes", "eye: and not", "smooth"]
+    single = Setting(tiny, penalties={"tv": "1", "near_start": "0"}).steps()[0]
+    double = Setting(tiny, [twice], penalties={"tv": "1", "near_start": "0"}).steps()[0]
+    assert list(single.losses) == ["eye: eye wishes", "eye: and not", "tv"]
     torch.testing.assert_close(double.losses["eye: eye wishes"], 2 * single.losses["eye: eye wishes"])
     assert single.loss.item() == pytest.approx(total(single.losses).item())
 
@@ -254,7 +255,9 @@ def test_a_shortage_outside_of_steps_is_told_plainly(error: Exception) -> None:
 
 def test_a_step_waits_for_no_number(tiny: Tiny) -> None:
     """On the meta device numbers can't be read; a GPU's would have to be waited for. Nothing is left on the CPU."""
-    config = tiny(cutouts={"count": 4, "noise": 0, "jitter": 0.5, "erase": 0.5}, penalties={"vivid": "0.1"})
+    config = tiny(
+        cutouts={"count": 4, "noise": 0, "jitter": 0.5, "erase": 0.5}, penalties={"saturation": "0.1"}
+    )
     pipeline = Pipeline(config, torch.device("cpu"))
     frame = Film(config).frame(0)
     studio = pipeline.studio(frame)

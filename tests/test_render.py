@@ -164,9 +164,11 @@ class TestWhatIsPainted:
     def test_changes_under_every_optimiser(self, tiny: Tiny, name: str) -> None:
         config = tiny(
             optimizer={"name": name, "rate": "1000" if name in ("sgd", "radam") else "1"},
-            latent={"average": 0},
+            latent={"ema_decay": 0},
         )
-        still = paint(dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, rate="0")))
+        still = paint(
+            dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, learning_rate="0"))
+        )
         assert not np.array_equal(pixels(paint(config)), pixels(still))
 
     @pytest.mark.parametrize("start", STARTS)
@@ -177,7 +179,7 @@ class TestWhatIsPainted:
     def test_begins_with_the_given_picture(self, tiny: Tiny, tmp_path: Path) -> None:
         """With a rate of nothing it stays the autoencoder's own rendering of it."""
         save_png(to_pil(torch.rand(1, 3, 16, 16)), tmp_path / "init.png", {})
-        flat = {"stages": [{"scale": 1, "share": 1}], "average": 0.9}
+        flat = {"stages": [{"scale": 1, "share": 1}], "ema_decay": 0.9}
         config = tiny(init=str(tmp_path / "init.png"), optimizer={"rate": "0"}, latent=flat)
         vqgan = Pipeline(config, CPU).vqgan
         with torch.no_grad():
@@ -208,9 +210,9 @@ class TestWhatIsPainted:
         assert [name.split(":")[0][-3:] for name in painting.losses] == [" #1", " #2"]
 
     def test_is_that_of_the_running_mean(self, tiny: Tiny) -> None:
-        lively, stages = {"optimizer": {"rate": "2"}, "steps": 9}, [{"scale": 1, "share": 1}]
+        lively, stages = {"optimizer": {"learning_rate": "2"}, "steps": 9}, [{"scale": 1, "share": 1}]
         mean, last = (
-            paint(tiny(**lively, latent={"average": average, "stages": stages})) for average in (0.9, 0)
+            paint(tiny(**lively, latent={"ema_decay": average, "stages": stages})) for average in (0.9, 0)
         )
         assert mean.losses == last.losses
         assert not np.array_equal(pixels(mean), pixels(last))

@@ -34,8 +34,8 @@ def test_short_paintings_have_finite_values_within_the_keyframes(text: str, step
 
 @pytest.mark.parametrize("text", ["", "fast", "1 ->", "-> 1", "0:1,", "50%", "a:1", "nan", "inf", "1:2:3"])
 def test_anything_else_is_refused_by_its_keys_name(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"optimizer\.rate: .* is no schedule"):
-        Schedule.parse(text, "optimizer.rate")
+    with pytest.raises(ConfigError, match=r"optimizer\.learning_rate: .* is no schedule"):
+        Schedule.parse(text, "optimizer.learning_rate")
 
 
 @pytest.mark.parametrize(

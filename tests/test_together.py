@@ -56,7 +56,7 @@ def test_each_has_the_gradient_that_it_has_alone(tiny: Tiny, chunk: int, recompu
     config = tiny(
         tile=True,
         perceptors=[{"model": tiny().perceptors[0].model}, {"model": tiny().perceptors[0].model, "crops": 7}],
-        penalties={"smooth": "0.3", "near_start": "0.2", "vivid": "0.1"},
+        penalties={"tv": "0.3", "near_start": "0.2", "saturation": "0.1"},
     )
     company = Atelier(config)
     company.studio.economy.chunk, company.studio.economy.recompute = chunk, recompute

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip import config as configs
+from vqclip import dotted
 from vqclip import prompt as prompts
 from vqclip.errors import ConfigError, UsageError, reason, suggest
 
@@ -154,7 +155,7 @@ def _combine(path: Path, matrix: Any) -> Iterator[dict[str, Any]]:
     texts = {name: value for name, value in matrix.items() if name not in axes}
     if unknown := _fields(texts) - axes.keys():
         raise ConfigError(f"{path}: matrix: there is no list {min(unknown)!r}{suggest(min(unknown), axes)}")
-    keys = {*configs.keys(), "prompt", "preset"}
+    keys = {*configs.keys(), *configs.old_keys(), "prompt", "preset"}
     if unused := axes.keys() - _fields(matrix) - keys:
         name = min(unused)
         raise ConfigError(f"{path}: matrix: {name!r} is no key of a config, and no text says {{{name}}}")
@@ -194,7 +195,7 @@ def _entry(place: str, keys: dict[str, Any]) -> Entry:
     nested: dict[str, Any] = {}
     for key, value in keys.items():
         if value is not None:
-            configs.nest(nested, key, value)
+            dotted.put(nested, key, value)
     return Entry(place, nested, tuple(settings), preset)
 
 

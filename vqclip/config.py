@@ -1,8 +1,9 @@
 """How a Config comes together: default < preset < file < settings < what the caller gives."""
 
 import dataclasses
+import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -10,10 +11,14 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from vqclip import seeds
+from vqclip import dotted, neutral, renames, seeds
 from vqclip.errors import ConfigError, reason, suggest
 from vqclip.resources import CONFIGS
 from vqclip.schema import Config
+
+log = logging.getLogger(__name__)
+
+VERSION = 2  # of the keys, raised with every release that adds or renames some; without a number, it is 1
 
 
 def resolve(
@@ -27,24 +32,35 @@ def resolve(
 
     Raises ConfigError or PromptError, in one line.
     """
-    layers: list[Mapping[str, Any]] = [read_yaml(CONFIGS / "default.yaml")]
+    layers = [_read_layer(CONFIGS / "default.yaml")]
     if preset is not None:
         layers.append(read_preset(preset))
     if file is not None:
-        layers.append(read_yaml(file))
-    layers.extend(_parse_setting(text) for text in settings)
-    layers.append(given or {})
+        layers.append(_read_layer(file))
+    layers += _modernise(map(_parse_setting, settings), "--set ")
+    layers += _modernise([given or {}], "")
     return _build(_merge(_with_seed(layers, draw)))
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
-    """A Config of a complete mapping, such as `to_dict` gives; raises ConfigError if it isn't one."""
-    return _build(_merge([values]))
+    """A Config of a complete mapping, such as `to_dict` gives or gave; raises ConfigError if it isn't one."""
+    return _build(_merge([_unversioned(upgrade(values))]))
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Plain data of a Config."""
-    return dataclasses.asdict(config)
+    """Plain data of a Config, and the version of its keys."""
+    return {"version": VERSION, **dataclasses.asdict(config)}
+
+
+def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A complete mapping in today's keys, whatever the version that wrote it; keys that it lacks become neutral.
+
+    Raises ConfigError if a newer version wrote it. Keys and values are not checked.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"it is a {type(values).__name__}; a config is a mapping of keys to values")
+    renamed = renames.with_new_names(_unversioned(values))
+    return {"version": VERSION, **neutral.completed(renamed, Config)}
 
 
 def dump(config: Config) -> str:
@@ -63,13 +79,18 @@ def keys() -> list[str]:
     return list(_keys(Config))
 
 
+def old_keys() -> list[str]:
+    """The dotted names that keys had before and that are still read."""
+    return [rename.old for rename in renames.RENAMES]
+
+
 def read_preset(names: str) -> dict[str, Any]:
     """The layer of one preset, or of several joined by '+', the later ones winning."""
     known, merged = presets(), OmegaConf.create({})
     for name in names.split("+"):
         if name not in known:
             raise ConfigError(f"there is no preset {name!r}, only {', '.join(known)}{suggest(name, known)}")
-        merged.merge_with(read_yaml(CONFIGS / "presets" / f"{name}.yaml"))
+        merged.merge_with(_read_layer(CONFIGS / "presets" / f"{name}.yaml"))
     return OmegaConf.to_container(merged)  # type: ignore[return-value]
 
 
@@ -98,19 +119,36 @@ def _parse_setting(text: str) -> dict[str, Any]:
             f"--set {key.strip()}: {value!r} is not YAML; write [a, b] or {{key: value}}"
         ) from None
     nested: dict[str, Any] = {}
-    nest(nested, key.strip(), layer)
+    dotted.put(nested, key.strip(), layer)
     return nested
 
 
-def nest(into: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested mappings: 'a.b', 1 -> {'a': {'b': 1}}."""
-    *sections, leaf = key.split(".")
-    for section in sections:
-        below = into.setdefault(section, {})
-        if not isinstance(below, dict):
-            raise ConfigError(f"{section}: {below!r} is one value, and {key!r} asks for keys of it")
-        into = below
-    into[leaf] = value
+def _read_layer(path: Path) -> dict[str, Any]:
+    (layer,) = _modernise([read_yaml(path)], f"{path}: ")
+    return layer
+
+
+def _modernise(layers: Iterable[Mapping[str, Any]], place: str) -> list[dict[str, Any]]:
+    """Layers that somebody wrote in one place, in today's keys; of every old name there, a warning says the new one."""
+    plain = [_unversioned(layer, place) for layer in layers]
+    try:
+        for rename in renames.used(plain):
+            log.warning("%s%s is now called %s; the old name still works", place, rename.old, rename.new)
+    except ConfigError as error:
+        raise ConfigError(f"{place}{error}") from None
+    return [renames.with_new_names(layer) for layer in plain]
+
+
+def _unversioned(values: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """The keys without the version, once that is known to be readable; raises ConfigError."""
+    version = values.get("version", 1)
+    if not isinstance(version, int) or version < 1:
+        raise ConfigError(f"{place}version: {version!r} is none; leave the line out, or write {VERSION}")
+    if version > VERSION:
+        raise ConfigError(
+            f"{place}version: {version} is that of a newer vqclip, and this one reads up to {VERSION}; update vqclip"
+        )
+    return {key: value for key, value in values.items() if key != "version"}
 
 
 def _merge(layers: Sequence[Mapping[str, Any]]) -> DictConfig:
@@ -180,6 +218,7 @@ def _unknown_key(key: str) -> str:
     known = keys()
     leaf = key.rpartition(".")[2]
     alike = [name for name in known if name.rpartition(".")[2] == leaf]
+    alike += [rename.new for rename in renames.RENAMES if rename.old.rpartition(".")[2] == leaf]
     hint = f"; did you mean {' or '.join(alike)}?" if alike else suggest(key, known)
     return f"there is no key {key!r} in a config{hint or '; `vqclip config show` prints them all'}"
 

@@ -47,9 +47,9 @@ def penalties(
     `source` (1 d y x) is the latent that `near_source` pulls to.
     """
     measures: dict[str, Callable[[Tensor, Latent], Tensor]] = {
-        "smooth": lambda picture, _: ops.total_variation(picture),
+        "tv": lambda picture, _: ops.total_variation(picture),
         "near_start": lambda _, latent: ((latent.z - latent.start) / deviation).square().mean(),
-        "vivid": lambda picture, _: -ops.saturation(picture),
+        "saturation": lambda picture, _: -ops.saturation(picture),
     }
     if source is not None:
         measures["near_source"] = lambda _, latent: (

@@ -92,8 +92,8 @@ class Pipeline:
             penalties=penalties(
                 {name: Schedule.parse(text) for name, text in weights.items()}, canvas.deviation, source
             ),
-            rate=Schedule.parse(config.film.rate if frame.index else config.optimizer.rate),
-            average=config.latent.average,
+            rate=Schedule.parse(config.film.learning_rate if frame.index else config.optimizer.learning_rate),
+            average=config.latent.ema_decay,
             plateau=config.plateau,
             economy=self._economy,
         )

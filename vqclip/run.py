@@ -57,7 +57,7 @@ class Run:
         run = cls(folder, config, facts)
         if not (folder / CONFIG).is_file():
             run.describe()
-        elif (there := read_config(folder)) != config:
+        elif (there := read_config(folder)).digest != config.digest:
             raise RunError(
                 f"{folder} is the run of another config ({there.digest}, not {config.digest}); name another folder"
             )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from vqclip import prompt
+from vqclip import neutral, prompt, renames
 from vqclip.errors import ConfigError, suggest
 from vqclip.prompt import Prompt
 from vqclip.schedule import Schedule
@@ -25,17 +25,31 @@ EDGES = ("reflect", "wrap", "black", "paint")  # of the last picture, for motion
 LARGEST_SIDE = 16384
 
 
-def among(*choices: str) -> Any:
-    return field(metadata={"choices": choices})
+_NONE = dataclasses.MISSING
 
 
-def within(minimum: float, maximum: float = math.inf, default: Any = dataclasses.MISSING) -> Any:
-    """A number's range. A default only in items of lists, which default.yaml can't reach into."""
-    return field(default=default, metadata={"minimum": minimum, "maximum": maximum})
+def key(default: Any = _NONE, neutral: Any = _NONE, **rules: Any) -> Any:
+    """A key with rules for its value.
+
+    Every key that is added to those of the first configs says its neutral value, which means "as before the key
+    existed". Only items of lists have a default: default.yaml can't reach into them.
+    """
+    return field(default=default, metadata=rules if neutral is _NONE else rules | {"neutral": neutral})
 
 
-def schedule(minimum: float = -math.inf) -> Any:
-    return field(metadata={"schedule": True, "minimum": minimum})
+def among(*choices: str, neutral: Any = _NONE) -> Any:
+    """A text's choices."""
+    return key(neutral=neutral, choices=choices)
+
+
+def within(minimum: float, maximum: float = math.inf, default: Any = _NONE, neutral: Any = _NONE) -> Any:
+    """A number's range."""
+    return key(default, neutral, minimum=minimum, maximum=maximum)
+
+
+def schedule(minimum: float = -math.inf, neutral: Any = _NONE) -> Any:
+    """The least value that a schedule may come to."""
+    return key(neutral=neutral, schedule=True, minimum=minimum)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +87,7 @@ class CutoutsConfig:
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     name: str = among(*OPTIMIZERS)
-    rate: str = schedule(minimum=0)
+    learning_rate: str = schedule(minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +99,14 @@ class StageConfig:
 @dataclass(frozen=True, kw_only=True)
 class LatentConfig:
     stages: list[StageConfig]
-    average: float = within(0, 0.9999)
+    ema_decay: float = within(0, 0.9999)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltiesConfig:
-    smooth: str = schedule(minimum=0)
+    tv: str = schedule(minimum=0)
     near_start: str = schedule(minimum=0)
-    vivid: str = schedule()
+    saturation: str = schedule()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +119,7 @@ class PlateauConfig:
 class FilmConfig:
     frames: int | None = within(1, 1_000_000)
     steps: int = within(1, 1_000_000)
-    rate: str = schedule(minimum=0)
+    learning_rate: str = schedule(minimum=0)
     fps: float | None = within(0.1, 240)
     window: int = within(1, 99)
     falloff: float = within(0, 1)
@@ -236,8 +250,12 @@ class Config:
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that name this Config and no other."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        """Twelve hexadecimal digits that name this Config and no other.
+
+        They stay when keys are added, as neutral values don't count, and when keys are renamed, as first names do.
+        """
+        counted = renames.with_first_names(neutral.counted(self))
+        return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def parse_size(text: str) -> tuple[int, int]:

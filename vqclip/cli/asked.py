@@ -61,8 +61,6 @@ class Asked:
 
         With `keep`, the best so many by a judge are results.
         """
-        obey(self.offline)
-        listen_to_library(self.quiet)
         if not self.quiet:
             for wish in wanted[0].config.wishes:
                 say("wish", describe(wish))
@@ -89,6 +87,8 @@ def painting(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def whole(**given: Any) -> None:
         asked = Asked(**{name: given.pop(name) for name in shared})
+        obey(asked.offline)
+        listen_to_library(asked.quiet)
         command(**given, asked=asked)
 
     # The command line is read off the signature.

@@ -60,10 +60,10 @@ def batch(
     """
     from vqclip import batch as batches  # noqa: PLC0415
 
+    listen_to_library(quiet)
     tasks = batches.plan(
         file, runs, names=names or batches.NAMES, preset=preset, base=config, settings=settings or []
     )
-    listen_to_library(quiet)
     from vqclip.cli import batch_work as work  # noqa: PLC0415
 
     if plan:

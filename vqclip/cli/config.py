@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vqclip.cli import options
-from vqclip.cli.console import result, say
+from vqclip.cli.console import listen_to_library, result, say
 from vqclip.errors import ConfigError, reason
 
 app = typer.Typer(name="config", help="Show or begin a config.", no_args_is_help=True)
@@ -21,6 +21,7 @@ def show(
     """Print the whole config that these options resolve to, as YAML."""
     from vqclip import config as configs  # noqa: PLC0415
 
+    listen_to_library(quiet=False)
     result(configs.dump(configs.resolve(preset=preset, file=file, settings=settings or [])).rstrip())
 
 

@@ -40,10 +40,17 @@ def complain(text: str) -> None:
 
 
 class Remarks(logging.Handler):
-    """The library's warnings, as lines of the conversation."""
+    """Prints the library's warnings to stderr, each text once in a command."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        stderr.print(Text.assemble((f"{'note':<10}", "yellow"), record.getMessage()), soft_wrap=True)
+        text = record.getMessage()
+        if text not in self._printed:
+            self._printed.add(text)
+            stderr.print(Text.assemble((f"{'note':<10}", "yellow"), text), soft_wrap=True)
 
 
 def listen_to_library(quiet: bool) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from vqclip.cli import options
 from vqclip.cli.console import result, result_json, say
+from vqclip.cli.show import read_upgraded
 
 
 def diff(
@@ -16,10 +17,10 @@ def diff(
 ) -> None:
     """Print what differs between what two pictures carry: config, versions, device, weights."""
     from vqclip.compare import changes  # noqa: PLC0415
-    from vqclip.media import read_facts  # noqa: PLC0415
 
     rows = [
-        (key.removeprefix("config."), *sides) for key, *sides in changes(read_facts(one), read_facts(other))
+        (key.removeprefix("config."), *sides)
+        for key, *sides in changes(read_upgraded(one), read_upgraded(other))
     ]
     if as_json:
         return result_json({key: [this, that] for key, this, that in rows})
