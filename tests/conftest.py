@@ -21,6 +21,10 @@ from vqclip.cli.app import main
 from vqclip.models.vqgan import VQGAN, Architecture
 from vqclip.schema import Config
 
+# Of tiny models a second thread costs more than it brings, most of all beside other work. Children inherit it.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 TINY = Architecture(
     ch=8, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(), resolution=32,
     z_channels=6, embed_dim=5, n_embed=16, norm_groups=4,

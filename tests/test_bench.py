@@ -3,9 +3,12 @@
 import dataclasses
 import itertools
 import json
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +20,9 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from benchmark.cases import Case  # noqa: E402
 from benchmark.quality import Marks, Point, complete, paint, seconds_to  # noqa: E402
+from benchmark.rounds import Bench  # noqa: E402
 from benchmark.show import plot  # noqa: E402
 
 from vqclip.cutouts import Crops  # noqa: E402
@@ -94,15 +99,29 @@ def test_every_figure_is_there() -> None:
     assert told["vqclip"].keys() >= told["plain"].keys() | {"planned", "help", "first", "floor", "start"}
     assert {"seconds", "pictures", "memory", "flop"} == told["ratio"].keys()
     assert all(figure > 0 for loop in told.values() for figure in loop.values())
-    assert min(printed["peaks"].values()) > told["vqclip"]["flop"] > 1e8
+    assert told["vqclip"]["flop"] > 1e8
+    peak = max(printed["peaks"].values())
+    for loop in ("vqclip", "plain"):
+        assert told[loop]["share"] == pytest.approx(told[loop]["flop"] / told[loop]["seconds"] / peak)
 
 
-def test_memory_is_plotted_by_size_and_by_crops(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts/bench"), "--smoke", "--plots", str(tmp_path)]
-    subprocess.run(command, capture_output=True, check=True)
+def test_memory_is_plotted_by_size_and_by_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for each loop, which ends where memory did: here the plain loop's at its first crop."""
+
+    def child(bench: Bench, task: str, case: Case, *_: str) -> dict[str, Any]:
+        if task == "prepare":
+            return {"case": dataclasses.asdict(case), "files": [], "planned": 2**30}
+        return {"over": 2**30} if (task, case.name) == ("plain", "crops 2") else {"memory": case.side * 2**30}
+
+    monkeypatch.setattr(Bench, "_child", child)
+    monkeypatch.setattr(sys, "argv", ["bench", "--smoke", "--plots", str(tmp_path)])
+    runpy.run_path(str(ROOT / "scripts/bench"), run_name="__main__")
     drawn = {file.name: file.read_text() for file in tmp_path.iterdir()}
     assert drawn.keys() == {"memory-size.svg", "memory-crops.svg"}
-    assert all(text.count("<polyline") == 2 for text in drawn.values())
+    points = {
+        name: [len(p.split()) for p in re.findall(r'points="(.*?)"', text)] for name, text in drawn.items()
+    }
+    assert points == {"memory-size.svg": [2, 2], "memory-crops.svg": [2, 1]}
 
 
 def test_a_plots_lines_end_at_their_largest_points() -> None:

@@ -106,7 +106,8 @@ class TestProcesses:
     def test_a_dead_workers_job_is_tried_again_and_given_up_after_two_retries(
         self, jobs: Jobs, tmp_path: Path
     ) -> None:
-        mine, deaths = jobs(3, steps=100), {0: 1, 1: 9}  # long enough to be killed in
+        mine, deaths = jobs(3, steps=100), {0: 1, 1: 9}
+        mine[1] = jobs(2, steps=3000)[1]  # as late as the news of its start may come, it isn't finished
 
         def kill(event: Event) -> None:
             if isinstance(event, Started) and deaths.get(event.job, 0):

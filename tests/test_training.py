@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 import yaml
@@ -24,26 +25,47 @@ from training.judge import Judge  # noqa: E402
 from training.landscapes import landscapes  # noqa: E402
 from training.sentences import Sentences  # noqa: E402
 from training.sketchbook import also_called  # noqa: E402
+from training.vqgan_trainer import Trainer  # noqa: E402
 
 from vqclip.errors import VqclipError  # noqa: E402
 from vqclip.media import save_png  # noqa: E402
 from vqclip.models.sketchbook import SIDE, read_sketchbook  # noqa: E402
 from vqclip.models.vqgan import VQGAN, Architecture  # noqa: E402
 
-
-def start(script: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / script), *arguments],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+Step = Callable[[Trainer], dict[str, float]]
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-    return out
+class Clock:
+    """Time that passes by being looked at: how much is trained hangs on no machine's speed."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """A quarter of a second later at each look."""
+        self.now += 0.25
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The trainings' clock; they keep the number of threads that there is."""
+    clock = Clock()
+    monkeypatch.setattr(work, "time", clock)
+    monkeypatch.setattr(work.Threads, "adapt", lambda threads: None)
+    return clock
+
+
+def run(script: str, *arguments: str) -> None:
+    """A script of the training, in this process, to its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [script, *arguments])
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(str(ROOT / "scripts" / script), run_name="__main__")
+    assert left.value.code == 0
 
 
 def smoke(data: Path, folder: Path) -> tuple[str, ...]:
@@ -54,7 +76,8 @@ def smoke(data: Path, folder: Path) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    finish(start("build_dataset", "--smoke", "--out", str(folder)))
+    command = [sys.executable, str(ROOT / "scripts/build_dataset"), "--smoke", "--out", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)  # it forks, as no process with threads should
     return folder
 
 
@@ -64,19 +87,20 @@ def test_the_smoke_data_set_has_an_index_of_everything_drawn(data: Path) -> None
     assert {"source", "style", "name", "words", "licence", "split"} == set(rows[0])
 
 
-def test_a_killed_vqgan_training_continues_where_its_snapshot_was(data: Path, tmp_path: Path) -> None:
-    arguments = smoke(data, tmp_path)
-    process = start("train_vqgan", *arguments, "--minutes", "5")
-    snapshot, patience = tmp_path / "work" / "snapshot.pt", time.monotonic() + 120
-    while not snapshot.exists() and time.monotonic() < patience and process.poll() is None:
-        time.sleep(0.1)
-    process.kill()
-    process.communicate()
+def test_a_stopped_vqgan_training_continues_where_its_snapshot_was(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its steps and its time are counted on from there."""
+    arguments, snapshot = smoke(data, tmp_path), tmp_path / "work" / "snapshot.pt"
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "one_step", stopped_after(snapshot, Trainer.one_step))
+        with pytest.raises(KeyboardInterrupt):
+            run("train_vqgan", *arguments, "--minutes", "0.2")
     before = work.load_snapshot(snapshot)
     assert before is not None
     assert before["step"] > 0
 
-    finish(start("train_vqgan", *arguments, "--minutes", str((before["spent"] + 1) / 60)))
+    run("train_vqgan", *arguments, "--minutes", "0.2")
 
     after = work.load_snapshot(snapshot)
     assert after is not None
@@ -85,13 +109,24 @@ def test_a_killed_vqgan_training_continues_where_its_snapshot_was(data: Path, tm
     assert_vqgan_loads(tmp_path / "out")
 
 
+def stopped_after(snapshot: Path, one_step: Step) -> Step:
+    """A step that is no more taken once a snapshot is there."""
+
+    def step(trainer: Trainer) -> dict[str, float]:
+        if snapshot.exists():
+            raise KeyboardInterrupt
+        return one_step(trainer)
+
+    return step
+
+
 def test_a_vqgan_training_goes_on_from_weights_with_the_codes_that_they_have(
     data: Path, tmp_path: Path
 ) -> None:
-    finish(start("train_vqgan", *smoke(data, tmp_path / "one"), "--minutes", "0.02"))
+    run("train_vqgan", *smoke(data, tmp_path / "one"), "--minutes", "0.1")
     weights = tmp_path / "one" / "out" / "model.safetensors"
 
-    finish(start("train_vqgan", *smoke(data, tmp_path / "two"), "--minutes", "0.02", "--from", str(weights)))
+    run("train_vqgan", *smoke(data, tmp_path / "two"), "--minutes", "0.1", "--from", str(weights))
 
     before, after = (load_file(tmp_path / name / "out" / "model.safetensors") for name in ("one", "two"))
     moved = {name: float((after[name].float() - before[name].float()).norm()) for name in before}
@@ -116,20 +151,13 @@ def assert_vqgan_loads(folder: Path) -> None:
 
 
 def test_a_smoke_clip_is_a_folder_that_open_clip_loads(data: Path, tmp_path: Path) -> None:
-    arguments = (*smoke(data, tmp_path), "--minutes", "0.1")
-    finish(start("train_clip", *arguments))
-    code = (
-        f"import open_clip, torch; where = 'local-dir:{tmp_path / 'out'}'\n"
-        "model, _, _ = open_clip.create_model_and_transforms(where)\n"
-        "tokens = open_clip.get_tokenizer(where)(['a red circle'])\n"
-        "side = model.visual.image_size[0]\n"
-        "print(tuple(tokens.shape), tuple(model.encode_text(tokens).shape),"
-        " tuple(model.encode_image(torch.rand(2, 3, side, side)).shape))"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], text=True, capture_output=True, check=True, timeout=120
-    )
-    assert shown.stdout.strip() == "(1, 32) (1, 512) (2, 512)"
+    run("train_clip", *smoke(data, tmp_path), "--minutes", "0.1")
+    where = f"local-dir:{tmp_path / 'out'}"
+    model, _, _ = open_clip.create_model_and_transforms(where)
+    tokens, side = open_clip.get_tokenizer(where)(["a red circle"]), model.visual.image_size[0]
+    with torch.no_grad():
+        read, seen = model.encode_text(tokens), model.encode_image(torch.rand(2, 3, side, side))
+    assert (tokens.shape, read.shape, seen.shape) == ((1, 32), (1, 512), (2, 512))
 
 
 def test_splits_depend_on_names_alone() -> None:
@@ -203,7 +231,7 @@ def test_a_snapshot_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_a_smoke_sketchbook_has_things_and_scenes(data: Path, tmp_path: Path) -> None:
-    finish(start("build_sketchbook", *smoke(data, tmp_path)))
+    run("build_sketchbook", *smoke(data, tmp_path))
     book = read_sketchbook(tmp_path / "out" / "model.safetensors")
     for scenes in (True, False):
         found = book.search(torch.randn(512), 3, scenes)
@@ -226,8 +254,7 @@ def test_synonyms_are_no_parts_of_names_and_no_other_things() -> None:
 
 
 def test_a_smoke_judge_sees_and_reads_into_one_space(data: Path, tmp_path: Path) -> None:
-    arguments = smoke(data, tmp_path)
-    finish(start("train_judge", *arguments, "--minutes", "0.1"))
+    run("train_judge", *smoke(data, tmp_path), "--minutes", "0.1")
     judge = Judge.open(tmp_path / "out" / "model.safetensors", Sentences(stand_in=True))
     seen, read = judge.see(torch.rand(2, 3, 70, 50)), judge.read(["a red circle"])
     assert seen.shape == (2, read.shape[1])

@@ -39,7 +39,7 @@ def measure(model: VQGAN, pictures: Iterator[Tensor]) -> dict[str, float]:
     }
 
 
-def held_out(data: Dataset, side: int = 128) -> dict[str, Iterator[Tensor]]:
+def held_out(data: Dataset, side: int) -> dict[str, Iterator[Tensor]]:
     """Fixed pictures of each held-out split."""
     walls = data.wallpaper_rows("photos")
     splits = {}
@@ -100,7 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not typed.export:
         trainer.run(save_seconds=1 if given.smoke else 120)
     model = trainer.average.module
-    figures = {name: measure(model, pictures) for name, pictures in held_out(trainer.data).items()}
+    pictures = held_out(trainer.data, side=32 if given.smoke else 128)
+    figures = {name: measure(model, batches) for name, batches in pictures.items()}
     told = export(copy.deepcopy(model), given.out)
     spent = trainer.clock.spent / 60
     work.log(
