@@ -63,7 +63,7 @@ class TestImport:
         lightning(tmp_path / "last.ckpt", TINY)
         (tmp_path / "last.yaml").write_text(yaml.safe_dump(describe(TINY)))
         install.import_file(tmp_path / "last.ckpt", "mine")
-        monkeypatch.setattr("vqclip.models.loading.read_tensors", lambda _: pytest.fail("read tensors"))
+        monkeypatch.setattr("vqclip.models.loading.read_checkpoint", lambda _: pytest.fail("read tensors"))
         assert architecture_of("mine") == TINY
 
     def test_half_the_bits_are_half_the_bytes(self, tmp_path: Path) -> None:
