@@ -125,6 +125,18 @@ class Settings:
     rate: float = 0.1
 
 
+def a_list_in_itself() -> list[Any]:
+    content: list[Any] = []
+    content.append(content)
+    return content
+
+
+def quantised() -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that such tensors will be gone one day
+        return torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)
+
+
 OBJECTS: dict[str, Callable[[], Any]] = {
     "numpy's scalar": lambda: np.float64(4.5e-6),
     "numpy's array": lambda: np.arange(6.0).reshape(2, 3),
@@ -132,8 +144,8 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "numpy's dtype": lambda: np.dtype("float32"),
     "numpy's random state": lambda: np.random.RandomState(0),
     "numpy's generator": lambda: np.random.default_rng(0),
-    "numpy's state": lambda: np.random.get_state(),
-    "Python's random state": lambda: random.getstate(),
+    "numpy's state": np.random.get_state,
+    "Python's random state": random.getstate,
     "Python's generator": lambda: random.Random(1),
     "torch's random state": torch.get_rng_state,
     "Namespace": lambda: argparse.Namespace(codebook_size=16384, cloud_save_path=Path("a"), betas=(0.9, 0.95)),
@@ -165,11 +177,11 @@ OBJECTS: dict[str, Callable[[], Any]] = {
         torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], 0.1), 1
     ),
     "sparse tensor": lambda: torch.eye(3).to_sparse(),
-    "quantised tensor": lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+    "quantised tensor": quantised,
     "complex tensor": lambda: torch.ones(2, dtype=torch.complex64),
     "function": lambda: os.path.join,
     "class": lambda: collections.ChainMap,
-    "itself": lambda: (lambda a: a.append(a) or a)([]),
+    "itself": a_list_in_itself,
 }  # fmt: skip
 
 
@@ -185,8 +197,6 @@ def test_an_object_of_any_class_beside_the_tensors_is_left_behind(
     monkeypatch.setitem(sys.modules, "pytorch_lightning.utilities", types.ModuleType("x"))
     monkeypatch.setitem(sys.modules, "pytorch_lightning.utilities.parsing", module)
     thing = OBJECTS[name]()
-    if not zip_ and name == "complex tensor":
-        pytest.skip("numbers without a known length end the old format")
     content = {
         "args": thing,
         "optimizer_states": [{"param_groups": [{"lr": thing}]}],
@@ -214,7 +224,7 @@ class TestOldFormat:
 
     def test_a_pickle_of_pickles_own_says_what_is_read(self, tmp_path: Path) -> None:
         (tmp_path / "a.pt").write_bytes(pickle.dumps({"a": torch.ones(2)}))
-        with pytest.raises(WeightsError, match="a pickle, but not of torch.save's: vqclip reads"):
+        with pytest.raises(WeightsError, match="a pickle, but not of torch"):
             read_tensors(tmp_path / "a.pt")
 
 
@@ -232,7 +242,6 @@ class TestWhereTensorsLie:
             assert_equal(read_tensors(tmp_path / "a.pt"), dict(net.state_dict()))
 
     def test_in_dicts_of_other_classes(self, tmp_path: Path) -> None:
-        torch.save(collections.defaultdict(int, state_dict=collections.UserDict()), tmp_path / "b.pt")
         torch.save(collections.defaultdict(int, model=collections.Counter(tensors())), tmp_path / "a.pt")
         assert_equal(read_tensors(tmp_path / "a.pt"), tensors())
 
@@ -473,27 +482,28 @@ class TestTorchScript:
 
 
 def nested(levels: int, step: bytes, end: bytes) -> bytes:
-    """A program that wraps a value `levels` times."""
-    return b"\x80\x02" + b"N" + step * levels + end
+    """A program that wraps None `levels` times."""
+    return b"\x80\x02N" + step * levels + end
 
 
+AS_KEY = b"q\x01}h\x01Ns."  # what lies on the stack becomes the key of a dict
+TWICE = b"(X\x01\x00\x00\x00ah\x01X\x01\x00\x00\x00bh\x01dq\x01"  # a dict with the last one under a and b
 BOMBS = {
     # Python's own machine would make room for two thousand million places, ...
     "a memo beyond the program": b"\x80\x02Nr" + (2**31 - 1).to_bytes(4, "little") + b".",
     # ... hash 2^60 values, ...
-    "pairs of pairs as a key": nested(60, b"2\x86", b"}q\x000h\x00N2s.").replace(b"}q\x000h\x00N2s", b"q\x01}h\x01Ns"),
+    "pairs of pairs as a key": nested(60, b"2\x86", AS_KEY),
     # ... and overflow its stack while it hashes.
-    "a deep tuple as a key": nested(200_000, b"\x85", b"q\x01}h\x01Ns."),
-    "a deep list": nested(200_000, b"q\x01]h\x01a", b"."),
-    "dicts of dicts": b"\x80\x02}q\x01" + b"(X\x01\x00\x00\x00ah\x01X\x01\x00\x00\x00bh\x01}q\x020".replace(b"}q\x020", b"d")
-    + b"q\x01" + b"(X\x01\x00\x00\x00ah\x01X\x01\x00\x00\x00bh\x01dq\x01" * 60 + b".",
+    "a deep tuple as a key": nested(50_000, b"\x85", AS_KEY),
+    "a deep list": nested(50_000, b"q\x01]h\x01a", b"."),
+    "dicts of dicts": b"\x80\x02}q\x01" + TWICE * 60 + b".",
     "a dict in itself": b"\x80\x02}q\x01X\x01\x00\x00\x00ah\x01s.",
     "a model in itself": b"\x80\x02}q\x01X\x05\x00\x00\x00modelh\x01s.",
     "a text longer than the file": b"\x80\x02X\xff\xff\xff\x7fa.",
     "bytes longer than the file": b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fa.",
     "a number of millions of digits": b"\x80\x02I" + b"9" * 10**6 + b"\n.",
-    "a long number": b"\x80\x02}\x8b\x40\x42\x0f\x00" + b"\x7f" * 10**6 + b"Ns.",
-}  # fmt: skip
+    "a long number as a key": b"\x80\x02}\x8b\x40\x42\x0f\x00" + b"\x7f" * 10**6 + b"Ns.",
+}
 
 
 class TestBoundedMemory:

@@ -297,7 +297,7 @@ class TestClip:
 
     def test_a_clip_without_a_word_on_its_network_is_refused(self, tmp_path: Path) -> None:
         torch.save({"visual.conv1.weight": torch.ones(1)}, tmp_path / "clip.pt")
-        with pytest.raises(UsageError, match="as in --architecture ViT-B-32"):
+        with pytest.raises(UsageError, match="--architecture ViT-B-32-quickgelu for OpenAI"):
             install.import_file(tmp_path / "clip.pt")
 
 

@@ -41,7 +41,7 @@ def read_description(path: Path, shapes: Mapping[str, Any] | None = None) -> Arc
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
             return _of_json(json.loads(text), shapes or {})
-        root = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader with one tag more
+        root = yaml.load(text, _Loader)  # a SafeLoader with one tag more
         params = _resolved(root, root["model"])
         if "first_stage_config" in _resolved(
             root, params["params"]
@@ -238,26 +238,26 @@ def _of_shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         raise ValueError(f"widths {widths} are no multiples of {ch}")
     blocks = {m[1] for key in shapes if (m := re.match(r"decoder\.up\.0\.block\.(\d+)\.", key))}
     resolution = 2 ** (levels + 3)
-    return dict(
-        ch=ch,
-        ch_mult=tuple(width // ch for width in widths),
-        num_res_blocks=len(blocks) - 1,
-        attn_resolutions=tuple(
+    return {
+        "ch": ch,
+        "ch_mult": tuple(width // ch for width in widths),
+        "num_res_blocks": len(blocks) - 1,
+        "attn_resolutions": tuple(
             resolution // 2**level
             for level in range(levels)
             if f"decoder.up.{level}.attn.0.q.weight" in shapes
         ),
-        resolution=resolution,
-        in_channels=shapes["encoder.conv_in.weight"][1] if encoder else 3,
-        out_ch=shapes["decoder.conv_out.weight"][0],
-        z_channels=shapes["decoder.conv_in.weight"][1],
-        embed_dim=codes[1],
-        n_embed=codes[0],
-        quantizer="gumbel" if gumbel else "nearest",
-        mid_attention="decoder.mid.attn_1.q.weight" in shapes,
-        spatial_norm="decoder.norm_out.conv_y.weight" in shapes,
-        encoder=encoder,
-    )
+        "resolution": resolution,
+        "in_channels": shapes["encoder.conv_in.weight"][1] if encoder else 3,
+        "out_ch": shapes["decoder.conv_out.weight"][0],
+        "z_channels": shapes["decoder.conv_in.weight"][1],
+        "embed_dim": codes[1],
+        "n_embed": codes[0],
+        "quantizer": "gumbel" if gumbel else "nearest",
+        "mid_attention": "decoder.mid.attn_1.q.weight" in shapes,
+        "spatial_norm": "decoder.norm_out.conv_y.weight" in shapes,
+        "encoder": encoder,
+    }
 
 
 def name_some(keys: Iterable[str], most: int = 3) -> str:

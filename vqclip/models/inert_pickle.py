@@ -1,8 +1,8 @@
 """Read a pickle as plain data: nothing that it names is imported, called or built.
 
 A pickle is a program for a small machine with a stack. Python's own machine imports what the program names and calls
-it. This one keeps the name and the arguments instead. So a checkpoint may carry objects of any class beside its tensors,
-and they stay behind as data.
+it. This one keeps the name and the arguments instead. So a checkpoint may carry objects of any class beside its
+tensors, and they stay behind as data.
 
 Time and memory grow with the number of opcodes. Python's machine grows without bound in one more place: it hashes
 tuples, and forty opcodes nest one that takes years to hash. Here only strings, numbers and names become keys.

@@ -24,13 +24,14 @@ from vqclip.models.inert_pickle import Inert, Name, Persistent, read_pickle
 
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # what torch.save's format without zip begins with
 LARGEST_SIDE = 2**40  # of a tensor's shape
-MOST_NAMES, LONGEST_NAME = 200_000, 1000  # of tensors: shared containers could spell names without end
+MOST_NAMES, LONGEST_NAME = 50_000, 1000  # of tensors: shared containers could spell names without end
 
 _STORAGES = {
     "HalfStorage": torch.float16, "FloatStorage": torch.float32, "DoubleStorage": torch.float64,
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
     "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
-    "UntypedStorage": torch.uint8,
+    "UntypedStorage": torch.uint8, "ComplexFloatStorage": torch.complex64, "ComplexDoubleStorage": torch.complex128,
+    "QInt8Storage": torch.qint8, "QUInt8Storage": torch.quint8, "QInt32Storage": torch.qint32,
 }  # fmt: skip
 _TYPES = {str(dtype).removeprefix("torch."): dtype for dtype in _STORAGES.values()}
 
@@ -134,7 +135,12 @@ def entries(value: Any) -> dict[Any, Any] | None:
         return None
     if value.entries is not None:
         return value.entries
-    return value.state if isinstance(value.state, dict) else None
+    match value:
+        case Inert(state=dict() as state):
+            return state
+        case Inert(arguments=(dict() as only,)):  # collections.Counter
+            return only
+    return None
 
 
 def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
