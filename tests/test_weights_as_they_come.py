@@ -1,4 +1,4 @@
-"""Files of weights as training scripts leave them: each loads as the network that it is, or one line says what to do."""
+"""Files of weights as training scripts leave them: each loads as the network that it is, or is refused in one line."""
 
 import argparse
 import json
@@ -44,7 +44,7 @@ def refusal(call: Any, *arguments: Any, **options: Any) -> str:
 
 
 class TestClips:
-    """Rows 1 and 3 of the table: OpenAI's archives, LAION's weights, open_clip's training checkpoints."""
+    """OpenAI's archives, LAION's weights, open_clip's training checkpoints."""
 
     @pytest.fixture
     def nano(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ PREFIXES = [
 
 
 class TestVqgans:
-    """Rows 4 to 7."""
+    """First stages, wrappers, moving averages, whole modules, other channels, tangents, LlamaGen's codes."""
 
     def test_the_first_stage_of_a_latent_diffusion_model(self, tmp_path: Path) -> None:
         model = random_vqgan(WIDE)
@@ -344,7 +344,7 @@ def decoder_alone(path: Path) -> Path:
 
 
 class TestDecoderAlone:
-    """Row 8: it begins from codes, and whoever asks for a picture to begin from is told so before anything is painted."""
+    """It begins from codes; whoever asks for a picture to begin from is told so before anything is painted."""
 
     @pytest.mark.parametrize("start", ["sketch", "noise", "gradient"])
     def test_a_start_that_is_a_picture_is_refused_by_its_name(

@@ -1,8 +1,10 @@
 """Reads tensors out of files without running anything that the files say."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +35,12 @@ class Checkpoint:
 
     def setting(self, name: str) -> Any:
         """Return the first value of this name among the settings, however deep, or None."""
-        waiting: list[Any] = list(self.settings.values())
+        waiting = deque(self.settings.values())
         for _ in range(MOST_SETTINGS):
-            inside = _plain_entries(waiting.pop(0)) if waiting else None
+            inside = _plain_entries(waiting.popleft()) if waiting else None
             if inside is not None and name in inside:
                 return _plain(inside[name])
-            waiting += (inside or {}).values()
+            waiting.extend(islice((inside or {}).values(), MOST_SETTINGS - len(waiting)))
         return None
 
 

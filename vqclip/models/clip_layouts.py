@@ -22,12 +22,13 @@ Tensors = dict[str, Tensor]
 CONFIG = "open_clip_config.json"
 # OpenAI's archives carry three numbers of their architecture as buffers.
 _NUMBERS = ("input_resolution", "context_length", "vocab_size")
+_IMPLIED = (*_NUMBERS, "attn_mask")  # the mask is among a TorchScript archive's attributes
 
 
 def bare_clip(tensors: Mapping[str, Tensor]) -> Tensors:
-    """Return a CLIP's tensors without the names of what trained it and without the numbers of OpenAI's archives."""
+    """Return a CLIP's tensors without the names of what trained it and without what its architecture implies."""
     inner = unwrap(tensors, r"(?:logit_scale|visual\.proj)")
-    return {key: value for key, value in inner.items() if key not in _NUMBERS}
+    return {key: value for key, value in inner.items() if key not in _IMPLIED}
 
 
 def is_openais(tensors: Mapping[str, Tensor]) -> bool:

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from torch import Tensor
@@ -27,7 +27,11 @@ class _Loader(yaml.SafeLoader):
     """Reads taming's tuples as lists; any other Python object is refused."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _Loader.construct_yaml_seq)
+def _as_list(loader: yaml.SafeLoader, node: yaml.Node) -> list[Any]:
+    return loader.construct_sequence(cast(yaml.SequenceNode, node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _as_list)
 
 
 def read_description(path: Path, shapes: Mapping[str, Any] | None = None) -> Architecture:
@@ -200,7 +204,6 @@ def reconcile(described: Architecture, shapes: Mapping[str, Any]) -> dict[str, A
 
 
 _TELLABLE = {"norm_groups": int, "tanh_out": bool, "codebook_l2_norm": bool}
-_WORDS = {"true": True, "false": False}
 
 
 def parse_told(text: str) -> dict[str, int | bool]:
@@ -210,18 +213,22 @@ def parse_told(text: str) -> dict[str, int | bool]:
     """
     told: dict[str, int | bool] = {}
     for part in filter(None, text.split(",")):
-        key, _, value = part.strip().partition("=")
-        kind = _TELLABLE.get(key)
-        word = (
-            int(value) if kind is int and value.isdecimal() and len(value) < 9 else _WORDS.get(value.lower())
-        )
-        if kind is None or type(word) is not kind:
+        key, _, word = part.strip().partition("=")
+        value = _parse_word(word)
+        if type(value) is not _TELLABLE.get(key) or value == -1:
             raise UsageError(
                 f"--architecture {part!r}: of a VQGAN it takes norm_groups=NUMBER, tanh_out=true and "
                 "codebook_l2_norm=false; of a CLIP open_clip's name of its network, as in ViT-B-32"
             )
-        told[key] = word
+        told[key] = value
     return told
+
+
+def _parse_word(word: str) -> int | bool:
+    """Return a number or a truth value; -1 for anything else."""
+    if word.isdecimal() and len(word) < 9:
+        return int(word)
+    return {"true": True, "false": False}.get(word.lower(), -1)
 
 
 def _of_shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -113,6 +113,9 @@ class _Machine:
         items, self.stack = self.stack, self.marks.pop()
         return items
 
+    def pop_marked(self, _: Any) -> None:
+        self.pop_mark()
+
     def push_mark(self, _: Any) -> None:
         self.marks.append(self.stack)
         self.stack = []
@@ -137,7 +140,8 @@ class _Machine:
         self.stack.append(tuple(self.pop_many(count)))
 
     def make_dict(self, _: Any) -> None:
-        items, made = self.pop_mark(), {}
+        made: dict[Any, Any] = {}
+        items = self.pop_mark()
         self._put_pairs(made, items)
         self.stack.append(made)
 
@@ -222,7 +226,7 @@ _OPCODES: dict[str, Callable[[_Machine, Any], None]] = {
     "TUPLE1": lambda m, _: m.tuple_of(1), "TUPLE2": lambda m, _: m.tuple_of(2), "TUPLE3": lambda m, _: m.tuple_of(3),
     "DICT": _Machine.make_dict, "SETITEM": _Machine.set_item, "SETITEMS": _Machine.set_items,
     "APPEND": _Machine.append, "APPENDS": _Machine.add_items, "ADDITEMS": _Machine.add_items,
-    "MARK": _Machine.push_mark, "POP": _Machine.pop, "POP_MARK": lambda m, _: m.pop_mark() and None,
+    "MARK": _Machine.push_mark, "POP": _Machine.pop, "POP_MARK": _Machine.pop_marked,
     "DUP": lambda m, _: m.push(m.stack[-1]),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.put), "MEMOIZE": lambda m, _: m.put(len(m.memo)),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Machine.get),

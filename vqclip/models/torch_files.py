@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -90,12 +90,13 @@ class TorchFile:
             if not 0 <= begin * kind.itemsize <= (begin + count) * kind.itemsize <= size:
                 raise WeightsError(f"{self.path} has too few numbers for a part of a storage")
             start, size = start + begin * kind.itemsize, count * kind.itemsize
-        stored = self._mapped[start : start + size] if size else torch.UntypedStorage(0)
+        stored = self._mapped[start : start + size] if size else torch.UntypedStorage(0)  # type: ignore[no-untyped-call]
         return stored.clone() if start % kind.itemsize else stored
 
     @cached_property
     def _mapped(self) -> torch.UntypedStorage:
-        return torch.UntypedStorage.from_file(str(self.path), False, self.path.stat().st_size)  # type: ignore[no-any-return]
+        whole = torch.UntypedStorage.from_file(str(self.path), False, self.path.stat().st_size)
+        return cast(torch.UntypedStorage, whole)
 
     def named(self, value: Any) -> dict[str, Tensor]:
         """Return the tensors in a state dict, a module or nested dicts, with dotted names; raises WeightsError."""
@@ -198,8 +199,9 @@ def _place(file: io.BufferedReader, member: zipfile.ZipInfo) -> Place:
 def _open_old(path: Path) -> TorchFile:
     """Read torch.save's format without zip: five pickles, then the numbers of one storage after the other."""
     with path.open("rb") as file:
-        head = io.BytesIO(file.read(LARGEST_PICKLE))
-    magic, _ = read_pickle(head) if head.getbuffer()[:1] == b"\x80" else (None, [])
+        begin = file.read(LARGEST_PICKLE)
+    head = io.BytesIO(begin)
+    magic, _ = read_pickle(head) if begin.startswith(b"\x80") else (None, [])
     if magic != MAGIC:
         what = "a pickle, but not of torch.save's" if magic is not None else "no checkpoint"
         raise WeightsError(
