@@ -20,7 +20,8 @@ ROWS = """
 errors resources files lock schedule prompt phrases seeds dotted renames neutral schema config film job \
     batchfile batch compare
 ops device
-models.catalog models.store models.download models.archives models.checkpoint \
+models.catalog models.store models.download models.archives models.inert_pickle models.torch_files \
+models.checkpoint \
     models.quantizers models.frozen models.vqgan models.folding models.layouts models.descriptions \
     models.loading models.towers models.clip_layouts models.clip models.sketchbook \
     models.writing models.install

@@ -1,27 +1,36 @@
 """Checkpoints are read as tensors alone: whatever else a file says is refused or ignored, and nothing in it runs."""
 
+import argparse
+import collections
 import contextlib
 import copyreg
+import dataclasses
+import datetime
+import enum
 import io
 import os
 import pickle
 import random
 import sys
+import tracemalloc
 import types
 import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
+from fractions import Fraction
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from torch import Tensor
 
 from vqclip.errors import WeightsError
-from vqclip.models.checkpoint import read_tensors
+from vqclip.models.checkpoint import read_checkpoint, read_tensors
 
 TRACE = Path("hacked")  # each test has a working folder of its own
 
@@ -92,6 +101,161 @@ class TestReads:
         assert_equal(read_tensors(tmp_path / "a.pt"), {"w": torch.ones(2)})
 
 
+class Depth(enum.Enum):
+    SHALLOW = 1
+
+
+class Flags(enum.Flag):
+    A = enum.auto()
+    B = enum.auto()
+
+
+class AttributeDict(dict[str, Any]):
+    """As Lightning keeps a module's hyper-parameters."""
+
+
+def lightning_pickle(content: Any) -> Any:
+    """Name a class of ours by Lightning's module, as its own files do."""
+    AttributeDict.__module__ = "pytorch_lightning.utilities.parsing"
+    return content
+
+
+@dataclasses.dataclass
+class Settings:
+    rate: float = 0.1
+
+
+def a_list_in_itself() -> list[Any]:
+    content: list[Any] = []
+    content.append(content)
+    return content
+
+
+def quantised() -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that such tensors will be gone one day
+        return torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)
+
+
+OBJECTS: dict[str, Callable[[], Any]] = {
+    "numpy's scalar": lambda: np.float64(4.5e-6),
+    "numpy's array": lambda: np.arange(6.0).reshape(2, 3),
+    "numpy's array of objects": lambda: np.array([{"a": 1}, None], dtype=object),
+    "numpy's dtype": lambda: np.dtype("float32"),
+    "numpy's random state": lambda: np.random.RandomState(0),
+    "numpy's generator": lambda: np.random.default_rng(0),
+    "numpy's state": np.random.get_state,
+    "Python's random state": random.getstate,
+    "Python's generator": lambda: random.Random(1),
+    "torch's random state": torch.get_rng_state,
+    "Namespace": lambda: argparse.Namespace(codebook_size=16384, cloud_save_path=Path("a"), betas=(0.9, 0.95)),
+    "OmegaConf's dict": lambda: OmegaConf.create({"a": {"b": [1, 2, "${a.c}"], "c": 3}, "d": None}),
+    "OmegaConf's list": lambda: OmegaConf.create([1, {"b": 2}]),
+    "AttributeDict": lambda: lightning_pickle(AttributeDict(a=1)),
+    "set": lambda: {1, 2, ("a", 3)},
+    "frozenset": lambda: frozenset({"a"}),
+    "defaultdict": lambda: collections.defaultdict(list, {"a": [1]}),
+    "Counter": lambda: collections.Counter("abca"),
+    "deque": lambda: collections.deque([1, 2], maxlen=3),
+    "path": lambda: Path("a/b"),
+    "Windows' path": lambda: PureWindowsPath("C:/a"),
+    "enum": lambda: Depth.SHALLOW,
+    "flag": lambda: Flags.A | Flags.B,
+    "dataclass": Settings,
+    "date": lambda: datetime.datetime(2024, 1, 2),
+    "complex": lambda: 1 + 2j,
+    "fraction": lambda: Fraction(1, 3),
+    "slice": lambda: slice(1, 2),
+    "range": lambda: range(3),
+    "bytearray": lambda: bytearray(b"abc"),
+    "large number": lambda: 10**400,
+    "key of several": lambda: {(1, "a"): 2, frozenset(): 3},
+    "device and dtype": lambda: [torch.device("cuda:0"), torch.bfloat16, torch.Size([1]), torch.strided],
+    "module": lambda: torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()),
+    "optimiser": lambda: torch.optim.Adam([torch.nn.Parameter(torch.ones(2))]),
+    "schedule": lambda: torch.optim.lr_scheduler.StepLR(
+        torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], 0.1), 1
+    ),
+    "sparse tensor": lambda: torch.eye(3).to_sparse(),
+    "quantised tensor": quantised,
+    "complex tensor": lambda: torch.ones(2, dtype=torch.complex64),
+    "function": lambda: os.path.join,
+    "class": lambda: collections.ChainMap,
+    "itself": a_list_in_itself,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("zip_", [True, False], ids=["zip", "old format"])
+@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_an_object_of_any_class_beside_the_tensors_is_left_behind(
+    tmp_path: Path, name: str, zip_: bool, protocol: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("pytorch_lightning.utilities.parsing")
+    module.AttributeDict = AttributeDict  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pytorch_lightning", types.ModuleType("pytorch_lightning"))
+    monkeypatch.setitem(sys.modules, "pytorch_lightning.utilities", types.ModuleType("x"))
+    monkeypatch.setitem(sys.modules, "pytorch_lightning.utilities.parsing", module)
+    thing = OBJECTS[name]()
+    content = {
+        "args": thing,
+        "optimizer_states": [{"param_groups": [{"lr": thing}]}],
+        "state_dict": tensors(),
+    }
+    torch.save(content, tmp_path / "a.ckpt", pickle_protocol=protocol, _use_new_zipfile_serialization=zip_)
+    assert_equal(read_tensors(tmp_path / "a.ckpt"), tensors())
+
+
+class TestOldFormat:
+    """torch.save's before 1.6, without zip: the same numbers, mapped or copied."""
+
+    def test_is_read(self, tmp_path: Path) -> None:
+        content = {"epoch": 1, "state_dict": OrderedDict(tensors())}
+        torch.save(content, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+        assert_equal(read_tensors(tmp_path / "a.pt"), tensors())
+
+    @pytest.mark.parametrize("cut", [1, 40, 200, 600])
+    def test_is_refused_without_its_end(self, tmp_path: Path, cut: int) -> None:
+        torch.save(tensors(), tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+        (tmp_path / "a.pt").write_bytes((tmp_path / "a.pt").read_bytes()[:-cut])
+        with pytest.raises(WeightsError) as caught:
+            read_tensors(tmp_path / "a.pt")
+        assert "\n" not in str(caught.value)
+
+    def test_a_pickle_of_pickles_own_says_what_is_read(self, tmp_path: Path) -> None:
+        (tmp_path / "a.pt").write_bytes(pickle.dumps({"a": torch.ones(2)}))
+        with pytest.raises(WeightsError, match="a pickle, but not of torch"):
+            read_tensors(tmp_path / "a.pt")
+
+
+class TestWhereTensorsLie:
+    @pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "module", "ema"])
+    def test_in_a_dict_of_a_training_run(self, tmp_path: Path, key: str) -> None:
+        torch.save({"epoch": 1, key: tensors(), "optimizer": {}}, tmp_path / "a.pt")
+        assert_equal(read_tensors(tmp_path / "a.pt"), tensors())
+
+    def test_in_a_whole_module(self, tmp_path: Path) -> None:
+        """As `torch.save(model)` writes it: its class needn't be here."""
+        net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+        for content in (net, {"model": net}, {"state_dict": net}):
+            torch.save(content, tmp_path / "a.pt")
+            assert_equal(read_tensors(tmp_path / "a.pt"), dict(net.state_dict()))
+
+    def test_in_dicts_of_other_classes(self, tmp_path: Path) -> None:
+        torch.save(collections.defaultdict(int, model=collections.Counter(tensors())), tmp_path / "a.pt")
+        assert_equal(read_tensors(tmp_path / "a.pt"), tensors())
+
+    def test_settings_are_found_wherever_a_script_put_them(self, tmp_path: Path) -> None:
+        for settings in (
+            argparse.Namespace(tanh_out=True),
+            {"model": {"ddconfig": {"tanh_out": True}}},
+            OmegaConf.create({"model": {"tanh_out": True}}),
+        ):
+            torch.save({"state_dict": tensors(), "args": settings}, tmp_path / "a.pt")
+            assert read_checkpoint(tmp_path / "a.pt").setting("tanh_out") is True
+            assert read_checkpoint(tmp_path / "a.pt").setting("other") is None
+
+
 class Calls:
     """Pickles as whatever `reduce` says."""
 
@@ -121,35 +285,57 @@ ATTACKS: dict[str, Callable[[], Any]] = {
     "os.system": lambda: Calls(os.system, (COMMAND,)),
     "eval": lambda: Calls(eval, (f"open({str(TRACE)!r}, 'w')",)),
     "exec": lambda: Calls(exec, (f"open({str(TRACE)!r}, 'w')",)),
-    "getattr": lambda: Calls(getattr, ("x", "upper")),
     "__import__": lambda: Calls(__import__, ("os",)),
+}  # fmt: skip
+CALLS: dict[str, Callable[[], Any]] = {
+    "getattr": lambda: Calls(getattr, ("x", "upper")),
     "torch.load": lambda: Calls(torch.load, ("other.pt",)),
     "torch.hub.load": lambda: Calls(torch.hub.load, ("a/b", "c")),
     "a method of torch's": lambda: Calls(torch.Tensor.share_memory_, (torch.ones(1),)),
     "a function that torch trusts": lambda: Calls(torch._utils._rebuild_sparse_tensor, (torch.strided, ())),
     "an object built anew": Hostile,
 }  # fmt: skip
+PLACES: dict[str, Callable[[Any], Any]] = {
+    "as the file": lambda bomb: bomb,
+    "in the state dict": lambda bomb: {"state_dict": {**tensors(), "x": bomb}},
+    "beside it": lambda bomb: {"state_dict": tensors(), "callbacks": [bomb]},
+    "as a key": lambda bomb: {"state_dict": tensors(), bomb: 1},
+    "in an optimiser": lambda bomb: {"optimizer_states": [{"state": {0: bomb}}], "state_dict": tensors()},
+}
+old_format = pytest.mark.parametrize("zip_", [True, False], ids=["zip", "old format"])
 
 
+@old_format
 @pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize(
-    "where", ["as the file", "in the state dict", "beside it", "as a key", "in an optimiser"]
-)
-def test_a_pickle_that_calls_is_refused_and_nothing_runs(tmp_path: Path, attack: str, where: str) -> None:
-    bomb = ATTACKS[attack]()
-    content = {
-        "as the file": bomb,
-        "in the state dict": {"state_dict": {**tensors(), "x": bomb}},
-        "beside it": {"state_dict": tensors(), "callbacks": [bomb]},
-        "as a key": {"state_dict": tensors(), bomb: 1},
-        "in an optimiser": {"optimizer_states": [{"state": {0: bomb}}], "state_dict": tensors()},
-    }[where]
-    torch.save(content, tmp_path / "a.ckpt")
+@pytest.mark.parametrize("where", PLACES)
+def test_a_pickle_that_would_run_something_is_refused(
+    tmp_path: Path, attack: str, where: str, zip_: bool
+) -> None:
+    content = PLACES[where](ATTACKS[attack]())
+    torch.save(content, tmp_path / "a.ckpt", _use_new_zipfile_serialization=zip_)
     TRACE.unlink(missing_ok=True)  # building the bomb may have set it off
     with pytest.raises(WeightsError) as caught:
         read_tensors(tmp_path / "a.ckpt")
     assert "is refused: it wants to call" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert list(Path().iterdir()) == []
+
+
+@old_format
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("where", PLACES)
+def test_a_pickle_that_calls_is_read_and_nothing_is_called(
+    tmp_path: Path, call: str, where: str, zip_: bool
+) -> None:
+    """What isn't a tensor stays behind; the tensors beside it are read."""
+    content = PLACES[where](CALLS[call]())
+    torch.save(content, tmp_path / "a.ckpt", _use_new_zipfile_serialization=zip_)
+    TRACE.unlink(missing_ok=True)
+    if where == "as the file":
+        with pytest.raises(WeightsError) if call != "an object built anew" else contextlib.nullcontext():
+            assert read_tensors(tmp_path / "a.ckpt") == {}
+    else:
+        assert_equal(read_tensors(tmp_path / "a.ckpt"), tensors())
     assert list(Path().iterdir()) == []
 
 
@@ -295,6 +481,31 @@ class TestTorchScript:
         assert list(Path().iterdir()) == []
 
 
+def nested(levels: int, step: bytes, end: bytes) -> bytes:
+    """A program that wraps None `levels` times."""
+    return b"\x80\x02N" + step * levels + end
+
+
+AS_KEY = b"q\x01}h\x01Ns."  # what lies on the stack becomes the key of a dict
+TWICE = b"(X\x01\x00\x00\x00ah\x01X\x01\x00\x00\x00bh\x01dq\x01"  # a dict with the last one under a and b
+BOMBS = {
+    # Python's own machine would make room for two thousand million places, ...
+    "a memo beyond the program": b"\x80\x02Nr" + (2**31 - 1).to_bytes(4, "little") + b".",
+    # ... hash 2^60 values, ...
+    "pairs of pairs as a key": nested(60, b"2\x86", AS_KEY),
+    # ... and overflow its stack while it hashes.
+    "a deep tuple as a key": nested(50_000, b"\x85", AS_KEY),
+    "a deep list": nested(50_000, b"q\x01]h\x01a", b"."),
+    "dicts of dicts": b"\x80\x02}q\x01" + TWICE * 60 + b".",
+    "a dict in itself": b"\x80\x02}q\x01X\x01\x00\x00\x00ah\x01s.",
+    "a model in itself": b"\x80\x02}q\x01X\x05\x00\x00\x00modelh\x01s.",
+    "a text longer than the file": b"\x80\x02X\xff\xff\xff\x7fa.",
+    "bytes longer than the file": b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fa.",
+    "a number of millions of digits": b"\x80\x02I" + b"9" * 10**6 + b"\n.",
+    "a long number as a key": b"\x80\x02}\x8b\x40\x42\x0f\x00" + b"\x7f" * 10**6 + b"Ns.",
+}
+
+
 class TestBoundedMemory:
     """What a file says about sizes is held against its own."""
 
@@ -312,11 +523,17 @@ class TestBoundedMemory:
         with pytest.raises(WeightsError, match=r"names a file '\.\./\.\./evil'"):
             read_tensors(path)
 
-    def test_a_memo_beyond_the_program_is_refused(self, tmp_path: Path) -> None:
-        """Python would make room for two thousand million places."""
-        program = b"\x80\x02Nr" + (2**31 - 1).to_bytes(4, "little") + b"."
-        with pytest.raises(WeightsError, match="asks for a memo of 2147483647 places"):
-            read_tensors(archive(tmp_path / "a.pt", program))
+    @pytest.mark.parametrize("name", BOMBS)
+    def test_a_program_that_would_grow_without_bound_is_refused_or_small(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        path = archive(tmp_path / "a.pt", BOMBS[name])
+        tracemalloc.start()
+        with contextlib.suppress(WeightsError):
+            assert read_tensors(path) == {}
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 100 * 2**20
 
     def test_a_tensor_without_numbers_is_refused(self, tmp_path: Path) -> None:
         """Strides of 0 would make a terabyte out of one number."""

@@ -99,7 +99,11 @@ class TestGenerate:
         def refuse(*_: Any, **__: Any) -> None:
             pytest.fail("weights were read")
 
-        for function in ("torch.load", "safetensors.torch.load_file", "vqclip.models.loading.read_tensors"):
+        for function in (
+            "torch.load",
+            "safetensors.torch.load_file",
+            "vqclip.models.loading.read_checkpoint",
+        ):
             monkeypatch.setattr(function, refuse)
         words = ["generate", "a", *small, "--size", "17x15", "--seed", "3", "--count", "2", "--plan"]
         plan = json.loads(vqclip(*words, "--json").out)

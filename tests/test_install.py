@@ -64,7 +64,7 @@ class TestImport:
         lightning(tmp_path / "last.ckpt", TINY)
         (tmp_path / "last.yaml").write_text(yaml.safe_dump(describe(TINY)))
         install.import_file(tmp_path / "last.ckpt", "mine")
-        monkeypatch.setattr("vqclip.models.loading.read_tensors", lambda _: pytest.fail("read tensors"))
+        monkeypatch.setattr("vqclip.models.loading.read_checkpoint", lambda _: pytest.fail("read tensors"))
         assert architecture_of("mine") == TINY
 
     def test_half_the_bits_are_half_the_bytes(self, tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ class TestClip:
 
     def test_a_clip_without_a_word_on_its_network_is_refused(self, tmp_path: Path) -> None:
         torch.save({"visual.conv1.weight": torch.ones(1)}, tmp_path / "clip.pt")
-        with pytest.raises(UsageError, match="as in --architecture ViT-B-32"):
+        with pytest.raises(UsageError, match="--architecture ViT-B-32-quickgelu for OpenAI"):
             install.import_file(tmp_path / "clip.pt")
 
 

@@ -12,11 +12,13 @@ from vqclip import motion, seeds
 from vqclip.canvas import Canvas, cover
 from vqclip.cutouts import Cutouts
 from vqclip.economy import SMALL, Economy, best_together
+from vqclip.errors import WeightsError
 from vqclip.film import STANDSTILL, Film, Frame
 from vqclip.latent import starting_picture
 from vqclip.losses import penalties
 from vqclip.meanings import Meanings
 from vqclip.media import load_picture
+from vqclip.models.vqgan import VQGAN
 from vqclip.optimize import Studio, View
 from vqclip.phrases import outline
 from vqclip.prompt import Kind
@@ -63,6 +65,7 @@ class Pipeline:
         self._economy = Economy.of(config.width, config.height, device)
         own = shelf or Shelf(device, pull)
         self.vqgan = own.vqgan(config.vqgan, dtype)
+        _check_start(config, self.vqgan)
         self._meanings = [
             Meanings(own.perceptor(p.model, dtype), k, config.wishes, pictures, self.cutouts)
             for k, p in enumerate(config.perceptors)
@@ -185,6 +188,18 @@ class Pipeline:
             )
             for k, (settings, meanings) in enumerate(zip(self.config.perceptors, self._meanings, strict=True))
         ]
+
+
+def _check_start(config: Config, vqgan: VQGAN) -> None:
+    """Refuse to begin or go on from a picture with a VQGAN that is a decoder alone; raises WeightsError."""
+    if vqgan.encoder is not None or (config.start == "codes" and not config.init and not config.source.video):
+        return
+    given = "init" if config.init else "source"
+    bare = not config.init and not config.source.video
+    cure = f"start {config.start!r} is one" if bare else f"leave {given} out"
+    raise WeightsError(
+        f"{config.vqgan} is a decoder alone and begins from no picture: {cure}; add --set start=codes"
+    )
 
 
 def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:

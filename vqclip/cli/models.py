@@ -97,7 +97,12 @@ def import_files(
     ] = "",
     architecture: Annotated[
         str,
-        typer.Option("--architecture", help="For a CLIP: open_clip's name of its network.", metavar="MODEL"),
+        typer.Option(
+            "--architecture",
+            help="For a CLIP: open_clip's name of its network. For a VQGAN: what its file doesn't tell, as in "
+            "tanh_out=true.",
+            metavar="MODEL",
+        ),
     ] = "",
     half: Half = False,
 ) -> None:
@@ -110,6 +115,8 @@ def import_files(
     for file in files:
         record = install.import_file(file, name, architecture, half)
         say("imported", f"{human(file.stat().st_size)} became {human(record.bytes)}")
+        if "activation" in record.origin:
+            say("activation", str(record.origin["activation"]))
         result(record.name)
 
 

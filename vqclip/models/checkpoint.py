@@ -1,12 +1,11 @@
 """Reads tensors out of files without running anything that the files say."""
 
-import pickle
-import zipfile
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgpack
@@ -17,76 +16,50 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vqclip.errors import WeightsError, reason
-from vqclip.models.archives import check_torch_archive
+from vqclip.models.inert_pickle import PickleError
+from vqclip.models.torch_files import TorchFile, entries, open_torch_file
 
 WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".msgpack")
+# Where training scripts keep the network's tensors, and what they were told. Lightning: state_dict, LlamaGen: model.
+_STATES = ("state_dict", "model", "model_state_dict", "module", "generator", "vqgan", "ema", "model_ema")
+_SETTINGS = ("args", "hyper_parameters", "config", "cfg", "opt", "hparams")
+MOST_SETTINGS = 10_000  # values that are looked through for one
 
 
-class _Refused(pickle.UnpicklingError):
-    pass
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a file by name, and what the script that trained them was told, as plain nested dicts."""
 
+    tensors: dict[str, Tensor]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
-def _stand_in(module: str, name: str, call: Callable[..., Any] | None = None) -> type:
-    """A class that stands for a name of a pickle: it passes calls on, or refuses them, and refuses to be changed."""
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise _Refused(f"{module}.{name}")
-
-    new = refuse if call is None else lambda _, *arguments: call(*arguments)
-    return type(name, (), {"__new__": new, "__reduce__": refuse, "__setstate__": refuse})
-
-
-def _allow(function: Callable[..., Any]) -> type:
-    return _stand_in(function.__module__, function.__name__, function)
-
-
-# What a checkpoint needs in order to say "here is a tensor". Lightning wraps its hyper-parameters in a dict of its own.
-_PLAIN: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch", "Size"): torch.Size,
-    ("torch", "device"): torch.device,
-    ("torch._utils", "_rebuild_tensor_v2"): _allow(torch._utils._rebuild_tensor_v2),
-    ("torch._utils", "_rebuild_parameter"): _allow(torch._utils._rebuild_parameter),
-    ("pytorch_lightning.utilities.parsing", "AttributeDict"): dict,
-    ("lightning_fabric.utilities.data", "AttributeDict"): dict,
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """Knows tensors and plain containers. Any other name may be mentioned, as Lightning does, but not called."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        known = _PLAIN.get((module, name))
-        if known is None and module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
-            known = getattr(torch, name)
-        return known or _stand_in(module, name)
-
-
-_SAFE_PICKLE = SimpleNamespace(
-    __name__="vqclip.models.checkpoint",
-    Unpickler=_Unpickler,
-    load=lambda file, **options: _Unpickler(file, **options).load(),
-)
+    def setting(self, name: str) -> Any:
+        """Return the first value of this name among the settings, however deep, or None."""
+        waiting = deque(self.settings.values())
+        for _ in range(MOST_SETTINGS):
+            inside = _plain_entries(waiting.popleft()) if waiting else None
+            if inside is not None and name in inside:
+                return _plain(inside[name])
+            waiting.extend(islice((inside or {}).values(), MOST_SETTINGS - len(waiting)))
+        return None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a .safetensors file, a torch checkpoint or Flax's msgpack, by name; raises WeightsError.
+    """All tensors of a .safetensors file, a torch checkpoint or Flax's msgpack, by name; raises WeightsError."""
+    return read_checkpoint(path).tensors
 
-    Those of the first two stay on the disk until they are looked at.
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a .safetensors file, a torch checkpoint or Flax's msgpack; raises WeightsError.
+
+    The tensors of the first two stay on the disk until they are looked at.
     """
     with _one_line(path):
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return Checkpoint(load_file(path))
         if path.suffix == ".msgpack":
-            return dict(_flat(_unpack_flax(path.read_bytes())))
-        folder = check_torch_archive(path)
-        with zipfile.ZipFile(path) as archive:
-            if folder + "constants.pkl" in archive.namelist():
-                return dict(_flat(_read_script(archive, folder)))
-        content = torch.load(
-            path, map_location="cpu", pickle_module=_SAFE_PICKLE, weights_only=False, mmap=True
-        )
-        return dict(_named_tensors(content))
+            return Checkpoint(dict(_flat(_unpack_flax(path.read_bytes()))))
+        return _of_torch(open_torch_file(path))
 
 
 def read_notes(path: Path) -> dict[str, str]:
@@ -102,10 +75,8 @@ def _one_line(path: Path) -> Iterator[None]:
     """Turn whatever a file's content makes the readers raise into a WeightsError."""
     try:
         yield
-    except _Refused as error:
-        raise WeightsError(
-            f"{path} is refused: it wants to call {error}; only tensors and plain containers are read"
-        ) from None
+    except PickleError as error:
+        raise WeightsError(f"{path} is refused: {error}; only tensors and plain data are read") from None
     except WeightsError:
         raise
     except OSError as error:
@@ -116,19 +87,39 @@ def _one_line(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _named_tensors(content: Any) -> Iterator[tuple[str, Tensor]]:
-    """The state dict in what torch.load returns: Lightning keeps it under `state_dict`, LlamaGen under `model`."""
-    state = content
-    if isinstance(content, Mapping):
-        inner = content.get("model") if isinstance(content.get("model"), Mapping) else content
-        state = content.get("state_dict", inner)
-    if not isinstance(state, Mapping):
-        raise WeightsError(
-            f"the checkpoint holds a {type(state).__name__} where a dict of tensors was expected"
-        )
-    for name, value in state.items():
-        if isinstance(value, Tensor):
-            yield name, _honest(str(name), value)
+def _of_torch(file: TorchFile) -> Checkpoint:
+    outer = entries(file.content)
+    if outer is None:
+        what = type(file.content).__name__ if file.tensor(file.content) is None else "Tensor"
+        raise WeightsError(f"the checkpoint holds a {what} where a dict of tensors was expected")
+    settings = {key: outer[key] for key in _SETTINGS if key in outer}
+    return Checkpoint(file.named(_state(outer)), settings)
+
+
+def _state(content: Mapping[Any, Any]) -> Any:
+    """Return the state dict in a checkpoint, which may lie in a dict in a dict."""
+    for key in _STATES:
+        inside = entries(content.get(key))
+        if inside:
+            return _state(inside)
+        if key == "state_dict" and key in content and inside is None:
+            raise WeightsError(
+                f"the checkpoint holds a {type(content[key]).__name__} where a dict of tensors was expected"
+            )
+    return content
+
+
+def _plain_entries(value: Any) -> dict[Any, Any] | None:
+    """Return what lies in a dict, in a Namespace's state, or in OmegaConf's containers."""
+    inside = entries(value)
+    content = (inside or {}).get("_content")
+    return content if isinstance(content, dict) else inside
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting, out of the node in which OmegaConf keeps it."""
+    inside = entries(value)
+    return inside.get("_val") if inside and "_val" in inside else value
 
 
 def _honest(name: str, tensor: Tensor) -> Tensor:
@@ -161,55 +152,3 @@ def _unpack_flax(content: bytes) -> Any:
         return torch.from_numpy(np.frombuffer(bytearray(numbers), dtype=np.dtype(str(kind))).reshape(shape))
 
     return msgpack.unpackb(content, ext_hook=array)
-
-
-class _Module:
-    """A module of a TorchScript archive: its attributes, and nothing that could run."""
-
-    state: Mapping[str, Any] = {}
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state if isinstance(state, Mapping) else {}
-
-
-class _ScriptUnpickler(_Unpickler):
-    """Reads the attributes of TorchScript modules (OpenAI publishes its CLIPs so); their code stays unread."""
-
-    def __init__(self, archive: zipfile.ZipFile, folder: str):
-        super().__init__(archive.open(folder + "data.pkl"))
-        self.archive, self.folder = archive, folder
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.startswith("__torch__"):
-            return type(name, (_Module,), {})
-        return super().find_class(module, name)
-
-    def persistent_load(self, pid: Any) -> Any:
-        _, kind, key, _, count = pid
-        dtype = _STORAGES[kind.__name__]
-        numbers = bytearray(self.archive.read(f"{self.folder}data/{key}"))
-        if len(numbers) < count * dtype.itemsize:
-            raise WeightsError(f"{self.archive.filename} has too few numbers in data/{key}")
-        return torch.storage.TypedStorage(  # type: ignore[no-untyped-call]
-            wrap_storage=torch.frombuffer(numbers, dtype=dtype).untyped_storage(), dtype=dtype, _internal=True
-        )
-
-
-_STORAGES = {
-    "HalfStorage": torch.float16, "FloatStorage": torch.float32, "DoubleStorage": torch.float64,
-    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
-}  # fmt: skip
-
-
-def _read_script(archive: zipfile.ZipFile, folder: str) -> Mapping[str, Any]:
-    root = _ScriptUnpickler(archive, folder).load()
-    if not isinstance(root, _Module):
-        raise WeightsError(f"{archive.filename} is a TorchScript program without a module")
-    return _attributes(root)
-
-
-def _attributes(module: _Module) -> dict[str, Any]:
-    return {
-        name: _attributes(value) if isinstance(value, _Module) else value
-        for name, value in module.state.items()
-    }

@@ -19,10 +19,13 @@ import torch
 from huggingface_hub import constants as hub
 from huggingface_hub import list_repo_files, snapshot_download, try_to_load_from_cache
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+from open_clip.convert import convert_state_dict
+from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed, resize_text_pos_embed
 
 from vqclip.errors import WeightsError, suggest
 from vqclip.models import catalog, store
-from vqclip.models.clip_layouts import CONFIG
+from vqclip.models.checkpoint import read_tensors
+from vqclip.models.clip_layouts import CONFIG, Tensors, bare_clip, is_openais, normalisation
 from vqclip.models.folding import fold_batch_norms
 from vqclip.models.loading import Hollow
 from vqclip.models.towers import hasten
@@ -52,19 +55,51 @@ def load_clip(name: str, pull: bool = False) -> tuple[Any, Any]:
     source = find_clip(name, pull)
     try:
         with _quiet(), _network(pull), Hollow():
-            model = open_clip.create_model(
-                source.architecture,
-                pretrained=str(source.weights) if source.weights else None,
-                force_quick_gelu=source.quick_gelu,
-                force_preprocess_cfg=dict(source.preprocess),
-                require_pretrained=True,
-            )
+            model = _build(source)
             tokenizer = open_clip.get_tokenizer(source.architecture)
+    except WeightsError as error:
+        raise WeightsError(f"{name}: {error}") from None
     except Exception as error:  # open_clip passes on whatever torch, json or the hub raise
         raise WeightsError(
             f"{name}: open_clip can't load it ({' '.join(str(error).split())[:200]})"
         ) from None
     return _ready(model), tokenizer
+
+
+def _build(source: Source) -> Any:
+    """An open_clip model with its weights: those of a folder by open_clip, those of a file by our own reader.
+
+    open_clip reads neither TorchScript, as which OpenAI publishes its CLIPs, nor objects of classes beside the tensors.
+    """
+    if source.weights is None or source.weights.suffix in (".npz", ".npy"):  # those are Google's own SigLIPs
+        return open_clip.create_model(
+            source.architecture, str(source.weights or "") or None,
+            force_preprocess_cfg=dict(source.preprocess), require_pretrained=True,
+        )  # fmt: skip
+    tensors = read_tensors(source.weights)
+    model = open_clip.create_model(
+        source.architecture,
+        load_weights=False,
+        force_quick_gelu=source.quick_gelu or is_openais(tensors),
+        force_preprocess_cfg=dict(source.preprocess),
+        pretrained_text=False,
+    )
+    _fill(model, bare_clip(tensors))
+    return model
+
+
+def _fill(model: Any, tensors: Tensors) -> None:
+    """Load tensors in any spelling and picture size that open_clip itself reads."""
+    state = convert_state_dict(model, tensors)
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = convert_to_custom_text_state_dict(state)
+    state.pop("text.transformer.embeddings.position_ids", None)  # 0, 1, 2, …: older versions saved them
+    for key, value in (("logit_scale", model.logit_scale), ("logit_bias", model.logit_bias)):
+        if value is not None:  # of one number, with an axis or without; CLIPs made into SigLIPs lack the bias
+            state[key] = state[key].reshape(value.shape) if key in state else torch.zeros_like(value)
+    resize_pos_embed(state, model)
+    resize_text_pos_embed(state, model)
+    model.load_state_dict(state)
 
 
 def skeleton(name: str) -> Any:
@@ -130,7 +165,7 @@ def _from_file(name: str, architecture: str, file: Path) -> Source:
         raise WeightsError(f"{name}: open_clip knows no architecture {architecture!r}{hint}")
     if not file.is_file():
         raise WeightsError(f"{name}: there is no file {file}")
-    return Source(architecture, file)
+    return Source(architecture, file, tuple(normalisation(architecture).items()))
 
 
 def _from_tag(name: str, architecture: str, settings: dict[str, Any], pull: bool) -> Source:

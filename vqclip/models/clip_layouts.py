@@ -15,22 +15,53 @@ import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor
 
-from vqclip.errors import WeightsError
+from vqclip.errors import WeightsError, suggest
+from vqclip.models.layouts import unwrap
 
 Tensors = dict[str, Tensor]
 CONFIG = "open_clip_config.json"
 # OpenAI's archives carry three numbers of their architecture as buffers.
 _NUMBERS = ("input_resolution", "context_length", "vocab_size")
+_IMPLIED = (*_NUMBERS, "attn_mask")  # the mask is among a TorchScript archive's attributes
+
+
+def bare_clip(tensors: Mapping[str, Tensor]) -> Tensors:
+    """Return a CLIP's tensors without the names of what trained it and without what its architecture implies."""
+    inner = unwrap(tensors, r"(?:logit_scale|visual\.proj)")
+    return {key: value for key, value in inner.items() if key not in _IMPLIED}
+
+
+def is_openais(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a file is OpenAI's own, or its state dict saved: it carries numbers that open_clip's don't."""
+    return any(key.rpartition(".")[2] in _NUMBERS for key in tensors)
 
 
 def openai_clip(tensors: Mapping[str, Tensor], model: str) -> tuple[Tensors, dict[str, Any]]:
-    """Weights and config of an archive of OpenAI's; `model` is open_clip's name for the network, as in ViT-B-32."""
+    """Weights and config of a CLIP in the spelling of OpenAI's and open_clip's; raises WeightsError.
+
+    `model` is open_clip's name for the network. It says the activation, as ViT-B-32-quickgelu and ViT-B-32 do. A file
+    that is OpenAI's own says it better: those were trained with quickgelu.
+    """
     settings = open_clip.get_model_config(model)
     if settings is None:
-        raise WeightsError(f"open_clip knows no architecture {model!r}")
-    preprocess = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, "interpolation": "bicubic"}
-    weights = {key: value for key, value in tensors.items() if key not in _NUMBERS}
-    return weights, {"model_cfg": settings | {"quick_gelu": True}, "preprocess_cfg": preprocess}
+        raise WeightsError(
+            f"open_clip knows no architecture {model!r}{suggest(model, open_clip.list_models())}"
+        )
+    if is_openais(tensors):
+        settings = settings | {"quick_gelu": True}
+    return bare_clip(tensors), {"model_cfg": settings, "preprocess_cfg": normalisation(model)}
+
+
+def normalisation(model: str) -> dict[str, Any]:
+    """Return the means and deviations that all weights of an architecture share, or else OpenAI's."""
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    known = {
+        tuple(map(tuple, (c["mean"], c["std"])))
+        for tag in tags
+        if (c := open_clip.get_pretrained_cfg(model, tag))
+    }
+    mean, std = known.pop() if len(known) == 1 else (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+    return {"mean": mean, "std": std, "interpolation": "bicubic"}
 
 
 def transformers_clip(tensors: Mapping[str, Tensor], folder: Path) -> tuple[Tensors, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from vqclip.models.catalog import ModelCard
 from vqclip.models.checkpoint import WEIGHTS, read_tensors
 from vqclip.models.clip import HUB, LOCAL, find_clip, pretrained
 from vqclip.models.clip_layouts import CONFIG, openai_clip, transformers_clip
-from vqclip.models.descriptions import NOTE, to_note
+from vqclip.models.descriptions import NOTE, parse_told, to_note
 from vqclip.models.download import Download, Progress
+from vqclip.models.layouts import is_vqgan
 from vqclip.models.loading import check_fit, read_vqgan
 from vqclip.models.sketchbook import read_sketchbook
 from vqclip.models.store import Record
@@ -48,7 +49,8 @@ def pull(name: str, progress: Progress = lambda here, whole: None, half: bool = 
 def import_file(path: Path, name: str = "", architecture: str = "", half: bool = False) -> Record:
     """Convert a file of weights and put it into the store under a name; raises WeightsError or UsageError.
 
-    A CLIP needs open_clip's name of its architecture, unless the config.json of transformers lies beside it.
+    A CLIP needs open_clip's name of its architecture, unless the config.json of transformers lies beside it. Of a VQGAN
+    `architecture` may say what its file doesn't, see `parse_told`.
     """
     name = name or path.stem
     if store.record(name) is not None:
@@ -154,14 +156,12 @@ def _place(
     if family == "sketchbook":
         return store.put(name, family, made, _keep_sketchbook(source, made), origin)
     with unpacked(source, WEIGHTS, beside=place) as weights:
-        is_clip = family == "clip" or (not family and _looks_like_clip(weights, architecture))
-        convert: Callable[[], str] = (
-            (lambda: _convert_clip(weights, made, architecture))
-            if is_clip
-            else (lambda: _convert_vqgan(weights, made, half))
-        )
-        file = convert()
-    return store.put(name, "clip" if is_clip else "vqgan", made, file, origin)
+        is_clip = family == "clip" or (not family and _looks_like_clip(weights))
+        if is_clip:
+            family, file, facts = "clip", store.CLIP_FILE, _convert_clip(weights, made, architecture)
+        else:
+            family, file, facts = "vqgan", store.VQGAN_FILE, _convert_vqgan(weights, made, half, architecture)
+    return store.put(name, family, made, file, {**origin, **facts})
 
 
 def _keep_sketchbook(source: Path, made: Path) -> str:
@@ -172,18 +172,18 @@ def _keep_sketchbook(source: Path, made: Path) -> str:
     return SKETCHBOOK_FILE
 
 
-def _looks_like_clip(weights: Path, architecture: str) -> bool:
-    return bool(architecture) or any(
-        "visual." in key or "vision_model." in key for key in read_tensors(weights)
-    )
+def _looks_like_clip(weights: Path) -> bool:
+    """Whether a file holds a CLIP and no VQGAN; a diffusion model holds both, for its prompts and its pictures."""
+    tensors = read_tensors(weights)
+    return not is_vqgan(tensors) and any("visual." in key or "vision_model." in key for key in tensors)
 
 
-def _convert_vqgan(weights: Path, made: Path, half: bool) -> str:
-    """Our spelling, fp32 or as short as it was, the architecture in the file's own notes."""
-    architecture, tensors = read_vqgan(weights)
+def _convert_vqgan(weights: Path, made: Path, half: bool, told: str) -> dict[str, str]:
+    """Write our spelling, fp32 or as short as it was, the architecture in the file's own notes; returns no facts."""
+    architecture, tensors = read_vqgan(weights, parse_told(told))
     notes = {NOTE: to_note(architecture)}
     _save({key: _stored(key, value, half) for key, value in tensors.items()}, made / store.VQGAN_FILE, notes)
-    return store.VQGAN_FILE
+    return {}
 
 
 def _stored(key: str, value: Tensor, half: bool) -> Tensor:
@@ -194,7 +194,8 @@ def _stored(key: str, value: Tensor, half: bool) -> Tensor:
     return kept
 
 
-def _convert_clip(weights: Path, made: Path, architecture: str) -> str:
+def _convert_clip(weights: Path, made: Path, architecture: str) -> dict[str, str]:
+    """Write what open_clip loads from a folder; returns the activation, which no tensor tells."""
     tensors = read_tensors(weights)
     if any("vision_model." in key for key in tensors):
         spelt, settings = transformers_clip(tensors, weights.parent)
@@ -202,14 +203,15 @@ def _convert_clip(weights: Path, made: Path, architecture: str) -> str:
         spelt, settings = openai_clip(tensors, architecture)
     else:
         raise UsageError(
-            f"{weights} is a CLIP; say which of open_clip's networks it is, as in --architecture ViT-B-32"
+            f"{weights} is a CLIP; say which of open_clip's networks it is: --architecture ViT-B-32 for weights of "
+            "LAION's and open_clip's, --architecture ViT-B-32-quickgelu for OpenAI's and what was tuned from them"
         )
     with torch.device("meta"):
         expected = open_clip.CLIP(**json.loads(json.dumps(settings["model_cfg"]))).state_dict()
     check_fit(weights, "its architecture", expected, spelt)
     (made / CONFIG).write_text(json.dumps(settings, indent=2), encoding="utf-8")
     _save(spelt, made / store.CLIP_FILE, {})
-    return store.CLIP_FILE
+    return {"activation": "quickgelu" if settings["model_cfg"].get("quick_gelu") else "gelu"}
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path, notes: dict[str, str]) -> None:

@@ -10,28 +10,63 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Parts of a training run that painting does without. Everything else in a file must fit.
-_DROPPED = (
-    "loss.",
-    "model_ema.",
-    "ema_",
-    "transformer.",
-    "cond_stage_model.",
-    "permuter.",
-    "quantize.used",
-    "quantize.codebook_used",
-    "colorize",
+_DROPPED = re.compile(
+    r"loss\.|model_ema\.|ema_|transformer\.|cond_stage_model\.|permuter\.|colorize|quantize\.(?:used|codebook_used)"
+    r"|quantize\.(?:embedding\.|_codebook\.)?(?:cluster_size|embed_avg|initted)"
 )
 Tensors = dict[str, Tensor]
 
 
-def respell(tensors: Mapping[str, Tensor]) -> Tensors:
-    """The VQGAN's own tensors under our names, whichever layout they come in."""
-    inner = {re.sub(r"^(module|first_stage_model)\.", "", key): value for key, value in tensors.items()}
-    kept = {key: value for key, value in inner.items() if not key.startswith(_DROPPED)}
+def respell(tensors: Mapping[str, Tensor], unit_codes: bool = True) -> Tensors:
+    """The VQGAN's own tensors under our names, whichever layout they come in.
+
+    `unit_codes` says whether LlamaGen's codes are compared at length 1, as those that are published are.
+    """
+    inner = unwrap(tensors, _DECODER)
+    codes = _code_averages(inner)
+    kept = {key: value for key, value in inner.items() if not _DROPPED.match(key)} | codes
     for mark, translate in _LAYOUTS.items():
         if any(re.match(mark, key) for key in kept):
-            return translate(kept)
+            spelt = translate(kept)
+            return _with_unit_codes(spelt) if translate is _from_llamagen and unit_codes else spelt
     return kept
+
+
+_DECODER = r"decoder\.conv_in\.(?:weight|kernel)"
+# What wraps a network while it is trained: torch.compile, FSDP and activation checkpointing put their words anywhere.
+_WRAPPERS = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+_OTHERS = ("cond_stage_model", "ema", "loss", "teacher")  # networks beside the one that is looked for
+
+
+def is_vqgan(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether there is a VQGAN's decoder among the tensors, however deep."""
+    return any(re.search(rf"(?:^|\.){_DECODER}$", _WRAPPERS.sub("", key)) for key in tensors)
+
+
+def unwrap(tensors: Mapping[str, Tensor], anchor: str) -> Tensors:
+    """Return the tensors of one network, without the names that training put before theirs.
+
+    The network is the one that has a tensor called `anchor`, a pattern. Of several, a first stage is taken, or else the
+    one with the shortest name. Tensors outside it are left out.
+    """
+    bare = {_WRAPPERS.sub("", key): value for key, value in tensors.items()}
+    found = [match[1] for key in bare if (match := re.fullmatch(rf"((?:.+\.)?){anchor}", key))]
+    own = [prefix for prefix in found if not any(word in prefix for word in _OTHERS)]
+    prefix = min(own, key=lambda name: ("first_stage_model" not in name, len(name)), default="")
+    return {key.removeprefix(prefix): value for key, value in bare.items() if key.startswith(prefix)}
+
+
+def _code_averages(tensors: Tensors) -> Tensors:
+    """The codes of a quantizer that learns by moving averages: (d k), or (1 k d) in lucidrains'."""
+    for name in ("quantize.embed", "quantize._codebook.embed"):
+        codes, counts = tensors.pop(name, None), tensors.get(name[:-5] + "cluster_size")
+        if codes is None or codes.ndim not in (2, 3):
+            continue
+        flat = codes[0] if codes.ndim == 3 else codes
+        count = counts.numel() if counts is not None else flat.shape[1]
+        first = flat.shape[0] == count and (codes.ndim == 3 or flat.shape[1] != count)
+        return {"quantize.embedding.weight": flat if first else flat.T}
+    return {}
 
 
 def _replace(key: str, pairs: tuple[tuple[str, str], ...]) -> str:
@@ -84,13 +119,17 @@ _LLAMAGEN = (
 
 
 def _from_llamagen(tensors: Tensors) -> Tensors:
-    """LlamaGen's, whose codes are unit vectors.
-
-    It shortens each cell and each code to length 1 before it compares them. Once the codes are of length 1, the nearest
-    to a cell is the same whatever the cell's length, so normalising the codebook here is all it takes.
-    """
+    """LlamaGen's."""
     levels = _levels(tensors, r"decoder\.conv_blocks\.(\d+)")
-    spelt = {_from_the_top(_replace(key, _LLAMAGEN), levels): value for key, value in tensors.items()}
+    return {_from_the_top(_replace(key, _LLAMAGEN), levels): value for key, value in tensors.items()}
+
+
+def _with_unit_codes(spelt: Tensors) -> Tensors:
+    """The same with codes of length 1.
+
+    LlamaGen shortens each cell and each code to length 1 before it compares them. Once the codes are of length 1, the
+    nearest to a cell is the same whatever the cell's length, so normalising the codebook here is all it takes.
+    """
     if (codes := spelt.get("quantize.embedding.weight")) is not None:
         spelt["quantize.embedding.weight"] = F.normalize(codes.float(), dim=-1)
     return spelt

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -10,11 +11,22 @@ from torch.overrides import TorchFunctionMode
 
 from vqclip.errors import WeightsError, suggest
 from vqclip.models import catalog, store
-from vqclip.models.checkpoint import WEIGHTS, read_notes, read_tensors
-from vqclip.models.descriptions import NOTE, find_description, infer, name_some, read_description, read_note
+from vqclip.models.checkpoint import WEIGHTS, read_checkpoint, read_notes
+from vqclip.models.descriptions import (
+    NOTE,
+    find_description,
+    make_architecture,
+    name_some,
+    read_description,
+    read_note,
+    read_shapes,
+    reconcile,
+)
 from vqclip.models.folding import freeze
 from vqclip.models.layouts import Tensors, respell
 from vqclip.models.vqgan import VQGAN, Architecture
+
+COLOURS = 3  # channels of a picture
 
 
 def load_vqgan(name: str) -> VQGAN:
@@ -51,21 +63,51 @@ def architecture_of(name: str) -> Architecture:
     return _described(weights) or read_vqgan(weights)[0]
 
 
-def read_vqgan(weights: Path) -> tuple[Architecture, Tensors]:
-    """Architecture and tensors, in our spelling, of a file in any layout; raises WeightsError if they don't fit."""
-    model, tensors = _matched(weights)
+def read_vqgan(weights: Path, told: Mapping[str, Any] = MappingProxyType({})) -> tuple[Architecture, Tensors]:
+    """Architecture and tensors, in our spelling, of a file in any layout; raises WeightsError if they don't fit.
+
+    `told` is what the user says about it, see `parse_told`.
+    """
+    model, tensors = _matched(weights, told)
     return model.architecture, tensors
 
 
-def _matched(weights: Path) -> tuple[VQGAN, Tensors]:
+def _matched(weights: Path, told: Mapping[str, Any] = MappingProxyType({})) -> tuple[VQGAN, Tensors]:
     """The network without its weights, and the weights."""
-    tensors = respell(read_tensors(weights))
-    architecture = _described(weights) or infer(weights, tensors)
+    checkpoint = read_checkpoint(weights)
+    known = {key: checkpoint.setting(key) for key in ("tanh_out", "codebook_l2_norm")}
+    known = {key: value for key, value in known.items() if isinstance(value, bool)} | dict(told)
+    tensors = respell(checkpoint.tensors, unit_codes=known.pop("codebook_l2_norm", True))
+    architecture = _of_file(weights, tensors, known)
     with torch.device("meta"), Hollow():
         model = VQGAN(architecture)
     beside = find_description(weights)
     check_fit(weights, "its description" if beside is None else beside.name, model.state_dict(), tensors)
+    channels = (
+        (architecture.in_channels, architecture.out_ch) if architecture.encoder else (architecture.out_ch,)
+    )
+    if set(channels) != {COLOURS}:
+        raise WeightsError(
+            f"{weights} is a VQGAN of pictures with {channels[-1]} channels, as segmentations or depths have; "
+            f"vqclip paints with those of {COLOURS}"
+        )
     return model, tensors
+
+
+def _of_file(weights: Path, tensors: Tensors, known: Mapping[str, Any]) -> Architecture:
+    """The architecture by a file's own notes, or by its tensors and the description beside it, in this order."""
+    note, beside = read_notes(weights).get(NOTE), find_description(weights)
+    if note is not None:
+        return read_note(weights, note)
+    try:
+        fields = read_shapes(weights, tensors)
+    except WeightsError:
+        if beside is None:
+            raise
+        return read_description(beside)
+    if beside is not None:
+        fields = reconcile(read_description(beside, fields), fields)
+    return make_architecture(weights, {**fields, **known})
 
 
 def _described(weights: Path) -> Architecture | None:
@@ -74,7 +116,10 @@ def _described(weights: Path) -> Architecture | None:
     if note is not None:
         return read_note(weights, note)
     beside = find_description(weights)
-    return None if beside is None else read_description(beside)
+    try:
+        return None if beside is None else read_description(beside)
+    except WeightsError:
+        return None  # its tensors may tell the rest
 
 
 class Hollow(TorchFunctionMode):

@@ -47,6 +47,7 @@ class Architecture:
     norm_groups: int = 32  # the family's number; narrow networks need fewer
     spatial_norm: bool = False  # MoVQGAN's decoder, which reads the latent at every normalisation
     encoder: bool = True  # False: a decoder alone, as min-dalle publishes it
+    tanh_out: bool = False  # the decoder ends in a hyperbolic tangent
 
     def __post_init__(self) -> None:
         """Refuse, with a ValueError, what no network can be made of."""
@@ -275,7 +276,7 @@ class VQGAN(nn.Module):
         """Pictures (n 3 h w) -> latents (n d y x) that are not yet codes; WeightsError if this is a decoder alone."""
         if self.encoder is None or self.quant_conv is None:
             raise WeightsError(
-                "this VQGAN is a decoder alone and reads no pictures: leave init out and add --set start=codes"
+                "this VQGAN is a decoder alone and reads no pictures: nothing that was painted can be moved or go on"
             )
         return self.quant_conv(self.encoder(images))
 
@@ -289,4 +290,5 @@ class VQGAN(nn.Module):
 
     def decode(self, z: Tensor, recompute: bool = False) -> Tensor:
         """Latents (n d y x) -> pictures (n 3 h w); `recompute` spares memory, takes time, and changes no gradient."""
-        return self.decoder(self.post_quant_conv(z), z, recompute)
+        picture = self.decoder(self.post_quant_conv(z), z, recompute)
+        return picture.tanh() if self.architecture.tanh_out else picture
