@@ -143,7 +143,7 @@ Vqclip = Callable[..., Done]
 def vqclip(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Vqclip:
     """The console script, in this process."""
 
-    def run(*words: str) -> Done:
+    def run(*words: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["vqclip", *map(str, words)])
         with pytest.raises(SystemExit) as left:
             main()

@@ -20,7 +20,8 @@ ROWS = """
 errors resources files lock schedule prompt phrases seeds schema config film job batchfile batch compare
 ops device
 models.catalog models.store models.download models.archives models.checkpoint \
-    models.quantizers models.frozen models.vqgan models.folding models.layouts models.descriptions \
+    models.quantizers models.cpu_kernels models.kernels models.frozen models.vqgan models.folding models.layouts \
+    models.descriptions \
     models.loading models.towers models.clip_layouts models.clip models.sketchbook \
     models.writing models.install
 cutouts latent canvas losses state economy optimize perceptor meanings layout sketch media ffmpeg container video \
@@ -30,7 +31,7 @@ render painter progress
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
 cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.asked cli.wanted \
     cli.generate cli.plan cli.delivery cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work \
-    cli.batch cli.reproduce cli.diff cli.show cli.doctor cli.app
+    cli.batch cli.reproduce cli.diff cli.show cli.doctor cli.app __main__
 """
 PLACES = {
     name: (row, place)

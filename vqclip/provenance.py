@@ -32,7 +32,7 @@ def provenance(config: Config, on: torch.device) -> dict[str, Any]:
         },
         "device": device.describe(on),
         "precision": device.arithmetic(config.precision, on),
-        "threads": torch.get_num_threads() if on.type == "cpu" else None,
+        "threads": device.threads(on),
         "weights": digests(config).result() | _sketchbook(config),
     }
 
