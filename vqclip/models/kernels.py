@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
 
 from vqclip.device import strengths
 from vqclip.models import cpu_kernels
@@ -46,18 +47,20 @@ class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, conv: Convolution) -> Tensor:
         ctx.conv, ctx.shape = conv, x.shape
+        stride, padding, dilation, groups = _geometry(conv)
         if isinstance(conv, nn.ConvTranspose2d):
             return F.conv_transpose2d(
-                x, conv.weight, conv.bias, conv.stride, conv.padding, conv.output_padding, conv.groups, conv.dilation
+                x, conv.weight, conv.bias, stride, padding, conv.output_padding, groups, dilation
             )  # fmt: skip
-        return F.conv2d(x, conv.weight, conv.bias, *_geometry(conv))
+        return F.conv2d(x, conv.weight, conv.bias, stride, padding, dilation, groups)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         conv, (grad,) = ctx.conv, grads
         if isinstance(conv, nn.ConvTranspose2d):
             return F.conv2d(grad, conv.weight, None, *_geometry(conv)), None
-        return nn.grad.conv2d_input(ctx.shape, conv.weight, grad, *_geometry(conv)), None
+        passed: Tensor = conv2d_input(ctx.shape, conv.weight, grad, *_geometry(conv))  # type: ignore[no-untyped-call]
+        return passed, None
 
 
 def _geometry(conv: Convolution) -> Any:
