@@ -24,13 +24,15 @@ def words(tiny: Tiny, tmp_path: Path) -> list[str]:
 
 
 def test_the_package_is_a_program() -> None:
-    done = subprocess.run([sys.executable, "-m", "vqclip", "--version"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "vqclip", "--version"], check=False, capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout.split()[0]) == (0, "vqclip")
 
 
 def test_a_picture_is_painted_without_ffmpeg(words: list[str]) -> None:
     code = WITHOUT_FFMPEG + MAIN
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *words], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert Path(done.stdout.strip()).is_file()
 

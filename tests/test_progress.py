@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import DEVICE, Tiny, Vqclip
 from PIL import Image
 
