@@ -14,7 +14,6 @@ from PIL import Image
 from vqclip import config as configs
 from vqclip.device import dtype_for
 from vqclip.media import save_png
-from vqclip.pipeline import _OPTIMIZERS
 from vqclip.video import VideoWriter
 
 
@@ -126,8 +125,8 @@ def test_the_models_that_ship_and_a_sketch(gpu: FakeGpu, vqclip: Vqclip) -> None
     assert done.code == 0, done.err
 
 
-@pytest.mark.parametrize("name", _OPTIMIZERS)
-def test_moments_of_every_optimiser_go_on_with_the_next_frame(name: str, paint: Paint) -> None:
+@pytest.mark.parametrize("name", ["adam", "nadam", "adagrad", "rmsprop", "sgd"])
+def test_moments_of_all_kinds_go_on_with_the_next_frame(name: str, paint: Paint) -> None:
     """Moved with the picture, and resampled where the latent grows."""
     paint("zoom", "a", "--frames", "2", "--zoom", "1.1", "--set", f"optimizer.name={name}")
 
