@@ -17,7 +17,9 @@ import yaml
 from safetensors.torch import save_file
 
 from vqclip import config as configs
+from vqclip import device as devices
 from vqclip.cli.app import main
+from vqclip.errors import UsageError
 from vqclip.models.vqgan import VQGAN, Architecture
 from vqclip.schema import Config
 
@@ -25,6 +27,7 @@ from vqclip.schema import Config
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+DEVICE = torch.device("cpu")  # of --device
 TINY = Architecture(
     ch=8, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(), resolution=32,
     z_channels=6, embed_dim=5, n_embed=16, norm_groups=4,
@@ -36,9 +39,40 @@ TINY_CLIP = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device", default="cpu", help="where the tests that paint do so: cpu, cuda, cuda:1, mps"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say where tests paint before their modules are imported."""
+    global DEVICE  # noqa: PLW0603
+    DEVICE = torch.device(config.getoption("--device"))
+
+
+@pytest.fixture(scope="session")
+def device() -> torch.device:
+    """Where tests paint; those that ask for it are skipped if this machine hasn't got it."""
+    try:
+        return devices.pick(str(DEVICE))
+    except UsageError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(autouse=True)
-def fence(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Each test gets a home and a working folder of its own, and no network by the hub's own switch."""
+def fence(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
+) -> Iterator[None]:
+    """Each test gets a home and a working folder of its own, and no network by the hub's own switch.
+
+    `auto` is the device of the tests' own --device, so that commands paint there too, or the CPU.
+    """
+    given, there = pytestconfig.getoption("--device"), devices.present()
+    fastest = [name for name in there if name != "cpu" and name.startswith(given)]
+    monkeypatch.setattr("vqclip.device.present", lambda: [*fastest, "cpu"])
     home = tmp_path_factory.mktemp("home")
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "HF_HOME"):
         monkeypatch.setenv(name, str(home))
@@ -147,7 +181,7 @@ Vqclip = Callable[..., Done]
 def vqclip(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Vqclip:
     """The console script, in this process."""
 
-    def run(*words: str) -> Done:
+    def run(*words: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["vqclip", *map(str, words)])
         with pytest.raises(SystemExit) as left:
             main()

@@ -21,8 +21,9 @@ errors resources files lock schedule prompt phrases seeds dotted renames neutral
     batchfile batch compare
 ops device
 models.catalog models.store models.download models.archives models.inert_pickle models.torch_files \
-models.checkpoint \
-    models.quantizers models.frozen models.vqgan models.folding models.layouts models.descriptions \
+    models.checkpoint \
+    models.quantizers models.cpu_kernels models.kernels models.frozen models.vqgan models.folding models.layouts \
+    models.descriptions \
     models.loading models.towers models.clip_layouts models.clip models.sketchbook \
     models.writing models.install
 requirements.needs requirements.status
@@ -33,7 +34,7 @@ render painter progress
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
 cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.provide cli.asked cli.wanted \
     cli.generate cli.plan cli.delivery cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work \
-    cli.batch cli.reproduce cli.show cli.diff cli.doctor cli.app
+    cli.batch cli.reproduce cli.show cli.diff cli.doctor cli.app __main__
 """
 PLACES = {
     name: (row, place)

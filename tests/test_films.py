@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Tiny, Vqclip
+from conftest import DEVICE, Tiny, Vqclip
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -27,11 +27,12 @@ from vqclip.state import State
 from vqclip.video import VideoWriter
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("device")
 
 
 def make(config: Config, folder: Path, *listeners: Any) -> Run:
     run = Run.open(folder, config, {})
-    render(config, Pipeline(config, CPU), run, listeners)
+    render(config, Pipeline(config, DEVICE), run, listeners)
     return run
 
 

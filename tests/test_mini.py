@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import DEVICE
 
 from vqclip import config as configs
 from vqclip.models import catalog, store
@@ -17,6 +18,7 @@ from vqclip.pipeline import Pipeline
 from vqclip.render import Painting, render
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("device")
 CARDS = {name: card for name, card in catalog.cards().items() if card.ships}
 
 
@@ -24,7 +26,7 @@ def paint(prompt: str, **settings: Any) -> Painting:
     small = {"prompts": [prompt], "seed": 7, "size": "64x64", "steps": 6, "precision": "float32"}
     strides = {"optimizer": {"learning_rate": "0.4 -> 0.1"}}  # long ones: six of the default's change no code
     config = configs.resolve(small | strides | settings)
-    return render(config, Pipeline(config, CPU))
+    return render(config, Pipeline(config, DEVICE))
 
 
 @pytest.mark.parametrize("name", CARDS)

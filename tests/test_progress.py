@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from conftest import Tiny, Vqclip
+from conftest import DEVICE, Tiny, Vqclip
 from PIL import Image
 
 from vqclip import config as configs
@@ -25,7 +24,7 @@ from vqclip.render import Interrupted, render
 from vqclip.run import Run
 from vqclip.schema import Config
 
-CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("device")
 STEPS = 6
 
 
@@ -46,7 +45,7 @@ def film(run: Run, *others: object) -> list[np.ndarray]:
     """Paint on, and give the pictures of the video."""
     recorder = Recorder.of(run)
     assert recorder
-    render(run.config, Pipeline(run.config, CPU), run, [recorder, *others])  # type: ignore[list-item]
+    render(run.config, Pipeline(run.config, DEVICE), run, [recorder, *others])  # type: ignore[list-item]
     return pictures(recorder.finish())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Tiny
+from conftest import DEVICE, Tiny
 from PIL import Image
 
 import vqclip
@@ -28,11 +28,12 @@ from vqclip.run import Run
 from vqclip.schema import OPTIMIZERS, STARTS, Config
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("device")
 STAGES = {"stages": [{"scale": 0.5, "share": 1}, {"scale": 1, "share": 1}]}
 
 
 def paint(config: Config, run: Run | None = None, *listeners: Any) -> Painting:
-    return render(config, Pipeline(config, CPU), run, listeners)
+    return render(config, Pipeline(config, DEVICE), run, listeners)
 
 
 def pixels(painting: Painting) -> np.ndarray:
@@ -89,7 +90,7 @@ class TestSamePixels:
 
     def test_for_any_seed_of_one_pipeline(self, tiny: Tiny) -> None:
         """Batches load the models once: a painting doesn't depend on those before it."""
-        pipeline = Pipeline(tiny(), CPU)
+        pipeline = Pipeline(tiny(), DEVICE)
         for seed in (3, 4, 3):
             config = tiny(seed=seed)
             assert_equal(render(config, pipeline), paint(config))

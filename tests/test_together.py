@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import Tiny, Vqclip
+from conftest import DEVICE, Tiny, Vqclip
 from torch import Tensor
 
 from vqclip import config as configs
@@ -28,6 +28,7 @@ from vqclip.schema import Config
 from vqclip.state import State
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("device")
 SEEDS = (3, 11, 4)
 
 
@@ -35,7 +36,7 @@ class Atelier:
     """A pipeline, and the states of pictures by their seeds."""
 
     def __init__(self, config: Config, seeds: Sequence[int] = SEEDS):
-        self.pipeline = Pipeline(config, CPU)
+        self.pipeline = Pipeline(config, DEVICE)
         self.frame = self.pipeline.film.frame(0)
         self.studio = self.pipeline.studio(self.frame)
         self.states = [self.pipeline.begin(self.frame, self.studio, seed) for seed in seeds]
@@ -127,11 +128,11 @@ def test_an_interruption_leaves_each_to_go_on_with(tiny: Tiny, tmp_path: Path) -
     wanted = [tiny(seed=seed) for seed in SEEDS]
     easels = [Easel(config, Run.create(tmp_path, config, {}), [Stop(3)]) for config in wanted]
     with pytest.raises(Interrupted) as stopped:
-        render_together(easels, Pipeline(wanted[0], CPU))
+        render_together(easels, Pipeline(wanted[0], DEVICE))
     assert [painting.steps for painting in stopped.value.paintings] == [3, 3, 3]
     for easel, seed in zip(easels, SEEDS, strict=True):
         assert easel.run
-        state = easel.run.restore(Pipeline(easel.config, CPU).make_optimizer, CPU)
+        state = easel.run.restore(Pipeline(easel.config, DEVICE).make_optimizer, DEVICE)
         assert state
         assert (state.seed, state.step) == (seed, 3)
         assert read_facts(easel.run.image)["config"]["seed"] == seed

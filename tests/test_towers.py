@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.models import frozen
-from vqclip.models.towers import FEW, Patches, Same, SelfAttention, attend, hasten
+from vqclip.models.cpu_kernels import FEW, attend
+from vqclip.models.kernels import ON_CPU, PUBLIC, Kernels
+from vqclip.models.towers import Patches, Same, SelfAttention, hasten
 
 VISION: dict[str, Any] = {"image_size": 24, "layers": 2, "width": 32, "patch_size": 8, "head_width": 8}
+KERNELS = pytest.mark.parametrize("kernels", [ON_CPU, PUBLIC], ids=["on a CPU", "public"])
 TOWERS: dict[str, dict[str, Any]] = {
     "plain": {},
     "quickgelu": {"quick_gelu": True},
@@ -38,16 +41,17 @@ def seen(visual: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:
     return features, torch.autograd.grad(features.square().sum(), pixels)[0]
 
 
+@KERNELS
 @pytest.mark.parametrize("name", TOWERS)
-def test_values_and_gradients_stay(name: str) -> None:
+def test_values_and_gradients_stay(name: str, kernels: Kernels) -> None:
     original = tower(name)
     hasty = copy.deepcopy(original)
-    hasten(hasty)
+    hasten(hasty, kernels)
     pixels = torch.rand(3, 3, 24, 24, requires_grad=True)
     for ours, theirs in zip(seen(hasty, pixels), seen(original, pixels), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * theirs.abs().max().item())
     kinds = {type(module) for module in hasty.modules()}
-    assert {SelfAttention, Patches} <= kinds
+    assert {SelfAttention, Patches if kernels.patches else frozen.Conv2d} <= kinds
     assert open_clip.transformer.QuickGELU not in kinds
     assert hasty.state_dict().keys() == original.state_dict().keys()
 
@@ -63,12 +67,13 @@ def test_attention_is_torchs_own(tokens: int) -> None:
     torch.testing.assert_close(*(torch.autograd.grad(each, qkv, weights) for each in (ours, theirs)))
 
 
+@KERNELS
 @pytest.mark.parametrize("name", ["convnext_atto", "tf_efficientnet_lite0", "mobilenetv3_small_050"])
-def test_towers_of_other_makes_stay_right(name: str) -> None:
+def test_towers_of_other_makes_stay_right(name: str, kernels: Kernels) -> None:
     torch.manual_seed(0)
     original = timm.create_model(name, num_classes=4).eval().requires_grad_(False)
     hasty = copy.deepcopy(original)
-    hasten(hasty)
+    hasten(hasty, kernels)
     pixels = torch.rand(1, 3, 37, 45, requires_grad=True)
     torch.testing.assert_close(seen(hasty, pixels), seen(original, pixels), rtol=1e-3, atol=1e-5)
     assert {type(module) for module in hasty.modules()} & {Patches, frozen.Conv2d, Same}

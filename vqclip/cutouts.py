@@ -182,7 +182,7 @@ def draw_colours(n: int, c: CutoutsConfig, generator: Generator) -> tuple[Tensor
 def draw_noise(pixels: Tensor, generator: Generator) -> Tensor:
     """Normal numbers for pixels, drawn where those lie: a GPU would wait for millions of them."""
     there = pixels.device
-    if there.type != "cpu":
+    if there != generator.device:
         generator = Generator(there).manual_seed(generator.initial_seed())
     return torch.randn(pixels.shape, generator=generator, device=there).to(pixels)
 

@@ -1,7 +1,8 @@
-"""Where the mathematics happens, and in which arithmetic."""
+"""Where the mathematics happens, in which arithmetic, and what the device there is good at."""
 
 import ctypes
 import sys
+from dataclasses import dataclass
 
 import torch
 
@@ -13,6 +14,36 @@ _M_TRIM_THRESHOLD, _TRIM_AT = -1, 128 * 2**10
 _M_MMAP_MAX, _MMAP_UP_TO = -4, 65536
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strengths:
+    """What a device is good at. Whatever is computed one way here and another way there asks this, not for the device.
+
+    Of `crops` and `numbers` a CPU's are measured, others' are chosen: a GPU is to be kept busy.
+    """
+
+    own_kernels: (
+        bool  # the kernels that models.cpu_kernels picked by hand; elsewhere torch's public functions
+    )
+    bfloat16: bool  # multiplies bf16 matrices; emulation would be slower than fp32
+    keeps_pages: bool  # its memory is this process's heap, which can keep the pages of large tensors
+    counts_threads: bool  # shares sums among torch's threads, so that pictures depend on their number
+    crops: int  # how many one perceptor looks at together
+    numbers: int  # in the decoder's largest tensor, of all pictures that are fastest as one batch
+
+
+def strengths(device: torch.device) -> Strengths:
+    """What a device is good at: the only place that asks which kind it is."""
+    if device.type == "cpu":
+        return Strengths(
+            own_kernels=True, bfloat16=_cpu_multiplies_bfloat16(), keeps_pages=True, counts_threads=True,
+            crops=16, numbers=2**23,
+        )  # fmt: skip
+    return Strengths(
+        own_kernels=False, bfloat16=_gpu_multiplies_bfloat16(device), keeps_pages=False, counts_threads=False,
+        crops=64, numbers=2**26,
+    )  # fmt: skip
 
 
 def pick(name: str = "auto") -> torch.device:
@@ -57,7 +88,7 @@ def dtype_for(precision: str, device: torch.device) -> torch.dtype:
     """The arithmetic that a Config's `precision` means on a device."""
     if precision != "auto":
         return PRECISIONS[precision]
-    return torch.bfloat16 if _fast_in_bfloat16(device) else torch.float32
+    return torch.bfloat16 if strengths(device).bfloat16 else torch.float32
 
 
 def arithmetic(precision: str, device: torch.device) -> str:
@@ -65,11 +96,13 @@ def arithmetic(precision: str, device: torch.device) -> str:
     return str(dtype_for(precision, device)).removeprefix("torch.")
 
 
-def _fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bf16 matrices; emulation would be slower than fp32."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and _cpu_multiplies_bfloat16()
+def threads(device: torch.device) -> int | None:
+    """How many threads a device's sums are shared among, and so depend on; None where they don't."""
+    return torch.get_num_threads() if strengths(device).counts_threads else None
+
+
+def _gpu_multiplies_bfloat16(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _cpu_multiplies_bfloat16() -> bool:

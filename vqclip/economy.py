@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import torch
 
+from vqclip.device import strengths
 from vqclip.errors import OutOfMemory
 from vqclip.schema import Config
 
@@ -14,9 +15,6 @@ from vqclip.schema import Config
 SMALL = 2**17
 # Pixels of pictures whose decoder recomputes from the start: it would keep more than all else together.
 LARGE = 768 * 768
-# Numbers in the decoder's largest tensor, of all pictures of a batch. While a CPU's caches hold it, pictures are faster
-# together than one after the other, and slower beyond. A GPU is to be kept busy; there it is chosen, not measured.
-CACHED, BUSY = 2**23, 2**26
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,7 +35,7 @@ class Economy:
     @classmethod
     def of(cls, width: int, height: int, device: torch.device) -> "Economy":
         """What a picture of this size begins with. A CPU is as fast with fewer crops at once."""
-        return cls(16 if device.type == "cpu" else cls.chunk, recompute=width * height > LARGE)
+        return cls(strengths(device).crops, recompute=width * height > LARGE)
 
     def at_once(self, crops: int, pictures: int = 1) -> int:
         """How many of each picture's crops one perceptor looks at together."""
@@ -72,7 +70,7 @@ def best_together(config: Config, channels: int, device: torch.device) -> int:
     """How many pictures to paint at once with a decoder of so many `channels` at full resolution; a film is alone."""
     if config.is_film:
         return 1
-    return max(1, (CACHED if device.type == "cpu" else BUSY) // (config.width * config.height * channels))
+    return max(1, strengths(device).numbers // (config.width * config.height * channels))
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

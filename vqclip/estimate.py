@@ -13,10 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vqclip.device import strengths
 from vqclip.economy import SMALL, Economy
 from vqclip.film import Frame, cells
 from vqclip.models.clip import image_size, skeleton
 from vqclip.models.folding import freeze
+from vqclip.models.kernels import CPU
 from vqclip.models.loading import architecture_of
 from vqclip.models.vqgan import VQGAN, ResnetBlock
 from vqclip.schema import Config
@@ -49,16 +51,17 @@ class Estimate:
 
 
 def estimate(
-    config: Config, frame: Frame, dtype: torch.dtype, economy: Economy, pictures: int = 1
-) -> Estimate:
+    config: Config, frame: Frame, dtype: torch.dtype, economy: Economy, pictures: int = 1,
+    device: torch.device = CPU,
+) -> Estimate:  # fmt: skip
     """Peak memory of painting a frame of so many pictures; raises WeightsError for models that can't be found."""
     pictures = min(pictures, economy.together)
     with torch.device("meta"):
-        vqgan = freeze(VQGAN(architecture_of(config.vqgan))).to(dtype)
+        vqgan = freeze(VQGAN(architecture_of(config.vqgan)), device).to(dtype)
         rows, columns = cells(frame.width, frame.height, vqgan.factor)
         shape = (pictures, vqgan.architecture.embed_dim, rows, columns)
         z = torch.zeros(shape, dtype=dtype, requires_grad=True)
-        visuals = [skeleton(p.model).visual.to(dtype) for p in config.perceptors]
+        visuals = [skeleton(p.model, device).visual.to(dtype) for p in config.perceptors]
         weights = sum(map(weight_bytes, [vqgan, *visuals]))
         decoder = sparing_bytes(vqgan, z) if economy.recompute else kept_bytes(vqgan.decode, z, [vqgan])
         crops = [p.crops or config.cutouts.count for p in config.perceptors]
@@ -67,7 +70,7 @@ def estimate(
             kept_bytes(visual, _crops(visual, count, dtype), [visual])
             for visual, count in zip(visuals, counts, strict=True)
         ]
-    has_holes = config.width * config.height <= SMALL
+    has_holes = config.width * config.height <= SMALL and strengths(device).keeps_pages
     picture = pictures * PICTURES * 3 * 4 * config.width * config.height
     return Estimate(weights, picture, decoder, looking, HOLED_WORKSPACE if has_holes else WORKSPACE)
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
-from imageio_ffmpeg import get_ffmpeg_exe
-
 from vqclip.errors import VideoError, reason
 
 _ADVICE = "unset IMAGEIO_FFMPEG_EXE, or: pip install --force-reinstall imageio-ffmpeg"
@@ -64,6 +62,10 @@ def sound_codec(path: Path) -> str | None:
 
 def executable() -> str:
     """Where it is; raises VideoError if there is none."""
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe  # noqa: PLC0415  # only a video needs it
+    except ImportError:
+        raise VideoError("videos need ffmpeg; type: pip install imageio-ffmpeg") from None
     try:
         return str(get_ffmpeg_exe())
     except RuntimeError:

@@ -38,6 +38,6 @@ class Judge:
     def _look(self, picture: Tensor) -> Tensor:
         """The direction (d) of a picture's middle square and of its mirror image, between them."""
         size = self.perceptor.size
-        square = cover(picture.to(self.perceptor.device), size, size).clamp(0, 1)
+        square = cover(picture, size, size).clamp(0, 1).to(self.perceptor.device)
         both = self.perceptor.embed_crops(torch.cat([square, square.flip(-1)])).mean(0)
         return both / both.norm()

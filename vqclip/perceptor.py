@@ -15,7 +15,7 @@ class Perceptor:
 
     def __init__(self, name: str, device: torch.device, dtype: torch.dtype, pull: bool = False):
         self.name, self.device, self.dtype = name, device, dtype
-        self._model, self._tokenizer = load_clip(name, pull)
+        self._model, self._tokenizer = load_clip(name, pull, device)
         self._visual = self._model.visual.to(device, dtype)
         preprocess = self._visual.preprocess_cfg
         self.mean, self.std = (

@@ -47,7 +47,8 @@ class Pipeline:
 
     def __init__(self, config: Config, device: torch.device, pull: bool = False, shelf: Shelf | None = None):
         """Load from a shelf that others use as well, or from one of its own, whose texts are then forgotten."""
-        devices.keep_pages(config.width * config.height <= SMALL)
+        small = config.width * config.height <= SMALL
+        devices.keep_pages(small and devices.strengths(device).keeps_pages)
         self.config, self.device = config, device
         # The user's own files first: they are read in a moment, and are wrong more often than the models.
         self._init = load_picture(Path(config.init)) if config.init else None

@@ -30,7 +30,7 @@ def provenance(config: Config, on: torch.device, places: Mapping[str, str] = _HE
         },
         "device": device.describe(on),
         "precision": device.arithmetic(config.precision, on),
-        "threads": torch.get_num_threads() if on.type == "cpu" else None,
+        "threads": device.threads(on),
         "weights": digests(config, places).result(),
     }
 

@@ -25,7 +25,8 @@ class Shelf:
 
     def vqgan(self, name: str, dtype: torch.dtype) -> VQGAN:
         if (name, dtype) not in self._vqgans:
-            self._vqgans[name, dtype] = load_vqgan(self.places.get(name, name)).to(self.device, dtype)
+            vqgan = load_vqgan(self.places.get(name, name), self.device)
+            self._vqgans[name, dtype] = vqgan.to(self.device, dtype)
         return self._vqgans[name, dtype]
 
     def perceptor(self, name: str, dtype: torch.dtype) -> Perceptor:

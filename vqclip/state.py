@@ -106,3 +106,7 @@ class State:
         self.optimizer = self.make_optimizer(self.latent.z)
         saved = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**saved, "state": {0: moments} if moments else {}})
+        if moments and not saved["param_groups"][0].get("capturable"):
+            # torch moves NAdam's product to the latent's device, and would then wait for it at every step.
+            scalars = {name: value for name, value in moments.items() if value.ndim == 0}
+            self.optimizer.state[self.latent.z].update(scalars)

@@ -106,7 +106,8 @@ def _memory(config: Config, frame: Frame, place: Any, count: int, together: int 
         best = best_together(config, architecture_of(config.vqgan).full_width, place)
         pictures = min(count, together or best)
         economy = Economy.of(config.width, config.height, place)
-        need = estimate(config, frame, devices.dtype_for(config.precision, place), economy, pictures).total
+        dtype = devices.dtype_for(config.precision, place)
+        need = estimate(config, frame, dtype, economy, pictures, place).total
     except WeightsError:
         return {"memory": "unknown without the models"}
     company = {"together": f"{pictures} at once"} if count > 1 else {}

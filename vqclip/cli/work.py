@@ -111,7 +111,7 @@ def paint_again(
     check_parent(runs)
     if output is not None:
         check_output(output, config.is_film)
-    if place.type == "cpu" and isinstance(facts.get("threads"), int):
+    if devices.threads(place) and isinstance(facts.get("threads"), int):
         torch.set_num_threads(max(1, facts["threads"]))  # sums depend on it
     provide(requirements(config), pull=pull, quiet=quiet)
     now = provenance(config, place)

@@ -29,7 +29,7 @@ def seats(
     in bfloat16 a picture's pixels depend on it. Raises UsageError for devices that aren't here.
     """
     places = [devices.pick(name) for name in names] or _all_of_the_fastest()
-    if places[0].type != "cpu":
+    if not devices.strengths(places[0]).counts_threads:
         count = workers or len(places)
         return [Seat(f"{place}" if count <= len(places) else f"{place} #{k + 1}", str(place), threads)
                 for k, place in zip(range(count), places * count, strict=False)]  # fmt: skip

@@ -27,6 +27,7 @@ from vqclip.models import catalog, store
 from vqclip.models.checkpoint import read_tensors
 from vqclip.models.clip_layouts import CONFIG, Tensors, bare_clip, is_openais, normalisation
 from vqclip.models.folding import fold_batch_norms
+from vqclip.models.kernels import CPU, kernels_for
 from vqclip.models.loading import Hollow
 from vqclip.models.towers import hasten
 
@@ -47,10 +48,10 @@ class Source:
     quick_gelu: bool = False
 
 
-def load_clip(name: str, pull: bool = False) -> tuple[Any, Any]:
+def load_clip(name: str, pull: bool = False, device: torch.device = CPU) -> tuple[Any, Any]:
     """An open_clip model in eval mode, frozen, and its tokenizer; raises WeightsError.
 
-    Only with `pull` may anything be downloaded.
+    Its image tower is ready for a device; all of it lies on the CPU. Only with `pull` may anything be downloaded.
     """
     source = find_clip(name, pull)
     try:
@@ -63,7 +64,7 @@ def load_clip(name: str, pull: bool = False) -> tuple[Any, Any]:
         raise WeightsError(
             f"{name}: open_clip can't load it ({' '.join(str(error).split())[:200]})"
         ) from None
-    return _ready(model), tokenizer
+    return _ready(model, device), tokenizer
 
 
 def _build(source: Source) -> Any:
@@ -102,10 +103,11 @@ def _fill(model: Any, tensors: Tensors) -> None:
     model.load_state_dict(state)
 
 
-def skeleton(name: str) -> Any:
-    """The same model on the meta device: shapes and no weights, for counting."""
+def skeleton(name: str, device: torch.device = CPU) -> Any:
+    """The same model, as it is for a device, on the meta device: shapes and no weights, for counting."""
     with _quiet(), torch.device("meta"):
-        return _ready(open_clip.create_model(find_clip(name).architecture, load_weights=False, device="meta"))
+        model = open_clip.create_model(find_clip(name).architecture, load_weights=False, device="meta")
+        return _ready(model, device)
 
 
 def image_size(visual: Any) -> int:
@@ -114,14 +116,14 @@ def image_size(visual: Any) -> int:
     return int(side if isinstance(side, int) else side[0])
 
 
-def _ready(model: Any) -> Any:
-    """In eval mode, frozen, without the work that only training needs, convolutions in their fastest layout."""
+def _ready(model: Any, device: torch.device) -> Any:
+    """In eval mode, frozen, without the work that only training needs, as is fastest on a device."""
     model.eval().requires_grad_(False)
-    side = image_size(model.visual)
-    device = next(model.visual.parameters()).device
-    fold_batch_norms(model.visual, torch.zeros(1, 3, side, side, device=device))
-    hasten(model.visual)
-    model.visual.to(memory_format=torch.channels_last)
+    side, kernels = image_size(model.visual), kernels_for(device)
+    here = next(model.visual.parameters()).device
+    fold_batch_norms(model.visual, torch.zeros(1, 3, side, side, device=here))
+    hasten(model.visual, kernels)
+    model.visual.to(memory_format=kernels.layout)
     return model
 
 

@@ -6,17 +6,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from vqclip.models.frozen import Doubling
+from vqclip.models.frozen import Doubling, equip
+from vqclip.models.kernels import CPU, kernels_for
 from vqclip.models.vqgan import VQGAN, Upsample
 
 
-def freeze(vqgan: VQGAN) -> VQGAN:
-    """Make a VQGAN ready for painting, in place: frozen, its upsampling folded, its decoder in convolutions' layout."""
+def freeze(vqgan: VQGAN, device: torch.device = CPU) -> VQGAN:
+    """Make a VQGAN ready for painting on a device, in place: frozen, its upsampling folded, with the kernels there."""
     vqgan.eval().requires_grad_(False)
     for level in vqgan.decoder.up:
         if isinstance(level.upsample, Upsample):
             level.upsample = Doubling(level.upsample.conv)
-    vqgan.decoder.to(memory_format=torch.channels_last)
+    kernels = kernels_for(device)
+    equip(vqgan, kernels)
+    vqgan.decoder.to(memory_format=kernels.layout)
     return vqgan
 
 

@@ -23,20 +23,22 @@ from vqclip.models.descriptions import (
     reconcile,
 )
 from vqclip.models.folding import freeze
+from vqclip.models.kernels import CPU
 from vqclip.models.layouts import Tensors, respell
 from vqclip.models.vqgan import VQGAN, Architecture
 
 COLOURS = 3  # channels of a picture
 
 
-def load_vqgan(name: str) -> VQGAN:
+def load_vqgan(name: str, device: torch.device = CPU) -> VQGAN:
     """The frozen VQGAN of a catalogue name, a file, or a folder, in fp32; raises WeightsError.
 
-    Where the file is one of ours, in fp32, its tensors stay mapped from the disk.
+    It is ready for a device, and lies on the CPU. Where the file is one of ours, in fp32, its tensors stay mapped from
+    the disk.
     """
     model, tensors = _matched(find_vqgan(name))
     model.load_state_dict({key: tensors[key].float() for key in model.state_dict()}, assign=True)
-    return freeze(model)
+    return freeze(model, device)
 
 
 def find_vqgan(name: str) -> Path:

@@ -12,19 +12,20 @@ from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 
 from vqclip.models import frozen
+from vqclip.models.kernels import PUBLIC, Kernels
 
 QUICK = 1.702  # the slope in QuickGELU
-FEW = 4  # tokens, in multiples of a head's channels, whose attention is written out
 
 
-def hasten(visual: Any) -> None:
+def hasten(visual: Any, kernels: Kernels) -> None:
     """Rewrite what is known to be slow; whatever else is in the tower stays as it is. Values stay but for rounding."""
     for module in list(visual.modules()):
         if isinstance(module, ResidualAttentionBlock) and not hasattr(module, "ln_1_kv"):
             module.attn = SelfAttention(module.attn)
             _fold_quick_gelu(module.mlp)
         if isinstance(module, nn.Conv2d):
-            module.__class__ = _hasty(module)
+            module.__class__ = _hasty(module, kernels)
+    frozen.equip(visual, kernels)
 
 
 class SelfAttention(nn.Module):
@@ -33,6 +34,8 @@ class SelfAttention(nn.Module):
     torch's own turns to sequence-first and back, and a linear layer that is fed such a view multiplies crop by crop
     with copies of its weights.
     """
+
+    kernels = PUBLIC
 
     def __init__(self, like: nn.MultiheadAttention):
         super().__init__()
@@ -43,19 +46,11 @@ class SelfAttention(nn.Module):
         """Tokens (n l d) -> tokens (n l d), and the weights that nobody needs."""
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = rearrange(qkv, "n l (three h d) -> three n h l d", three=3, h=self.heads)
-        mixed = attend(q, k, v) if attn_mask is None else F.scaled_dot_product_attention(q, k, v, attn_mask)
+        if attn_mask is None:
+            mixed = self.kernels.attend(q, k, v)
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask)
         return self.out_proj(rearrange(mixed, "n h l d -> n l (h d)")), None
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """What each query (n h l d) sees of the values: softmax(q k^T / sqrt d) v.
-
-    torch's own kernel never holds the l x l weights, which pays on a GPU and for many tokens. Its gradient on a CPU in
-    bf16 takes nine times as long as that of the plain products for 50 tokens, and twice as long for 200.
-    """
-    if q.is_cuda or q.shape[2] > FEW * q.shape[3]:
-        return F.scaled_dot_product_attention(q, k, v)
-    return (q * q.shape[3] ** -0.5 @ k.mT).softmax(-1) @ v
 
 
 class Patches(nn.Conv2d):
@@ -71,13 +66,15 @@ class Patches(nn.Conv2d):
 class Same(Conv2dSame):  # type: ignore[misc]  # timm is untyped
     """timm's convolution with TensorFlow's padding, once it is frozen."""
 
+    kernels = PUBLIC
+
     def forward(self, x: Tensor) -> Tensor:
-        return frozen.convolve(pad_same(x, self.kernel_size, self.stride, self.dilation), self)
+        return self.kernels.convolve(pad_same(x, self.kernel_size, self.stride, self.dilation), self)
 
 
-def _hasty(conv: nn.Conv2d) -> type[nn.Conv2d]:
+def _hasty(conv: nn.Conv2d, kernels: Kernels) -> type[nn.Conv2d]:
     """The class that computes the same as a convolution and is faster; its own where none is known."""
-    if _tiles(conv):
+    if kernels.patches and _tiles(conv):
         return Patches
     plain = conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
     return {nn.Conv2d: frozen.Conv2d, Conv2dSame: Same}.get(type(conv), type(conv)) if plain else type(conv)

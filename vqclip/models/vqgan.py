@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vqclip.errors import WeightsError
-from vqclip.models.frozen import Conv2d, learns, norm_silu
+from vqclip.models.frozen import Conv2d, learns
+from vqclip.models.kernels import PUBLIC
 from vqclip.models.quantizers import QUANTIZERS
 
-# Cells whose attention torch may write out as a matrix of cells by cells, which it does where channels aren't
-# contiguous: in the encoder. Beyond, that would be gigabytes; below, it costs nothing, and seeds keep their pixels.
+# Cells whose attention torch may write out as a matrix of cells by cells, which it does where channels don't lie side
+# by side: in the encoder, and in a decoder whose channels don't lie last. Beyond, that would be gigabytes; below, it
+# costs nothing, and seeds keep their pixels.
 WRITTEN_OUT = 2**12
 
 Norm = Callable[[int], Any]  # channels -> Normalize or SpatialNorm; called with the features and the latent
@@ -82,6 +84,8 @@ class Architecture:
 class Normalize(nn.GroupNorm):
     """The family's group normalisation, with its epsilon; it has no use for the latent."""
 
+    kernels = PUBLIC
+
     def __init__(self, channels: int, a: Architecture):
         super().__init__(a.norm_groups, channels, eps=1e-6)
 
@@ -89,7 +93,7 @@ class Normalize(nn.GroupNorm):
         return super().forward(x)
 
     def silu(self, x: Tensor, _: Tensor | None = None) -> Tensor:
-        return F.silu(self(x)) if learns(self) else norm_silu(x, self)
+        return F.silu(self(x)) if learns(self) else self.kernels.norm_silu(x, self)
 
 
 class SpatialNorm(nn.Module):
@@ -253,6 +257,8 @@ class Decoder(nn.Module):
 class VQGAN(nn.Module):
     """Pictures to latents and back. Pictures are (n 3 h w) in about [-1, 1], latents (n d y x)."""
 
+    kernels = PUBLIC
+
     def __init__(self, architecture: Architecture):
         super().__init__()
         a = self.architecture = architecture
@@ -290,5 +296,7 @@ class VQGAN(nn.Module):
 
     def decode(self, z: Tensor, recompute: bool = False) -> Tensor:
         """Latents (n d y x) -> pictures (n 3 h w); `recompute` spares memory, takes time, and changes no gradient."""
+        # What is looked up in the codebook has its channels last, and convolutions pass on the layout that they read.
+        z = z.contiguous(memory_format=self.kernels.layout)
         picture = self.decoder(self.post_quant_conv(z), z, recompute)
         return picture.tanh() if self.architecture.tanh_out else picture

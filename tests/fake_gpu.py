@@ -1,0 +1,169 @@
+"""A GPU that isn't there: tensors on it have shapes and no numbers, and everything that a real one minds is an error.
+
+It stands on torch's FakeTensorMode, which needs no driver and refuses operations on tensors of two devices. Tensors on
+the CPU stay real. torch's autograd engine asks for the real device, so that backward passes are walked here.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._mode_utils import no_dispatch
+from torch.utils._pytree import tree_any, tree_map_only
+
+from vqclip import optimize
+
+aten: Any = torch.ops.aten
+NUMBER = 1  # what every number is that is read from the device
+
+
+class FakeGpu(FakeTensorMode):
+    """While it is entered, `cuda` is a device of this machine; `copies` counts those that go to it in a step."""
+
+    def __init__(self) -> None:
+        super().__init__(allow_non_fake_inputs=True)
+        self.in_step = self._inside = False
+        self.copies = 0
+        self.launched = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self._inside:  # the fake mode asks itself, as when it takes in a tensor of the CPU
+            return super().__torch_dispatch__(func, types, args, kwargs)
+        if not tree_any(_lies_there, (args, kwargs)):
+            with no_dispatch():
+                return func(*args, **kwargs)
+        self.launched += 1
+        _check_layout(func, args)
+        if func is aten._local_scalar_dense.default:
+            self._read("a number")
+            return torch.tensor(NUMBER, dtype=args[0].dtype).item()
+        self.copies += self.in_step and _sends(func, args)
+        self._inside = True
+        try:
+            done = super().__torch_dispatch__(func, types, args, kwargs)
+        finally:
+            self._inside = False
+        return tree_map_only(FakeTensor, self._fetch, _lay_out(func, args, done))
+
+    def _fetch(self, tensor: FakeTensor) -> Tensor:
+        """What comes to the CPU gets numbers."""
+        if tensor.device.type != "cpu":
+            return tensor
+        self._read(f"a tensor of {tuple(tensor.shape)}")
+        with no_dispatch():
+            return torch.full(tensor.shape, NUMBER, dtype=tensor.dtype)
+
+    def _read(self, what: str) -> None:
+        assert not self.in_step, f"a step waits for {what} from the GPU"
+
+    @contextmanager
+    def stepping(self) -> Iterator[None]:
+        self.in_step = True
+        try:
+            yield
+        finally:
+            self.in_step = False
+
+
+def _lies_there(leaf: Any) -> bool:
+    if isinstance(leaf, torch.device):
+        return leaf.type == "cuda"
+    return isinstance(leaf, FakeTensor)
+
+
+def _sends(func: Any, args: Sequence[Any]) -> bool:
+    """Whether an operation moves numbers from the CPU to the device, which waits for it."""
+    copied = {aten._to_copy.default: args[:1], aten.copy_.default: args[1:2]}.get(func, ())
+    return any(isinstance(x, Tensor) and not isinstance(x, FakeTensor) for x in copied)
+
+
+def _lay_out(func: Any, args: Sequence[Any], done: Any) -> Any:
+    """As cuDNN does, and what the fake mode asks doesn't without a driver: a result has the layout of what it is of."""
+    if func is aten.convolution.default and any(map(_channels_last, args[:2])):
+        return torch.empty_like(done, memory_format=torch.channels_last)
+    return done
+
+
+def _channels_last(x: Tensor) -> bool:
+    return x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def _check_layout(func: Any, args: Sequence[Any]) -> None:
+    """What a kernel of CUDA's minds, and fake tensors don't; the public function first copies what lies otherwise."""
+    if func is not aten.native_group_norm.default or args[0].is_contiguous() or _is_called(F.group_norm):
+        return
+    raise RuntimeError("Expected X.is_contiguous(memory_format) to be true, but got false.")
+
+
+def _is_called(function: Any) -> bool:
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not function.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+@torch.no_grad()
+def backward(tensors: Tensor | Sequence[Tensor], grad_tensors: Any, **_: Any) -> None:
+    """torch.autograd.backward without its engine, which has a thread for each real device."""
+    pending: dict[Any, list[Tensor | None]] = {}
+
+    def give(node: Any, place: int, gradient: Tensor | None) -> None:
+        if node is not None and gradient is not None:
+            slots = pending.setdefault(node, [None] * len(node._input_metadata))
+            gradient, before = gradient.sum_to_size(node._input_metadata[place].shape), slots[place]
+            slots[place] = gradient if before is None else before + gradient
+
+    pairs = (
+        [(tensors, grad_tensors)] if isinstance(tensors, Tensor) else zip(tensors, grad_tensors, strict=True)
+    )
+    for tensor, gradient in pairs:
+        give(tensor.grad_fn, tensor.output_nr, gradient)
+    while pending:
+        node = max(pending, key=lambda node: node._sequence_nr())  # what was made last is passed first
+        slots = pending.pop(node)
+        if hasattr(node, "variable"):
+            leaf = node.variable
+            leaf.grad = slots[0] if leaf.grad is None else leaf.grad + slots[0]
+            continue
+        given = [
+            _zeros(meta) if x is None else x for x, meta in zip(slots, node._input_metadata, strict=True)
+        ]
+        passed = getattr(node, "apply", node)(*given)
+        # Of what a Function of Python is given, only tensors have edges; in ours they come first.
+        edges = zip(node.next_functions, passed if isinstance(passed, tuple) else (passed,), strict=False)
+        for (before, place), gradient in edges:
+            give(before, place, gradient)
+
+
+def _zeros(meta: Any) -> Tensor:
+    return torch.zeros(meta.shape, dtype=meta.dtype, device=meta.device)
+
+
+@contextmanager
+def fake_gpu(patch: pytest.MonkeyPatch, capability: tuple[int, int] = (9, 0)) -> Iterator[FakeGpu]:
+    """A machine that has one; steps may neither read from it nor meet it with tensors of the CPU."""
+    gpu = FakeGpu()
+    patch.setattr("vqclip.device.present", lambda: ["cuda:0", "cpu"])
+    patch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+    patch.setattr(torch.cuda, "get_device_name", lambda *_: "none")
+    patch.setattr(torch.autograd, "backward", backward)
+    # A device's generator asks for its driver.
+    patch.setattr("vqclip.cutouts.draw_noise", lambda pixels, _: torch.randn_like(pixels))
+    patch.setattr("vqclip.optimize.take_step", watched(gpu, optimize.take_step))
+    with gpu:
+        yield gpu
+
+
+def watched(gpu: FakeGpu, take_step: Callable[..., Any]) -> Callable[..., Any]:
+    def take(*args: Any, **kwargs: Any) -> Any:
+        with gpu.stepping():
+            return take_step(*args, **kwargs)
+
+    return take
