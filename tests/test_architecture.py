@@ -18,12 +18,13 @@ PACKAGE = Path(vqclip.__file__).parent
 # A module imports from rows above its own and, at module level, from what stands left of it in its own row.
 ROWS = """
 errors resources files lock schedule prompt phrases seeds schema config film job batchfile batch compare
-ops device
+ops device determinism records
 models.catalog models.store models.download models.archives models.checkpoint \
     models.quantizers models.frozen models.vqgan models.folding models.layouts models.descriptions \
     models.loading models.towers models.clip_layouts models.clip models.sketchbook \
     models.writing models.install
-cutouts latent canvas losses state economy optimize perceptor meanings layout sketch media ffmpeg container video \
+cutout_draws crop_sampling cutouts latent canvas losses state economy step_graph objective optimize perceptor meanings \
+    layout sketch media ffmpeg container video \
     footage source motion judge sheet provenance
 shelf pipeline snapshot reel run projector ledger estimate health
 render painter progress
