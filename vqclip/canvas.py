@@ -120,9 +120,11 @@ class _Turn(torch.autograd.Function):
 
 
 def _rolled(image: Tensor, shift: Tensor) -> Tensor:
-    """torch.roll; off the CPU without reading the shift."""
-    if shift.device.type == "cpu":
-        return image.roll(shift.tolist(), (2, 3))
+    return image.roll(shift.tolist(), (2, 3)) if shift.device.type == "cpu" else rolled_unread(image, shift)
+
+
+def rolled_unread(image: Tensor, shift: Tensor) -> Tensor:
+    """torch.roll of rows and columns of an image (n c h w) by a shift (2) whose numbers aren't read."""
     for dim, by in zip((2, 3), shift.unbind(), strict=True):
         side = image.shape[dim]
         image = image.index_select(dim, (torch.arange(side, device=image.device) - by) % side)

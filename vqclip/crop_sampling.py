@@ -69,16 +69,21 @@ def build_atlas(picture: Tensor, depth: int) -> Tensor:
     """The picture and its halvings side by side (1 3 h w')."""
     levels = [picture]
     for _ in range(depth):
-        levels.append(F.avg_pool2d(_padded(levels[-1]), 2))
+        padded = pad_to_even if picture.device.type == "cpu" else pad_in_order
+        levels.append(F.avg_pool2d(padded(levels[-1]), 2))
     height = picture.shape[2]
     return torch.cat([F.pad(level, (0, 0, 0, height - level.shape[2])) for level in levels], -1)
 
 
-def _padded(level: Tensor) -> Tensor:
-    """A level with even sides; off the CPU by operations whose gradients are added in a fixed order."""
+def pad_to_even(level: Tensor) -> Tensor:
+    """Images (n c h w) with even sides; an odd side's last pixels are there twice."""
     odd_rows, odd_columns = (side % 2 for side in level.shape[2:])
-    if level.device.type == "cpu":
-        return F.pad(level, (0, odd_columns, 0, odd_rows), mode="replicate")
+    return F.pad(level, (0, odd_columns, 0, odd_rows), mode="replicate")
+
+
+def pad_in_order(level: Tensor) -> Tensor:
+    """As `pad_to_even`, by operations whose gradients a GPU adds in a fixed order."""
+    odd_rows, odd_columns = (side % 2 for side in level.shape[2:])
     level = torch.cat([level, level[:, :, -1:]], 2) if odd_rows else level
     return torch.cat([level, level[..., -1:]], 3) if odd_columns else level
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from vqclip.ops import homographies
 from vqclip.schema import CutoutsConfig
 
-NOISES = 2**22  # places where a crop's noise may begin in a table of noise
+NOISES = 2**20  # places where a crop's noise may begin in a table of noise
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114])
 _RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])

@@ -192,9 +192,9 @@ class _Rendering:
             self.save()
 
     def read(self, step: Step) -> dict[str, float]:
-        """A step's losses as numbers; raises NotFinite, with the line to type, where one isn't finite."""
+        """A step's losses as numbers; raises NotFinite, with the line to type, if one or the latent isn't finite."""
         losses = numbers(step)
-        if not all(map(math.isfinite, losses.values())):
+        if not (all(map(math.isfinite, losses.values())) and self.state.latent.z.isfinite().all()):
             is_short = self.studio.canvas.dtype != torch.float32
             advice = "precision=float32" if is_short else "optimizer.rate=0.01"
             raise NotFinite(f"the losses of step {step.index} aren't finite numbers; add --set {advice}")
