@@ -19,7 +19,7 @@ PACKAGE = Path(vqclip.__file__).parent
 ROWS = """
 errors resources files lock schedule prompt phrases seeds dotted renames neutral schema config film job \
     batchfile batch compare
-ops device
+ops device determinism records
 models.catalog models.store models.download models.archives models.inert_pickle models.torch_files \
     models.checkpoint \
     models.quantizers models.cpu_kernels models.kernels models.frozen models.vqgan models.folding models.layouts \
@@ -27,7 +27,8 @@ models.catalog models.store models.download models.archives models.inert_pickle 
     models.loading models.towers models.clip_layouts models.clip models.sketchbook \
     models.writing models.install
 requirements.needs requirements.status
-cutouts latent canvas losses state economy optimize perceptor meanings layout sketch media ffmpeg container video \
+cutout_draws crop_sampling cutouts latent canvas losses state economy step_graph objective optimize perceptor meanings \
+    layout sketch media ffmpeg container video \
     footage source motion judge sheet provenance
 shelf pipeline snapshot reel run projector ledger estimate health
 render painter progress

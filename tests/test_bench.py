@@ -25,7 +25,6 @@ from benchmark.quality import Marks, Point, complete, paint, seconds_to  # noqa:
 from benchmark.rounds import Bench  # noqa: E402
 from benchmark.show import plot  # noqa: E402
 
-from vqclip.cutouts import Crops  # noqa: E402
 from vqclip.film import Film  # noqa: E402
 from vqclip.optimize import take_step  # noqa: E402
 from vqclip.pipeline import Pipeline  # noqa: E402
@@ -74,10 +73,13 @@ def test_the_plain_loop_does_the_same_mathematics(
 class SeenPlainly:
     """Cutouts that look as the plain loop does."""
 
-    def of(self, picture: Tensor, size: int, seed: int, count: int) -> Crops:
+    def draw(self, height: int, width: int, size: int, seed: int, count: int, fixed: bool) -> int:
+        return count
+
+    def cut(self, picture: Tensor, count: int, size: int) -> Tensor:
         from plain.crops import Crops as PlainCrops  # noqa: PLC0415
 
-        return Crops(PlainCrops(size, count, augmented=False)(picture), torch.zeros(count, 4))
+        return PlainCrops(size, count, augmented=False)(picture)
 
 
 def test_the_plain_loop_comes_nearer_to_what_is_wished(tiny_vqgan: Path, tiny_clip: Path) -> None:

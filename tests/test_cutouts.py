@@ -11,7 +11,10 @@ import torch.nn.functional as F
 from conftest import Tiny
 from torch import Tensor
 
-from vqclip.cutouts import Crops, Cutouts, draw_blanks, draw_colours, draw_maps, warp
+from vqclip.crop_sampling import GridSample, pad_in_order, pad_to_even, place_crops, spread, warp
+from vqclip.cutout_draws import draw_blanks, draw_colours, draw_maps
+from vqclip.cutouts import Crops, Cutouts, kept, normal_numbers
+from vqclip.records import tensors
 from vqclip.schema import BORDERS, CutoutsConfig
 
 IDENTITY = torch.eye(3)[None]
@@ -32,7 +35,8 @@ def crops(picture: Tensor, size: int, config: CutoutsConfig, seed: int = 0, **ch
 def take(
     picture: Tensor, box: list[float], size: int, border: str = "smear", maps: Tensor = IDENTITY
 ) -> Tensor:
-    return warp(picture, torch.tensor([box], dtype=torch.float32), maps, size, border)
+    placement = place_crops(torch.tensor([box], dtype=torch.float32), *picture.shape[2:], size)
+    return warp(picture, maps, placement, size, border)
 
 
 class TestWarp:
@@ -112,7 +116,7 @@ class TestWarp:
         boxes = torch.cat([low, low + torch.rand(64, 1, generator=generator) * 60 + 1], 1)
         maps = torch.eye(3) + 0.2 * (torch.rand(64, 3, 3, generator=generator) - 0.5)
         for border in ("reflect", "smear", "wrap"):
-            found = warp(torch.ones(1, 3, 33, 47), boxes, maps, 7, border)
+            found = warp(torch.ones(1, 3, 33, 47), maps, place_crops(boxes, 33, 47, 7), 7, border)
             torch.testing.assert_close(found, torch.ones_like(found))
 
 
@@ -284,14 +288,14 @@ class TestColours:
         assert float(deviations.min()) < 0.05
 
     def test_erasing_blanks_one_rectangle_of_a_tenth_to_four_tenths(self) -> None:
-        masks = draw_blanks(300, 40, 1.0, torch.Generator().manual_seed(0))
+        masks = kept(draw_blanks(300, 1.0, torch.Generator().manual_seed(0)), 40)
         blank = 1 - masks[:, 0]
         rows, columns = blank.amax(2), blank.amax(1)
         assert torch.equal(blank, rows[:, :, None] * columns[:, None, :])
         areas = blank.mean((1, 2))
         assert 0.05 < float(areas.min()) < 0.15
         assert 0.35 < float(areas.max()) < 0.45
-        assert float(draw_blanks(300, 8, 0.0, torch.Generator().manual_seed(0)).min()) == 1
+        assert float(kept(draw_blanks(300, 0.0, torch.Generator().manual_seed(0)), 8).min()) == 1
 
     @pytest.mark.parametrize(("chance", "share"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
     def test_as_many_crops_are_blanked_as_the_chance_says(
@@ -314,3 +318,82 @@ class TestColours:
             assert picture.grad is not None
             assert bool(picture.grad.isfinite().all())
             assert math.isfinite(float(found.boxes.abs().max()))
+
+
+class TestDevicePath:
+    """What a GPU computes otherwise than a CPU, shown on the CPU."""
+
+    @pytest.mark.parametrize("side", [5, 12])
+    def test_the_ordered_gradient_of_sampling_is_grid_samples(self, side: int) -> None:
+        """In double precision, at places on texels, between them, on the border and beyond it."""
+        generator = torch.Generator().manual_seed(0)
+        atlas = torch.rand(1, 3, 7, side, generator=generator, dtype=torch.float64, requires_grad=True)
+        grid = 2.4 * torch.rand(1, 40, 9, 2, generator=generator, dtype=torch.float64) - 1.2
+        grid[0, 0] = torch.tensor([-1.0, 1.0])
+        grad = torch.randn(1, 3, 40, 9, generator=generator, dtype=torch.float64)
+        (expected,) = torch.autograd.grad(F.grid_sample(atlas, grid, align_corners=False), atlas, grad)
+        found = spread(grad, grid, 7, side)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+        few = grid[:, ::20]
+        assert torch.autograd.gradcheck(
+            lambda x: GridSample.apply(x, few), atlas[:, :1].detach().requires_grad_()
+        )
+
+    def test_its_sums_are_the_same_in_any_order(self) -> None:
+        """To the last bit, also where many samples meet in a few texels; sums of float32 aren't."""
+        generator = torch.Generator().manual_seed(0)
+        grid = 2 * torch.rand(1, 5000, 4, 2, generator=generator) - 1
+        grad = torch.randn(1, 3, 5000, 4, generator=generator) * 10 ** (
+            4 * torch.rand(1, 1, 5000, 4, generator=generator)
+        )
+        order = torch.randperm(5000, generator=generator)
+        shuffled = spread(grad[:, :, order], grid[:, order], 3, 3)
+        assert torch.equal(spread(grad, grid, 3, 3), shuffled)
+
+    @pytest.mark.parametrize("bad", [math.nan, math.inf])
+    def test_a_gradient_that_is_not_finite_stays_so(self, bad: float) -> None:
+        grad = torch.ones(1, 3, 4, 4)
+        grad[0, 0, 0, 0] = bad
+        assert not bool(spread(grad, torch.zeros(1, 4, 4, 2), 5, 5).isfinite().all())
+        assert float(spread(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4, 2), 5, 5).abs().max()) == 0
+
+    @pytest.mark.parametrize("shape", [(4, 6), (5, 6), (4, 7), (1, 3)])
+    def test_padding_in_order_is_padding(self, shape: tuple[int, int]) -> None:
+        level = torch.rand(2, 3, *shape, requires_grad=True)
+        one, other = pad_to_even(level), pad_in_order(level)
+        assert torch.equal(one, other)
+        weights = torch.rand(one.shape)
+        gradients = [torch.autograd.grad(padded, level, weights)[0] for padded in (one, other)]
+        torch.testing.assert_close(*gradients)
+
+    def test_shapes_do_not_depend_on_the_seed(self, tiny: Tiny) -> None:
+        config = tiny(cutouts={"count": 6, "anchors": 0, "smallest": 0.05, "largest": 1, "power": 3}).cutouts
+        drawn = [Cutouts(config).draw(96, 64, 8, seed, fixed=True) for seed in range(20)]
+        assert len({str([(x.shape, x.dtype) for x in tensors(draw)]) for draw in drawn}) == 1
+        assert len({draw.placement.depth for draw in drawn}) == 1
+        assert len({Cutouts(config).draw(96, 64, 8, seed).placement.depth for seed in range(20)}) > 1
+
+    def test_a_deeper_pyramid_changes_no_crop_but_for_rounding(self, tiny: Tiny) -> None:
+        config = tiny(cutouts={"count": 6, "smallest": 0.1, "noise": 0, "erase": 0.5}).cutouts
+        picture, cutouts = torch.rand(1, 3, 96, 64), Cutouts(config)
+        for seed in range(5):
+            one, other = (
+                cutouts.cut(picture, cutouts.draw(96, 64, 8, seed, fixed=fixed), 8) for fixed in (False, True)
+            )
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+    def test_noise_out_of_the_table_is_normal_and_another_for_each_crop_and_seed(
+        self, plain: CutoutsConfig
+    ) -> None:
+        numbers = normal_numbers(2**20, torch.device("cpu"))
+        moments = [float((numbers**k).mean()) for k in (1, 2, 3, 4)]
+        assert moments == pytest.approx([0, 1, 0, 3], abs=0.02)
+        for lag in (1, 2, 3, 64, 2**19):
+            assert abs(float((numbers * numbers.roll(lag)).mean())) < 0.005
+        cutouts = Cutouts(dataclasses.replace(plain, noise=0.2))
+        grey = torch.full((1, 3, 16, 16), 0.5)
+        one, other = (
+            cutouts.cut(grey, cutouts.draw(16, 16, 16, seed, fixed=True), 16) - 0.5 for seed in (1, 2)
+        )
+        crops = torch.cat([one, other]).flatten(1)
+        assert float((torch.corrcoef(crops) - torch.eye(6)).abs().max()) < 0.2

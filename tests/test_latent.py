@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import TINY, random_vqgan
 
-from vqclip.canvas import Canvas, cover
+from vqclip.canvas import Canvas, cover, rolled_unread, turned
 from vqclip.latent import Latent, enlarge, starting_picture
 from vqclip.schema import STARTS
 
@@ -118,3 +118,24 @@ def test_covering_cuts_both_sides_evenly() -> None:
     ramp = torch.linspace(0, 1, 41).expand(1, 3, 9, 41)
     covered = cover(ramp, 9, 11)
     torch.testing.assert_close(covered, ramp[..., 15:26])
+
+
+class TestTurning:
+    """A tile's seam goes elsewhere for a step, and comes back."""
+
+    SHIFTS = torch.tensor([[0, 3], [2, 0], [-9, 7]])
+
+    def test_rolls_each_image_by_its_own_shift(self) -> None:
+        images = torch.randn(3, 2, 4, 5)
+        pairs = zip(images, self.SHIFTS.tolist(), strict=True)
+        expected = [image.roll(tuple(shift), (1, 2)) for image, shift in pairs]
+        assert torch.equal(turned(images, self.SHIFTS), torch.stack(expected))
+
+    def test_a_device_finds_the_same_without_reading_the_shift(self) -> None:
+        images = torch.randn(3, 2, 4, 5)
+        for image, shift in zip(torch.split(images, 1), self.SHIFTS, strict=True):
+            assert torch.equal(rolled_unread(image, shift), image.roll(shift.tolist(), (2, 3)))
+
+    def test_gradients_come_back_from_where_they_went(self) -> None:
+        images = torch.randn(3, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(lambda x: turned(x, self.SHIFTS), images)

@@ -16,8 +16,9 @@ from vqclip.economy import Economy, plain_shortages
 from vqclip.errors import OutOfMemory
 from vqclip.film import Film, Frame
 from vqclip.losses import Target, penalties, total
+from vqclip.objective import Studio, View
 from vqclip.ops import unit
-from vqclip.optimize import Step, Studio, View, optimize, take_step
+from vqclip.optimize import Step, optimize, take_step
 from vqclip.perceptor import Perceptor
 from vqclip.pipeline import Pipeline
 from vqclip.prompt import Kind, Prompt

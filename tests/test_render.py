@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -19,9 +20,10 @@ from PIL import Image
 
 import vqclip
 from vqclip import config as configs
-from vqclip.errors import ConfigError
+from vqclip.errors import ConfigError, NotFinite
 from vqclip.media import load_picture, read_facts, save_png, to_pil
 from vqclip.optimize import Step
+from vqclip.perceptor import Perceptor
 from vqclip.pipeline import Pipeline
 from vqclip.render import Interrupted, Painting, render
 from vqclip.run import Run
@@ -260,3 +262,39 @@ class TestLibrary:
     def test_generate_refuses_as_the_command_line_does(self) -> None:
         with pytest.raises(ConfigError, match="did you mean steps"):
             vqclip.generate("a red apple", stpes=3)
+
+
+class TestOverflow:
+    """Losses that aren't finite any more are noticed, and what was painted before is not lost."""
+
+    @staticmethod
+    def overflowing(monkeypatch: pytest.MonkeyPatch, *dtypes: torch.dtype) -> None:
+        """Perceptors of these types see nothing but infinite numbers from their 24th look on."""
+        embed, looks = Perceptor.embed_crops, []
+
+        def see(self: Perceptor, pixels: torch.Tensor) -> torch.Tensor:
+            looks.append(self.dtype)
+            seen = embed(self, pixels)
+            return seen * float("nan") if self.dtype in dtypes and len(looks) > 23 else seen
+
+        monkeypatch.setattr(Perceptor, "embed_crops", see)
+
+    def test_a_short_type_gives_way_to_float32(
+        self, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        """From the last state that was whole, with one line, and every step is in the log once."""
+        self.overflowing(monkeypatch, torch.bfloat16)
+        config = tiny(steps=35, precision="bfloat16")
+        run = Run.create(tmp_path, config, {})
+        painting = paint(config, run)
+        assert [message for message in caplog.messages if "float32" in message] == [
+            "numbers overflowed; going on from step 0 in float32"
+        ]
+        assert painting.steps == 35
+        assert all(map(math.isfinite, painting.losses.values()))
+        assert run.record() is not None
+
+    def test_float32_ends_in_the_line_to_type(self, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.overflowing(monkeypatch, torch.float32)
+        with pytest.raises(NotFinite, match=r"step 30 .*--set optimizer.rate="):
+            paint(tiny(steps=35))

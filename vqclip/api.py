@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip import config as configs
+from vqclip import determinism
 from vqclip import device as devices
 from vqclip.pipeline import Pipeline
 from vqclip.provenance import provenance
@@ -29,6 +30,7 @@ def generate(
     """
     config = configs.resolve({"prompts": [prompt], **settings}, preset=preset)
     place = devices.pick(device)
+    determinism.enter(place)
     pipeline = Pipeline(config, place)
     run = Run.create(Path(runs), config, provenance(config, place)) if runs is not None else None
     return render(config, pipeline, run, listeners)

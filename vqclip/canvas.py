@@ -1,6 +1,7 @@
 """The Canvas turns a latent into the picture that everyone looks at."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,15 +36,20 @@ class Canvas:
         """Rows and columns of the latent whose picture covers the canvas at this scale."""
         return cells(self.width, self.height, self.vqgan.factor, scale)
 
-    def draw(self, z: Tensor, shifts: Sequence[tuple[int, int]] = (), recompute: bool = False) -> Tensor:
+    def drawn_size(self, cells: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the pictures that `draw` makes of latents with so many rows and columns."""
+        rows, columns = cells
+        return min(self.height, rows * self.vqgan.factor), min(self.width, columns * self.vqgan.factor)
+
+    def draw(self, z: Tensor, shifts: Tensor | None = None, recompute: bool = False) -> Tensor:
         """The pictures of latents. What sticks out over the asked size, by less than a cell, is cut from all sides.
 
-        Each latent is decoded turned around by its shift (rows, columns), and the picture turned back: so that a tile's
-        seam lies elsewhere each time. `recompute` spares memory on the way back, and takes time.
+        Each latent is decoded turned around by its shift (n 2: rows, columns), and the picture turned back: so that a
+        tile's seam lies elsewhere each time. `recompute` spares memory on the way back, and takes time.
         """
-        picture = self.draw_whole(turned(z, shifts), recompute)
-        back = -self.vqgan.factor
-        picture = turned(picture, [(back * rows, back * columns) for rows, columns in shifts])
+        picture = self.draw_whole(z if shifts is None else turned(z, shifts), recompute)
+        if shifts is not None:
+            picture = turned(picture, -self.vqgan.factor * shifts)
         top, left = (
             max(0, (have - want) // 2)
             for have, want in zip(picture.shape[2:], (self.height, self.width), strict=True)
@@ -71,13 +77,13 @@ class Canvas:
         top, left = top * self.vqgan.factor, left * self.vqgan.factor
         return picture[..., top : top + self.height, left : left + self.width]
 
-    def shift(self, cells: tuple[int, int], seed: int) -> tuple[int, int]:
-        """By how many rows and columns a latent is turned around for one step: a tile by chance, others not."""
+    def shifts(self, cells: tuple[int, int], seeds: Sequence[int]) -> Tensor | None:
+        """By how many rows and columns (n 2) latents are turned around for one step: tiles by chance, others not."""
         if not self.tile:
-            return 0, 0
-        generator = torch.Generator().manual_seed(seed)
-        rows, columns = (int(torch.randint(side, (), generator=generator)) for side in cells)
-        return rows, columns
+            return None
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        drawn = [torch.stack([torch.randint(side, (), generator=g) for side in cells]) for g in generators]
+        return torch.stack(drawn)
 
     @torch.no_grad()
     def encode(self, picture: Tensor, cells: tuple[int, int]) -> Tensor:
@@ -94,12 +100,35 @@ class Canvas:
         return self.vqgan.lookup(codes.to(codebook.device)).float()
 
 
-def turned(images: Tensor, shifts: Sequence[tuple[int, int]]) -> Tensor:
-    """Images (n c h w), each rolled by its own shift (rows, columns)."""
-    if not any(map(any, shifts)):
-        return images
+def turned(images: Tensor, shifts: Tensor) -> Tensor:
+    """Images (n c h w), each rolled by its own shift (n 2: rows, columns), which may lie on any device."""
     pairs = zip(torch.split(images, 1), shifts, strict=True)
-    return torch.cat([image.roll(shift, (2, 3)) for image, shift in pairs])
+    return torch.cat([_Turn.apply(image, shift) for image, shift in pairs])
+
+
+class _Turn(torch.autograd.Function):
+    """torch.roll by numbers that are tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, shift: Tensor) -> Tensor:
+        ctx.save_for_backward(shift)
+        return _rolled(image, shift)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return _rolled(grads[0], -ctx.saved_tensors[0]), None
+
+
+def _rolled(image: Tensor, shift: Tensor) -> Tensor:
+    return image.roll(shift.tolist(), (2, 3)) if shift.device.type == "cpu" else rolled_unread(image, shift)
+
+
+def rolled_unread(image: Tensor, shift: Tensor) -> Tensor:
+    """torch.roll of rows and columns of an image (n c h w) by a shift (2) whose numbers aren't read."""
+    for dim, by in zip((2, 3), shift.unbind(), strict=True):
+        side = image.shape[dim]
+        image = image.index_select(dim, (torch.arange(side, device=image.device) - by) % side)
+    return image
 
 
 def rounded(side: int, factor: int) -> int:

@@ -2,24 +2,29 @@
 
 Letters in shapes: n crops, s pixels of a crop's side, h w pixels of the picture.
 
-Every crop's box, mirror image, rotation, shear, shift and tilt compose into one projective map. Where a crop shrinks
-the picture it reads from a copy that was averaged down to about its own resolution (Williams, Pyramidal Parametrics,
-1983); the copies lie side by side in one atlas, so a single `grid_sample` serves all crops, whatever their sizes.
+Every crop's box, mirror image, rotation, shear, shift and tilt compose into one projective map. What is random is drawn
+on the CPU, before (cutout_draws); the crops are then cut where the picture lies (crop_sampling).
 """
 
 import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
 from torch import Generator, Tensor
 
-from vqclip.ops import homographies
+from vqclip.crop_sampling import place_crops, warp
+from vqclip.cutout_draws import (
+    NOISES,
+    CropDraw,
+    draw_blanks,
+    draw_boxes,
+    draw_colours,
+    draw_maps,
+    draw_noise,
+    largest_side,
+)
+from vqclip.records import sent
 from vqclip.schema import CutoutsConfig
-
-_LUMA = torch.tensor([0.299, 0.587, 0.114])
-_RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
 @dataclass(frozen=True)
@@ -35,166 +40,74 @@ class Cutouts:
 
     def __init__(self, config: CutoutsConfig):
         self.config = config
+        self._tables: dict[torch.device, Tensor] = {}
 
     def of(self, picture: Tensor, size: int, seed: int, count: int | None = None) -> Crops:
         """`count` crops of `size` pixels of a picture (1 3 h w), to which gradients flow. All chance is in `seed`."""
-        generator = Generator().manual_seed(seed)
-        n, (height, width) = count or self.config.count, picture.shape[-2:]
-        boxes = draw_boxes(n, height, width, self.config, generator)
-        maps = draw_maps(n, self.config, generator)
-        pixels = warp(picture, boxes, maps, size, self.config.border)
-        return Crops(self._recolour(pixels, generator), boxes)
+        height, width = picture.shape[2:]
+        fixed = picture.device.type != "cpu"
+        draw = self.draw(height, width, size, seed, count, fixed)
+        return Crops(self.cut(picture, sent(draw, picture.device), size), draw.boxes)
 
-    def _recolour(self, pixels: Tensor, generator: Generator) -> Tensor:
-        """Colour jitter, noise and blanked rectangles, where they are asked for."""
-        c, (n, _, s, _) = self.config, pixels.shape
+    def draw(
+        self, height: int, width: int, size: int, seed: int, count: int | None = None, fixed: bool = False
+    ) -> CropDraw:
+        """What a seed draws for crops of a picture of this size, as CPU tensors.
+
+        With `fixed` no shape depends on the seed, and the noise comes from a table; without, it is the generator's.
+        """
+        generator, c, n = Generator().manual_seed(seed), self.config, count or self.config.count
+        boxes = draw_boxes(n, height, width, c, generator)
+        maps = draw_maps(n, c, generator)
         matrix, offset = draw_colours(n, c, generator)
-        kept = draw_blanks(n, s, c.erase, generator)
+        blanks = draw_blanks(n, c.erase, generator)
+        strength = c.noise * torch.rand(n, 1, 1, 1, generator=generator)
+        placement = place_crops(boxes, height, width, size, largest_side(height, width, c) if fixed else None)
+        noise = draw_noise(n, fixed, generator)
+        return CropDraw(boxes, maps, placement, matrix, offset, blanks, strength, noise)
+
+    def cut(self, picture: Tensor, draw: CropDraw, size: int) -> Tensor:
+        """The crops (n 3 s s) of a picture (1 3 h w) that were drawn; the draw lies where the picture does."""
+        c = self.config
+        pixels = warp(picture, draw.maps, draw.placement, size, c.border)
         if c.jitter > 0:
-            pixels = torch.einsum("nij,njyx->niyx", matrix.to(pixels), pixels) + offset.to(pixels)
+            pixels = torch.einsum("nij,njyx->niyx", draw.matrix.to(pixels), pixels) + draw.offset.to(pixels)
         if c.noise > 0:
-            strength = c.noise * torch.rand(n, 1, 1, 1, generator=generator)
-            pixels = pixels + strength.to(pixels) * draw_noise(pixels, generator)
-        return pixels * kept.to(pixels) if c.erase > 0 else pixels
+            pixels = pixels + draw.strength.to(pixels) * self._noise(pixels, draw.noise)
+        return pixels * kept(draw.blanks, size).to(pixels) if c.erase > 0 else pixels
+
+    def _noise(self, pixels: Tensor, source: Tensor) -> Tensor:
+        """Normal numbers for pixels (n 3 s s), as `draw_noise` says: a generator's, or stretches of the table."""
+        if source.dtype == torch.uint8:
+            return torch.randn(pixels.shape, generator=Generator().set_state(source)).to(pixels)
+        each = pixels[0].numel()
+        table = self._tables.get(pixels.device)
+        if table is None or len(table) < NOISES + each:
+            table = self._tables[pixels.device] = normal_numbers(NOISES + each, pixels.device)
+        return table.unfold(0, each, 1)[source].view(pixels.shape).to(pixels)
 
 
-def draw_boxes(n: int, height: int, width: int, c: CutoutsConfig, generator: Generator) -> Tensor:
-    """Boxes (n 4), the anchors (whole picture) first. Sizes and places are stratified: no two crops share a stratum."""
-    order = torch.stack([torch.randperm(n, generator=generator) for _ in range(3)])
-    size, x, y = (order + torch.rand(3, n, generator=generator)) / n
-    share = c.smallest + (c.largest - c.smallest) * size**c.power
-    anchors = min(c.anchors, n)
-    extent = torch.tensor([width, height], dtype=torch.float32)
-    if c.aspect == "squash":
-        share[:anchors] = 1
-        sides = share[:, None] * extent
-    else:
-        sides = (share * extent.min())[:, None].repeat(1, 2)
-        sides[:anchors] = extent.max()
-    low = sides * (0.5 - c.beyond)
-    room = extent - 2 * low
-    centres = torch.where(room > 0, low + torch.stack([x, y], 1) * room, extent / 2)
-    centres[:anchors] = extent / 2
-    return torch.cat([centres - sides / 2, centres + sides / 2], 1)
-
-
-def draw_maps(n: int, c: CutoutsConfig, generator: Generator) -> Tensor:
-    """Projective maps (n 3 3) of the crop's square [-1, 1]^2 into its box's."""
-    unit = torch.rand(n, 14, generator=generator)
-    signed = 2 * unit - 1
-    warped, flipped = (unit[:, 0] < c.warp).float(), unit[:, 1] < c.flip
-    angle, shear = (
-        signed[:, 2] * warped * math.radians(c.rotate),
-        signed[:, 3] * warped * math.tan(math.radians(c.shear)),
-    )
-    mirror = torch.where(flipped, -1.0, 1.0)
-    affine = torch.zeros(n, 3, 3)
-    affine[:, 0, 0], affine[:, 0, 1] = mirror * angle.cos(), shear - angle.sin()
-    affine[:, 1, 0], affine[:, 1, 1] = mirror * angle.sin(), angle.cos()
-    affine[:, :2, 2] = signed[:, 4:6] * 2 * c.shift * warped[:, None]
-    affine[:, 2, 2] = 1
-    square = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
-    inwards = 1 - c.perspective * unit[:, 6:14].view(n, 4, 2) * warped[:, None, None]
-    return homographies(square * inwards) @ affine
-
-
-def warp(picture: Tensor, boxes: Tensor, maps: Tensor, size: int, border: str) -> Tensor:
-    """Sample crops (n 3 s s) of a picture (1 3 h w); boxes (n 4) and maps (n 3 3) lie on the CPU."""
-    height, width = picture.shape[-2:]
-    sides = boxes[:, 2:] - boxes[:, :2]
-    shrink = sides.prod(1).sqrt() / size
-    levels = shrink.log2().round().clamp(0, math.log2(min(height, width))).long()
-    atlas, shapes, offsets = build_atlas(picture, int(levels.max()))
-
-    places = _crop_points(maps.to(picture.device), size) / 2 + 0.5  # within the box, [0, 1]
-    frame = torch.tensor([width, height])
-    low, side = (t.to(picture.device)[:, None, None] for t in (boxes[:, :2] / frame, sides / frame))
-    places = low + places * side  # within the picture, [0, 1]
-    inside = ((places >= 0) & (places <= 1)).all(-1)
-    texels = shapes[levels].to(picture.device)[:, None, None]  # n 1 1 2
-    texels_in = (_fold(places, border) * texels).clamp(min=0.5).minimum(texels - 0.5)
-    grid = texels_in + offsets[levels].to(picture.device)[:, None, None] * torch.tensor(
-        [1, 0], device=picture.device
-    )
-    grid = 2 * grid / torch.tensor([atlas.shape[-1], atlas.shape[-2]], device=picture.device) - 1
-
-    tall = rearrange(grid, "n y x c -> 1 (n y) x c").to(picture.dtype)
-    pixels = F.grid_sample(atlas, tall, mode="bilinear", align_corners=False)
-    pixels = rearrange(pixels, "1 c (n y) x -> n c y x", y=size)
-    return torch.where(inside[:, None], pixels, 0.5) if border == "grey" else pixels
-
-
-def build_atlas(picture: Tensor, deepest: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The picture and its halvings side by side (1 3 h w'), their shapes (l 2) as width, height, and offsets (l 1)."""
-    levels = [picture]
-    for _ in range(deepest):
-        odd_rows, odd_columns = (side % 2 for side in levels[-1].shape[-2:])
-        levels.append(F.avg_pool2d(F.pad(levels[-1], (0, odd_columns, 0, odd_rows), mode="replicate"), 2))
-    height, width = picture.shape[-2:]
-    atlas = torch.cat([F.pad(level, (0, 0, 0, height - level.shape[-2])) for level in levels], -1)
-    shapes = torch.tensor(
-        [[width / 2**k, height / 2**k] for k in range(len(levels))]
-    )  # an odd side ends mid-texel
-    widths = torch.tensor([[level.shape[-1]] for level in levels])
-    offsets = widths.cumsum(0) - widths
-    return atlas, shapes, offsets
-
-
-def _crop_points(maps: Tensor, size: int) -> Tensor:
-    """Where the pixel centres of a crop come from: (n s s 2) in its box's [-1, 1]^2."""
-    axis = (torch.arange(size, device=maps.device) + 0.5) * 2 / size - 1
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    points = torch.stack([x, y, torch.ones_like(x)], -1)
-    mapped = torch.einsum("nij,yxj->nyxi", maps, points)
-    return mapped[..., :2] / mapped[..., 2:].clamp(min=1e-3)
-
-
-def _fold(places: Tensor, border: str) -> Tensor:
-    """Bring places outside [0, 1] back in, as the border says."""
-    if border == "reflect":
-        return 1 - (places % 2 - 1).abs()
-    return places % 1 if border == "wrap" else places.clamp(0, 1)
-
-
-def draw_colours(n: int, c: CutoutsConfig, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Colour maps: matrices (n 3 3) and offsets (n 3 1 1), the identity where the chance `jitter` passes a crop by.
-
-    Brightness scales, contrast scales about mid-grey, saturation scales about the luma and hue turns the
-    chroma plane of YIQ; being linear, they compose into one matrix.
-    """
-    draws = torch.rand(n, 5, generator=generator)
-    chosen = (draws[:, 0] < c.jitter).float()
-    signed = (2 * draws[:, 1:] - 1) * chosen[:, None]
-    brightness, contrast, saturation = (
-        1 + signed[:, :3] * torch.tensor([c.brightness, c.contrast, c.saturation])
-    ).T
-    angle = 2 * math.pi * c.hue * signed[:, 3]
-    turn = torch.eye(3).repeat(n, 1, 1)
-    turn[:, 1, 1] = turn[:, 2, 2] = angle.cos()
-    turn[:, 1, 2], turn[:, 2, 1] = -angle.sin(), angle.sin()
-    hue = torch.linalg.inv(_RGB_TO_YIQ) @ turn @ _RGB_TO_YIQ
-    saturate = saturation[:, None, None] * torch.eye(3) + (1 - saturation)[:, None, None] * _LUMA.expand(3, 3)
-    matrix = (brightness * contrast)[:, None, None] * (hue @ saturate)
-    offset = (brightness * (1 - contrast) / 2)[:, None, None, None].expand(n, 3, 1, 1)
-    return matrix, offset
-
-
-def draw_noise(pixels: Tensor, generator: Generator) -> Tensor:
-    """Normal numbers for pixels, drawn where those lie: a GPU would wait for millions of them."""
-    there = pixels.device
-    if there != generator.device:
-        generator = Generator(there).manual_seed(generator.initial_seed())
-    return torch.randn(pixels.shape, generator=generator, device=there).to(pixels)
-
-
-def draw_blanks(n: int, size: int, chance: float, generator: Generator) -> Tensor:
-    """Masks (n 1 s s): 0 in a rectangle of a tenth to four tenths of the crop, 1 elsewhere."""
-    draws = torch.rand(n, 5, generator=generator)
-    area, ratio = 0.1 + 0.3 * draws[:, 1], (0.3 * 11 ** draws[:, 2])
-    height, width = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
-    top, left = draws[:, 3] * (1 - height), draws[:, 4] * (1 - width)
-    axis = (torch.arange(size) + 0.5) / size
-    rows = (axis >= top[:, None]) & (axis < (top + height)[:, None])
-    columns = (axis >= left[:, None]) & (axis < (left + width)[:, None])
-    blank = rows[:, None, :, None] & columns[:, None, None, :] & (draws[:, :1] < chance)[:, :, None, None]
+def kept(blanks: Tensor, size: int) -> Tensor:
+    """Masks (n 1 s s) of rectangles as `draw_blanks` gives them: 0 where a crop is erased, 1 elsewhere."""
+    top, left, bottom, right = (edge[:, None] for edge in blanks[:, :4].unbind(1))
+    axis = (torch.arange(size, device=blanks.device) + 0.5) / size
+    rows, columns = (axis >= top) & (axis < bottom), (axis >= left) & (axis < right)
+    blank = rows[:, None, :, None] & columns[:, None, None, :] & (blanks[:, 4] > 0)[:, None, None, None]
     return 1 - blank.float()
+
+
+def normal_numbers(count: int, device: torch.device) -> Tensor:
+    """Normal numbers (count), the same each time, made where they are needed and without a generator.
+
+    Box and Muller's transform (1958) of a hash of 0, 1, 2, …: the finaliser of MurmurHash3 (Appleby, 2011).
+    """
+    mask, half = 0xFFFFFFFF, (count + 1) // 2
+
+    def hashed(x: Tensor) -> Tensor:  # 32 bits to 32 bits, held in 64; products wrap in bits that are cut off
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+            x = ((x ^ (x >> shift)) * factor) & mask
+        return x ^ (x >> 16)
+
+    bits = hashed(torch.arange(1, 2 * half + 1, device=device)).float().add(0.5) / 2.0**32
+    radius, angle = (-2 * bits[:half].log()).sqrt(), 2 * math.pi * bits[half:]
+    return torch.cat([radius * angle.cos(), radius * angle.sin()])[:count]

@@ -8,6 +8,7 @@
     ├── WeightsError     3  a model is missing, damaged, or refused
     ├── RunError         4  a run folder that can't be used
     ├── OutOfMemory      1  a picture that this machine has no room to paint
+    ├── NotFinite        1  losses that are infinite or no numbers
     ├── SaveError        1  a picture that can't be written
     └── VideoError       1  a video that can't be read or written, or no ffmpeg for it
 
@@ -49,6 +50,10 @@ class RunError(VqclipError):
 
 
 class OutOfMemory(VqclipError):  # noqa: N818  # as torch calls it
+    pass
+
+
+class NotFinite(VqclipError):  # noqa: N818  # as IEEE 754 has it
     pass
 
 

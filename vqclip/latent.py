@@ -32,11 +32,19 @@ class Latent:
         """The running mean, without the bias towards zero of its beginning (Adam's correction)."""
         return self.total / self.weight if self.weight > 0 else self.z.detach()
 
-    @torch.no_grad()
     def settle(self, low: Tensor, high: Tensor, decay: float) -> None:
         """After a step: keep z within the codebook's bounds (1 d 1 1), and let the mean follow."""
+        self.pull_in(low, high, decay)
+        self.weigh(decay)
+
+    @torch.no_grad()
+    def pull_in(self, low: Tensor, high: Tensor, decay: float) -> None:
+        """What of `settle` concerns tensors, which stay the same ones."""
         self.z.clamp_(low, high)
         self.total.mul_(decay).add_(self.z)
+
+    def weigh(self, decay: float) -> None:
+        """What of `settle` concerns plain numbers."""
         self.weight = self.weight * decay + 1
 
     def carried(self) -> "Latent":

@@ -1,54 +1,24 @@
 """The loop: nudge latents until their pictures please every perceptor."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vqclip import seeds
-from vqclip.canvas import Canvas
-from vqclip.cutouts import Cutouts
-from vqclip.economy import Economy, batches
+from vqclip import determinism
+from vqclip.cutout_draws import CropDraw
+from vqclip.economy import batches
 from vqclip.film import Frame
-from vqclip.losses import Penalty, Target, total
-from vqclip.schedule import Schedule
+from vqclip.losses import total
+from vqclip.objective import StepDraw, Studio, View, draw_step
+from vqclip.records import sent
 from vqclip.schema import PlateauConfig
 from vqclip.state import State
 
+READ_EVERY = 10  # steps: where a plateau's losses lie on a device that would be waited for
 
-class Embeds(Protocol):
-    """What the loop needs of a Perceptor."""
-
-    size: int
-
-    def embed_crops(self, pixels: Tensor, /) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class View:
-    """One perceptor with its say: what it wishes for, how much it weighs, how many crops it sees."""
-
-    name: str
-    perceptor: Embeds
-    targets: Sequence[Target]
-    weight: float
-    crops: int
-
-
-@dataclass(frozen=True)
-class Studio:
-    """Everything that stays the same from step to step, and from picture to picture of those painted together."""
-
-    canvas: Canvas
-    cutouts: Cutouts
-    views: Sequence[View]
-    penalties: Sequence[Penalty]
-    rate: Schedule  # in deviations of the codebook
-    average: float
-    plateau: PlateauConfig
-    economy: Economy = field(default_factory=Economy)
+Seen = list[tuple[Tensor, dict[str, Tensor]]]  # each picture (1 3 h w) with its losses ()
 
 
 @dataclass(frozen=True)
@@ -79,64 +49,107 @@ def optimize(frame: Frame, studio: Studio, states: Sequence[State]) -> Iterator[
         for state in states:
             if state.latent.cells != cells:
                 state.resize(*cells)
+        ahead: StepDraw | None = None
         while states[0].step < stage.end:
-            states = [state for state in states if not _has_settled(studio.plateau, state)]
-            if not states:
+            left = [state for state in states if not _has_settled(studio, state)]
+            if not left:
                 return
-            yield take_step(frame, studio, states)
+            draw = ahead if ahead and len(left) == len(states) else None
+            states = left
+            steps = take_step(frame, studio, states, draw)
+            # While the device is at work, the next step is drawn.
+            is_last = states[0].step == stage.end
+            ahead = None if is_last or not _is_fixed(studio, states) else draw_step(frame, studio, states)
+            yield steps
 
 
-def take_step(frame: Frame, studio: Studio, states: Sequence[State]) -> list[Step]:
-    """Look, compare, nudge."""
+def take_step(
+    frame: Frame, studio: Studio, states: Sequence[State], draw: StepDraw | None = None
+) -> list[Step]:
+    """Look, compare, nudge, by what was drawn for the states' next step."""
     economy, crops = studio.economy, max((view.crops for view in studio.views), default=1)
+    device, draw = states[0].latent.z.device, draw or draw_step(frame, studio, states)
 
-    def look_at_all() -> list[tuple[Tensor, dict[str, Tensor]]]:
-        return [seen for few in batches(states, economy.together) for seen in compare(frame, studio, few)]
+    def bare(draw: StepDraw) -> Seen:
+        return move(compare_all(studio, states, draw), draw)
 
-    seen = economy.run(look_at_all, crops, len(states))
-    return [nudge(frame, studio, state, *each) for state, each in zip(states, seen, strict=True)]
+    def ordinary(draw: StepDraw) -> Seen:
+        seen = economy.run(
+            lambda: determinism.run(lambda: compare_all(studio, states, draw)), crops, len(states)
+        )
+        return move(seen, draw)
+
+    def move(seen: Seen, draw: StepDraw) -> Seen:
+        for state in states:
+            nudge(studio, state, draw.rate)
+        return seen
+
+    if studio.graphs:
+        latents = [state.latent for state in states]
+        owner = [frame, studio, *(x for latent in latents for x in (latent.z, latent.start, latent.total))]
+        live = lambda: [x for state in states for x in state.live]  # noqa: E731
+        seen = studio.graphs.run(owner, draw, device, ordinary, bare, live)
+    else:
+        seen = ordinary(sent(draw, device))
+    return [note(frame, studio, state, *each) for state, each in zip(states, seen, strict=True)]
 
 
-def nudge(frame: Frame, studio: Studio, state: State, picture: Tensor, losses: dict[str, Tensor]) -> Step:
-    """Move a latent down the gradient that `compare` left there."""
-    i = state.step
-    for group in state.optimizer.param_groups:
-        group["lr"] = studio.rate.at(i, frame.steps) * studio.canvas.deviation
-    state.optimizer.step()
-    state.optimizer.zero_grad()
-    state.latent.settle(studio.canvas.low, studio.canvas.high, studio.average)
+def nudge(studio: Studio, state: State, rate: Tensor) -> None:
+    """Move a latent down the gradient that `compare` left there: device tensors, and nothing else, change."""
+    z, optimizer = state.latent.z, state.optimizer
+    if _is_fixed(studio, [state]):
+        # Every optimiser's stride is proportional to its rate, and not every one takes a tensor as its rate.
+        before = z.detach().clone()
+        optimizer.step()
+        with torch.no_grad():
+            z.copy_(before.lerp(z, rate))
+    else:
+        for group in optimizer.param_groups:
+            group["lr"] = float(rate)
+        optimizer.step()
+    optimizer.zero_grad()
+    state.latent.pull_in(studio.canvas.low, studio.canvas.high, studio.average)
+
+
+def note(frame: Frame, studio: Studio, state: State, picture: Tensor, losses: dict[str, Tensor]) -> Step:
+    """Count a step that was taken."""
+    state.latent.weigh(studio.average)
     state.step += 1
     step = Step(state.seed, frame.index, state.step, frame.steps, losses, picture)
     if studio.plateau.patience:
-        state.plateau.watch(float(step.loss), i == 0, studio.plateau.improvement)
+        state.unwatched.append(step.loss)
+        if not _is_fixed(studio, [state]) or state.step % READ_EVERY == 0:
+            state.watch(studio.plateau.improvement)
     return step
 
 
-def compare(frame: Frame, studio: Studio, states: Sequence[State]) -> list[tuple[Tensor, dict[str, Tensor]]]:
+def compare_all(studio: Studio, states: Sequence[State], draw: StepDraw) -> Seen:
+    """Each picture and its losses, as many pictures at a time as memory allows."""
+    seen: Seen = []
+    for few in batches(states, studio.economy.together):
+        seen += compare(studio, few, draw.of(len(seen), len(seen) + len(few)))
+    return seen
+
+
+def compare(studio: Studio, states: Sequence[State], draw: StepDraw) -> Seen:
     """Each picture and its losses by name; their gradients go to the latents, and nothing else of a state changes.
 
     All pass the networks as one batch; each is looked at by its own chance.
     """
-    i, canvas = states[0].step, studio.canvas
     for state in states:
         state.latent.z.grad = None
-
-    def chances(purpose: str) -> list[int]:
-        return [seeds.derive(state.seed, purpose, frame.index, i) for state in states]
-
-    shifts = [canvas.shift(states[0].latent.cells, chance) for chance in chances("shift")]
     latents = torch.cat([state.latent.z for state in states])
-    pictures = torch.split(canvas.draw(latents, shifts, studio.economy.recompute), 1)
+    pictures = torch.split(studio.canvas.draw(latents, draw.shifts, studio.economy.recompute), 1)
     # The pictures are a leaf to those who look at them. Each adds its gradient there, and the decoder is passed once,
     # at the end: memory is that of the largest part, not of the sum, and the gradient is the same.
     leaf = torch.cat(pictures).detach().requires_grad_()
     losses: dict[str, Tensor] = {}  # one of each picture (k)
-    for k, view in enumerate(studio.views):
-        losses |= look(leaf, view, studio, chances(f"crops {k}"))
-    for penalty in studio.penalties:
+    for view, crops in zip(studio.views, draw.crops, strict=True):
+        losses |= look(leaf, view, studio, crops)
+    for penalty, weight in zip(studio.penalties, draw.weights, strict=True):
         pairs = zip(pictures, states, strict=True)
         measured = [penalty.measure(picture, state.latent) for picture, state in pairs]
-        losses[penalty.name] = penalty.weight.at(i, frame.steps) * torch.stack(measured)
+        losses[penalty.name] = weight * torch.stack(measured)
     own = [losses[penalty.name] for penalty in studio.penalties]
     assert leaf.grad is not None
     torch.autograd.backward([*pictures, *own], [*torch.split(leaf.grad, 1), *map(torch.ones_like, own)])
@@ -146,11 +159,11 @@ def compare(frame: Frame, studio: Studio, states: Sequence[State]) -> list[tuple
     ]
 
 
-def look(leaf: Tensor, view: View, studio: Studio, chances: Sequence[int]) -> dict[str, Tensor]:
+def look(leaf: Tensor, view: View, studio: Studio, draws: Sequence[CropDraw]) -> dict[str, Tensor]:
     """What a perceptor thinks of pictures (k 3 h w), by prompt (k); its gradient is added to theirs, chunk by chunk."""
-    pairs = zip(torch.split(leaf, 1), chances, strict=True)
-    cut, side = studio.cutouts.of, view.perceptor.size
-    crops = torch.stack([cut(picture, side, chance, view.crops).pixels for picture, chance in pairs])
+    pairs = zip(torch.split(leaf, 1), draws, strict=True)
+    cut, side = studio.cutouts.cut, view.perceptor.size
+    crops = torch.stack([cut(picture, draw, side) for picture, draw in pairs])
     pixels = crops.detach().requires_grad_()  # k n 3 s s
     sums = [torch.zeros(len(leaf), device=leaf.device) for _ in view.targets]
     for chunk in torch.split(pixels, studio.economy.at_once(view.crops, len(leaf)), 1):
@@ -167,5 +180,12 @@ def look(leaf: Tensor, view: View, studio: Studio, chances: Sequence[int]) -> di
     return named
 
 
-def _has_settled(plateau: PlateauConfig, state: State) -> bool:
-    return 0 < plateau.patience <= state.plateau.since
+def _is_fixed(studio: Studio, states: Sequence[State]) -> bool:
+    return studio.is_fixed(states[0].latent.z.device)
+
+
+def _has_settled(studio: Studio, state: State) -> bool:
+    """Whether a plateau was reached; on a device, only at steps whose losses were read."""
+    plateau: PlateauConfig = studio.plateau
+    is_read = not _is_fixed(studio, [state]) or state.step % READ_EVERY == 0
+    return is_read and 0 < plateau.patience <= state.plateau.since

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from vqclip import determinism
 from vqclip import device as devices
 from vqclip.job import Job
 from vqclip.models import install
@@ -28,6 +29,7 @@ class Painter:
         places: Mapping[str, str] | None = None,
     ):
         self.device = devices.pick(device)
+        determinism.enter(self.device)
         self.threads = threads or torch.get_num_threads()
         self.pull, self.places = pull, places or {}
         self.shelf = Shelf(self.device, pull, places)

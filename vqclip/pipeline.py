@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from vqclip.losses import penalties
 from vqclip.meanings import Meanings
 from vqclip.media import load_picture
 from vqclip.models.vqgan import VQGAN
-from vqclip.optimize import Studio, View
+from vqclip.objective import Studio, View
 from vqclip.phrases import outline
 from vqclip.prompt import Kind
 from vqclip.requirements.needs import READER, SKETCHBOOK, requirements
@@ -29,6 +30,7 @@ from vqclip.shelf import Shelf
 from vqclip.sketch import Sketch
 from vqclip.source import Source, footage
 from vqclip.state import State
+from vqclip.step_graph import step_graphs
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -64,7 +66,8 @@ class Pipeline:
         self.cutouts = Cutouts(config.cutouts)
         # One for all frames: what it learned holds for the next.
         self._economy = Economy.of(config.width, config.height, device)
-        own = shelf or Shelf(device, pull)
+        self._graphs = step_graphs(device, dtype)
+        own = self._shelf = shelf or Shelf(device, pull)
         self.vqgan = own.vqgan(config.vqgan, dtype)
         _check_start(config, self.vqgan)
         self._meanings = [
@@ -77,6 +80,10 @@ class Pipeline:
         if shelf is None:
             for meanings in self._meanings:
                 meanings.perceptor.forget_texts()
+
+    def in_float32(self) -> "Pipeline":
+        """The same with networks that don't overflow."""
+        return Pipeline(replace(self.config, precision="float32"), self.device, shelf=self._shelf)
 
     @property
     def together(self) -> int:
@@ -100,6 +107,7 @@ class Pipeline:
             average=config.latent.ema_decay,
             plateau=config.plateau,
             economy=self._economy,
+            graphs=self._graphs,
         )
 
     def begin(self, frame: Frame, studio: Studio, seed: int) -> State:
@@ -161,7 +169,11 @@ class Pipeline:
 
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """The Config's optimiser of one tensor; the loop sets its rate before every step."""
-        return _OPTIMIZERS[self.config.optimizer.name]([z], lr=1.0)
+        optimizer = _OPTIMIZERS[self.config.optimizer.name]([z], lr=1.0)
+        if z.is_cuda:
+            for group in optimizer.param_groups:
+                group["capturable"] = True  # it counts its steps on the device
+        return optimizer
 
     def _prepare_sketch(self, shelf: Shelf, names: dict[str, str], pictures: dict[str, Tensor]) -> Sketch:
         """The sketchbook, and what wishes mean to its own CLIP, be that one of the perceptors or not.

@@ -1,5 +1,7 @@
 """From a Config to its picture: the frames, the loop, and those who listen to it."""
 
+import logging
+import math
 import signal
 import threading
 import time
@@ -15,16 +17,19 @@ from torch import Tensor
 
 from vqclip.canvas import Canvas
 from vqclip.economy import plain_shortages
-from vqclip.errors import UsageError
+from vqclip.errors import NotFinite, UsageError
 from vqclip.film import Frame
 from vqclip.media import to_pil
-from vqclip.optimize import Step, Studio, optimize
+from vqclip.objective import Studio
+from vqclip.optimize import Step, optimize
 from vqclip.pipeline import Pipeline
 from vqclip.projector import project
 from vqclip.run import Run
 from vqclip.schema import Config
 from vqclip.state import State
 from vqclip.video import check_encoder
+
+log = logging.getLogger(__name__)
 
 SNAPSHOT_EVERY = 20.0  # seconds
 LOG_EVERY = 10  # steps: reading a loss waits for the device
@@ -137,10 +142,11 @@ class _Rendering:
         while True:
             frame = self.film.frame(index)
             self.stand(frame, state)
-            for (step,) in optimize(frame, self.studio, [self.state]):
-                self.hear(step)
-                if received:
-                    break
+            try:
+                self.take_steps(frame, received)
+            except NotFinite:
+                self.recover(frame)
+                self.take_steps(frame, received)
             state = self.state
             is_whole = not received or state.step == frame.steps
             if not is_whole:
@@ -161,16 +167,52 @@ class _Rendering:
         elif state.frame < frame.index:
             state = self.pipeline.go_on(state, frame, self.studio)
         self.state = state
+        self.remember()
+
+    def take_steps(self, frame: Frame, received: list[int]) -> None:
+        """Paint a frame to its end, or to the end of the step at which a signal comes; raises NotFinite."""
+        for (step,) in optimize(frame, self.studio, [self.state]):
+            self.hear(step)
+            if received:
+                break
+        if self.last:
+            self.read(self.last)
 
     def hear(self, step: Step) -> None:
-        """Pass a step on, and keep what is due."""
+        """Pass a step on, and keep what is due; raises NotFinite."""
         self.last = step
         for listener in self.listeners:
             listener.step(step)
-        if self.run and step.index % LOG_EVERY == 0:
-            self.run.log(step.frame, step.index, numbers(step))
+        if step.index % LOG_EVERY == 0:
+            losses = self.read(step)
+            if self.run:
+                self.run.log(step.frame, step.index, losses)
         if step.index < step.steps and time.monotonic() - self.saved > SNAPSHOT_EVERY:
+            self.read(step)
             self.save()
+
+    def read(self, step: Step) -> dict[str, float]:
+        """A step's losses as numbers; raises NotFinite, with the line to type, if one or the latent isn't finite."""
+        losses = numbers(step)
+        if not (all(map(math.isfinite, losses.values())) and self.state.latent.z.isfinite().all()):
+            is_short = self.studio.canvas.dtype != torch.float32
+            advice = "precision=float32" if is_short else "optimizer.rate=0.01"
+            raise NotFinite(f"the losses of step {step.index} aren't finite numbers; add --set {advice}")
+        return losses
+
+    def remember(self) -> None:
+        """Keep a copy of the State, to go on from if numbers overflow."""
+        tensors, strings = self.state.to_tensors()
+        self.remembered = {name: tensor.detach().clone() for name, tensor in tensors.items()}, strings
+
+    def recover(self, frame: Frame) -> None:
+        """Go on from the State that was remembered, in float32; raises NotFinite where it was float32 already."""
+        if self.studio.canvas.dtype == torch.float32 and self.last:
+            self.read(self.last)
+        self.pipeline = self.pipeline.in_float32()
+        self.studio = self.pipeline.studio(frame)
+        self.state = State.from_tensors(*self.remembered, self.pipeline.make_optimizer)
+        log.warning("numbers overflowed; going on from step %d in float32", self.state.step)
 
     def show(self, frame: Frame) -> None:
         """Keep a frame, and make the pictures that only waited for it."""
@@ -187,6 +229,7 @@ class _Rendering:
         if self.run:
             self.run.snapshot(self.state)
             self.run.save_image(self.picture())
+        self.remember()
         self.saved = time.monotonic()
 
     def picture(self) -> Image.Image:
@@ -221,7 +264,7 @@ class _Rendering:
 
 def numbers(step: Step) -> dict[str, float]:
     """A step's losses as numbers; the device is waited for."""
-    return {name: float(loss) for name, loss in step.losses.items()}
+    return dict(zip(step.losses, torch.stack(list(step.losses.values())).tolist(), strict=True))
 
 
 @torch.no_grad()

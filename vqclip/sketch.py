@@ -9,7 +9,7 @@ from torch import Tensor
 from vqclip import ops
 from vqclip.layout import Layer, Layout, copies, has, pale_sky, plain, tint
 from vqclip.models.sketchbook import Sketchbook
-from vqclip.optimize import Embeds
+from vqclip.objective import Embeds
 from vqclip.phrases import COLOURS, Phrase, outline
 from vqclip.prompt import Kind, Prompt
 

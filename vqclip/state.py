@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +42,21 @@ class State:
     frame: int = 0
     step: int = 0
     plateau: Plateau = field(default_factory=Plateau)
+    unwatched: list[Tensor] = field(default_factory=list)  # losses of the last steps, not yet read
+
+    @property
+    def live(self) -> list[Tensor]:
+        """The tensors that a step changes in place."""
+        moments = self.optimizer.state.get(self.latent.z, {}).values()
+        return [self.latent.z, self.latent.total, *(x for x in moments if isinstance(x, Tensor))]
+
+    def watch(self, improvement: float) -> None:
+        """Let the plateau see the losses that it hasn't; a device is waited for."""
+        if self.unwatched:
+            first = self.step - len(self.unwatched) == 0
+            for i, loss in enumerate(torch.stack(self.unwatched).tolist()):
+                self.plateau.watch(loss, first and i == 0, improvement)
+            self.unwatched.clear()
 
     @classmethod
     def begin(cls, z: Tensor, make_optimizer: MakeOptimizer, seed: int) -> "State":
@@ -74,13 +90,15 @@ class State:
         """Tensors and strings that `from_tensors` reads, for a file."""
         latent = {f"latent.{name}": getattr(self.latent, name).detach() for name in ("z", "start", "total")}
         moments = {f"optimizer.{name}": value for name, value in self._moments().items()}
-        numbers = {
+        numbers: dict[str, Any] = {
             "seed": self.seed,
             "frame": self.frame,
             "step": self.step,
             "weight": self.latent.weight,
             "plateau": dataclasses.asdict(self.plateau),
         }
+        if self.unwatched:
+            numbers["unwatched"] = torch.stack(self.unwatched).tolist()
         return latent | moments, {"state": json.dumps(numbers)}
 
     @classmethod
@@ -91,7 +109,9 @@ class State:
         z, start, past = (tensors[f"latent.{name}"] for name in ("z", "start", "total"))
         latent = Latent(z.requires_grad_(), start, past, numbers["weight"])
         plateau = Plateau(**numbers["plateau"])
-        state = cls(latent, make(latent.z), make, numbers["seed"], numbers["frame"], numbers["step"], plateau)
+        unwatched = [torch.tensor(loss, device=z.device) for loss in numbers.get("unwatched", [])]
+        place = numbers["seed"], numbers["frame"], numbers["step"]
+        state = cls(latent, make(latent.z), make, *place, plateau, unwatched)
         state._adopt(
             {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")}
         )

@@ -9,8 +9,8 @@ import torch
 import typer
 
 from vqclip import config as configs
+from vqclip import determinism, progress
 from vqclip import device as devices
-from vqclip import progress
 from vqclip.cli.console import complain, say, stderr
 from vqclip.cli.delivery import deliver, make_video
 from vqclip.cli.options import MOST_TOGETHER
@@ -53,6 +53,7 @@ def paint(
     With a contest, only the best are results.
     """
     place = devices.pick(device)
+    determinism.enter(place)
     check_parent(runs)
     provide(requirements(wanted[0].config, contest.judge if contest else None), pull=pull, quiet=quiet)
     digests(wanted[0].config)  # while the models load
@@ -107,6 +108,7 @@ def paint_again(
 ) -> None:
     """Paint what a picture says of itself, and compare."""
     facts, place = read_facts(picture), devices.pick(device)
+    determinism.enter(place)
     config = _carried_config(picture, facts)
     check_parent(runs)
     if output is not None:

@@ -1,0 +1,41 @@
+"""The same seed, the same pixels, on one GPU: how torch and its libraries are told to take no shortcut that varies.
+
+Set for the process, by entry points alone, before anything was computed on the device.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+def enter(device: torch.device) -> None:
+    """Choose what repeats: kernels of cuDNN, workspaces of cuBLAS, sums without atomics. A CPU needs none of it."""
+    if device.type != "cuda":
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # none of it is read
+    torch.set_deterministic_debug_mode("error")
+    # Optimisers that can be captured say so at their first step outside of a graph.
+    warnings.filterwarnings("ignore", message=".*capturable=True", category=UserWarning)
+
+
+def run(step: Callable[[], Result]) -> Result:
+    """What `step` returns, if need be by kernels that vary; a failed try must leave no trace."""
+    try:
+        return step()
+    except RuntimeError as error:
+        if torch.get_deterministic_debug_mode() == 0 or "deterministic" not in str(error):
+            raise
+        why = str(error).partition(".")[0]
+    torch.set_deterministic_debug_mode("default")
+    log.warning("another run with this seed may differ in some pixels: %s", why)
+    return step()
