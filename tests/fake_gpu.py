@@ -154,8 +154,6 @@ def fake_gpu(patch: pytest.MonkeyPatch, capability: tuple[int, int] = (9, 0)) ->
     patch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
     patch.setattr(torch.cuda, "get_device_name", lambda *_: "none")
     patch.setattr(torch.autograd, "backward", backward)
-    # A device's generator asks for its driver.
-    patch.setattr("vqclip.cutouts.draw_noise", lambda pixels, _: torch.randn_like(pixels))
     patch.setattr("vqclip.optimize.take_step", watched(gpu, optimize.take_step))
     with gpu:
         yield gpu
