@@ -3,15 +3,15 @@
 import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, reduce
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from vqclip import seeds
-from vqclip.errors import ConfigError, reason, suggest
+from vqclip import seeds, yaml12
+from vqclip.conversion import build, fields, merge
+from vqclip.errors import ConfigError, shorten, suggest
 from vqclip.resources import CONFIGS
 from vqclip.schema import Config
 
@@ -27,19 +27,37 @@ def resolve(
 
     Raises ConfigError or PromptError, in one line.
     """
-    layers: list[Mapping[str, Any]] = [read_yaml(CONFIGS / "default.yaml")]
+    return resolve_over(base(preset, file, settings), (), given or {}, draw)
+
+
+def base(
+    preset: str | None = None, file: Path | None = None, settings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The plain data of default < preset < file < settings, with known keys but unchecked values."""
+    layers: list[Mapping[str, Any]] = [_shipped("default.yaml")]
     if preset is not None:
         layers.append(read_preset(preset))
     if file is not None:
         layers.append(read_yaml(file))
-    layers.extend(_parse_setting(text) for text in settings)
-    layers.append(given or {})
-    return _build(_merge(_with_seed(layers, draw)))
+    return _lay(*layers, *map(_parse_setting, settings))
+
+
+def resolve_over(
+    under: Mapping[str, Any],
+    settings: Sequence[str],
+    given: Mapping[str, Any],
+    draw: Callable[[], int] = seeds.draw,
+) -> Config:
+    """Lay settings and what is given over a `base`, which many Configs may share; as `resolve` does."""
+    values = merge(under, _lay(*map(_parse_setting, settings), given))
+    if values.get("seed") is None:
+        values["seed"] = draw()
+    return build(Config, values)
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
     """A Config of a complete mapping, such as `to_dict` gives; raises ConfigError if it isn't one."""
-    return _build(_merge([values]))
+    return build(Config, _lay(values))
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -65,22 +83,23 @@ def keys() -> list[str]:
 
 def read_preset(names: str) -> dict[str, Any]:
     """The layer of one preset, or of several joined by '+', the later ones winning."""
-    known, merged = presets(), OmegaConf.create({})
+    known = presets()
     for name in names.split("+"):
         if name not in known:
-            raise ConfigError(f"there is no preset {name!r}, only {', '.join(known)}{suggest(name, known)}")
-        merged.merge_with(read_yaml(CONFIGS / "presets" / f"{name}.yaml"))
-    return OmegaConf.to_container(merged)  # type: ignore[return-value]
+            raise ConfigError(
+                f"there is no preset {shorten(name)}, only {', '.join(known)}{suggest(name, known)}"
+            )
+    return _lay(*(_shipped(f"presets/{name}.yaml") for name in names.split("+")))
+
+
+@cache
+def _shipped(name: str) -> dict[str, Any]:
+    return read_yaml(CONFIGS / name)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises ConfigError if it isn't one."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {reason(error)}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    values = yaml12.read(path)
     if values is not None and not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; a config is a mapping of keys to values")
     return values or {}
@@ -90,13 +109,9 @@ def _parse_setting(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r} is no KEY=VALUE; write for instance --set cutouts.count=32")
-    try:
-        # Only what can't be a plain word is YAML: it would read 0x3 as three and 1:30 as ninety.
-        layer: Any = yaml.safe_load(value) if re.match(r"\s*([\[{]|(null|~)\s*$)", value) else value.strip()
-    except yaml.YAMLError:
-        raise ConfigError(
-            f"--set {key.strip()}: {value!r} is not YAML; write [a, b] or {{key: value}}"
-        ) from None
+    # Only what can't be a plain word is YAML: a prompt may begin with an exclamation mark.
+    is_yaml = re.match(r"\s*([\[{]|(null|~)\s*$)", value)
+    layer: Any = yaml12.parse(value, f"--set {key.strip()}: {value!r}") if is_yaml else value.strip()
     nested: dict[str, Any] = {}
     nest(nested, key.strip(), layer)
     return nested
@@ -106,63 +121,28 @@ def nest(into: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key in nested mappings: 'a.b', 1 -> {'a': {'b': 1}}."""
     *sections, leaf = key.split(".")
     for section in sections:
-        below = into.setdefault(section, {})
+        below = into.get(section, {})
         if not isinstance(below, dict):
-            raise ConfigError(f"{section}: {below!r} is one value, and {key!r} asks for keys of it")
-        into = below
+            raise ConfigError(f"{section}: {shorten(below)} is one value, and {key!r} asks for keys of it")
+        into[section] = into = dict(below)  # a copy: others may share what was given
     into[leaf] = value
 
 
-def _merge(layers: Sequence[Mapping[str, Any]]) -> DictConfig:
-    """Lay mappings over each other under the schema's types."""
+def _lay(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the keys of layers, and lay each over the one before."""
     for layer in layers:
         _check_keys(layer, Config)
-    try:
-        return OmegaConf.merge(OmegaConf.structured(Config), *map(_literal, layers))  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'config'}: {_first_line(error)}") from None
-
-
-def _with_seed(layers: Sequence[Mapping[str, Any]], draw: Callable[[], int]) -> list[Mapping[str, Any]]:
-    """The same layers with one concrete seed: the last that is given, or a drawn one where that is null."""
-    seed = next((layer["seed"] for layer in reversed(layers) if "seed" in layer), None)
-    seedless = [{key: value for key, value in layer.items() if key != "seed"} for layer in layers]
-    return [*seedless, {"seed": draw() if seed is None else seed}]
-
-
-def _build(merged: DictConfig) -> Config:
-    try:
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
-    except MissingMandatoryValue as error:
-        raise ConfigError(
-            f"the config lacks {error.full_key}; `vqclip config show` prints a whole one"
-        ) from None
-    except OmegaConfBaseException as error:
-        raise ConfigError(_first_line(error)) from None
-
-
-def _first_line(error: OmegaConfBaseException) -> str:
-    return str(error.msg or error).splitlines()[0]
-
-
-def _literal(node: Any) -> Any:
-    """The same data with `${` escaped: a prompt may speak of ${100}, and nothing here is interpolated."""
-    match node:
-        case Mapping():
-            return {key: _literal(value) for key, value in node.items()}
-        case list():
-            return [_literal(item) for item in node]
-        case str():
-            return re.sub(r"(\\*)\$\{", r"\1\1\\${", node)
-    return node
+    return reduce(merge, layers, {})
 
 
 def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
     """Refuse keys that the schema doesn't have, and plain values where it has keys."""
     if not isinstance(layer, Mapping):
         example = f"{prefix}{dataclasses.fields(schema)[0].name}"
-        raise ConfigError(f"{prefix.rstrip('.')}: {layer!r} is one value; this takes keys, such as {example}")
-    hints = get_type_hints(schema)
+        raise ConfigError(
+            f"{prefix.rstrip('.')}: {shorten(layer)} is one value; this takes keys, such as {example}"
+        )
+    hints = {field.name: hint for field, hint in fields(schema)}
     for key, value in layer.items():
         if key not in hints:
             raise ConfigError(_unknown_key(f"{prefix}{key}"))
@@ -176,17 +156,18 @@ def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
                 _check_keys(entry, item, f"{prefix}{key}[{i}].")
 
 
+@cache
 def _unknown_key(key: str) -> str:
     known = keys()
     leaf = key.rpartition(".")[2]
     alike = [name for name in known if name.rpartition(".")[2] == leaf]
     hint = f"; did you mean {' or '.join(alike)}?" if alike else suggest(key, known)
-    return f"there is no key {key!r} in a config{hint or '; `vqclip config show` prints them all'}"
+    return f"there is no key {shorten(key)} in a config{hint or '; `vqclip config show` prints them all'}"
 
 
 def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
     """The dotted names of all keys and sections under a dataclass; an item of a list is `[0]`."""
-    for name, hint in get_type_hints(schema).items():
+    for name, hint in ((field.name, hint) for field, hint in fields(schema)):
         item = next(iter(get_args(hint)), hint)
         yield prefix + name
         if dataclasses.is_dataclass(item):

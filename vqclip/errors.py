@@ -15,7 +15,9 @@ A message is one line: what was given, what is allowed, what to type next.
 """
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class VqclipError(Exception):
@@ -70,3 +72,13 @@ def suggest(name: str, known: Iterable[str], most: int = 3) -> str:
     folded = {candidate.lower(): candidate for candidate in known}
     near = [folded[match] for match in difflib.get_close_matches(name.lower(), folded, most, cutoff=0.6)]
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 3, 4, 4
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+
+
+def shorten(value: Any) -> str:
+    """A value as Python spells it, cut to what an error's line has room for, however deep and long it is."""
+    return _SHORT.repr(value)

@@ -30,7 +30,7 @@ _PACKAGES = (
     "safetensors",
     "huggingface_hub",
     "pillow",
-    "omegaconf",
+    "pyyaml",
 )
 
 

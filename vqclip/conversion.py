@@ -1,0 +1,114 @@
+"""From plain data, as YAML, JSON, tables and command lines give it, to the types of a dataclass."""
+
+import contextlib
+import dataclasses
+import math
+import types
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from vqclip.errors import ConfigError, shorten
+
+LARGEST = 1e18  # of all numbers with a fraction: optimisers square them, and float32 ends at 3.4e38
+_TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
+
+
+def build(schema: Any, values: Any, prefix: str = "") -> Any:
+    """A dataclass of a mapping that has no other keys than its own; raises ConfigError, which says the key."""
+    given = {}
+    for field, hint in fields(schema):
+        if field.name in values:
+            given[field.name] = _convert(values[field.name], hint, prefix + field.name)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"the config lacks {prefix}{field.name}; `vqclip config show` prints a whole one")
+    return schema(**given)
+
+
+@cache
+def fields(schema: Any) -> tuple[tuple[dataclasses.Field[Any], Any], ...]:
+    """Fields of a dataclass with their types."""
+    hints = get_type_hints(schema)
+    return tuple((field, hints[field.name]) for field in dataclasses.fields(schema))
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one mapping over another, section by section; neither is changed."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def check_text(text: str, name: str) -> str:
+    """Refuse a text that no file could hold as UTF-8, and no system call could take; raises ConfigError."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{name}: {shorten(text)} is no text in UTF-8; write it anew") from None
+    if "\0" in text:
+        raise ConfigError(f"{name}: {shorten(text)} holds the sign NUL, which no text may")
+    return text
+
+
+def _convert(value: Any, hint: Any, name: str) -> Any:
+    kind, takes_none = _without_none(hint)
+    if value is None:
+        if takes_none:
+            return None
+        raise ConfigError(f"{name}: null is no value here; leave the key out, or give it one")
+    if dataclasses.is_dataclass(kind):
+        return build(kind, value, f"{name}.")
+    if get_origin(kind) is list:
+        items, (item,) = value if isinstance(value, list | tuple) else [value], get_args(kind)
+        return [_convert(one, item, f"{name}[{i}]") for i, one in enumerate(items)]
+    return _CONVERTERS[kind](value, name)
+
+
+@cache
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    """`X | None` as X, and whether it was that."""
+    if get_origin(hint) not in (types.UnionType, Union):
+        return hint, False
+    (kind,) = (kind for kind in get_args(hint) if kind is not types.NoneType)
+    return kind, True
+
+
+def _text(value: Any, name: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ConfigError(f"{name}: {shorten(value)} is no text; put a text in double quotes")
+    return check_text(str(value), name)  # a number may be a prompt, or a constant schedule
+
+
+def _whole(value: Any, name: str) -> int:
+    with contextlib.suppress(ValueError):
+        if isinstance(value, int | str) and not isinstance(value, bool):
+            return int(value)
+    raise ConfigError(f"{name}: {shorten(value)} is no whole number; write one as in 7")
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        is_one = isinstance(value, int | float | str) and not isinstance(value, bool)
+        number = float(value) if is_one else None
+    except OverflowError:
+        number = math.inf
+    except ValueError:
+        number = None
+    if number is None:
+        raise ConfigError(f"{name}: {shorten(value)} is no number; write one as in 0.5")
+    if not abs(number) <= LARGEST:
+        raise ConfigError(f"{name}: {number} is out of range; no number may exceed {LARGEST:g}")
+    return number
+
+
+def _truth(value: Any, name: str) -> bool:
+    word = str(value).strip().lower() if isinstance(value, bool | int | str) else ""
+    if word not in _TRUE + _FALSE:
+        raise ConfigError(f"{name}: {shorten(value)} is neither true nor false; write one of these")
+    return word in _TRUE
+
+
+_CONVERTERS: dict[Any, Callable[[Any, str], Any]] = {str: _text, int: _whole, float: _number, bool: _truth}
