@@ -17,7 +17,8 @@ PACKAGE = Path(vqclip.__file__).parent
 
 # A module imports from rows above its own and, at module level, from what stands left of it in its own row.
 ROWS = """
-errors resources files lock schedule prompt phrases seeds schema config film job batchfile batch compare
+errors resources files lock schedule prompt phrases seeds conversion schema yaml12 strict_json table config film job \
+    record batchfile batch compare
 ops device
 models.catalog models.store models.download models.archives models.checkpoint \
     models.quantizers models.frozen models.vqgan models.folding models.layouts models.descriptions \
@@ -29,8 +30,8 @@ shelf pipeline snapshot reel run projector ledger estimate health
 render painter progress
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
 cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.asked cli.wanted \
-    cli.generate cli.plan cli.delivery cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work \
-    cli.batch cli.reproduce cli.diff cli.show cli.doctor cli.app
+    cli.generate cli.plan cli.delivery cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_plan \
+    cli.batch_work cli.batch cli.reproduce cli.diff cli.show cli.doctor cli.app
 """
 PLACES = {
     name: (row, place)

@@ -6,11 +6,13 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from vqclip import batchfile, seeds
 from vqclip import config as configs
 from vqclip.batchfile import Entry
+from vqclip.config import Base
 from vqclip.errors import UsageError, suggest
 from vqclip.job import Job, slug
 from vqclip.schema import Config
@@ -45,20 +47,21 @@ def plan(
     is wrong with the command or with the whole file.
     """
     check_names(names)
-    configs.resolve(
-        {"prompts": ["-"]}, preset, base, settings
-    )  # what is wrong here is wrong with the command
+    # What is wrong here is wrong with the command. What holds for all jobs is read and laid together once.
+    configs.resolve({"prompts": ["-"]}, preset, base, settings)
+    shared = cache(lambda name: configs.base(name or preset, base, settings))
     tasks, seen, folder = [], Counter[str](), folder_of(file, runs)
     for index, entry in enumerate(batchfile.read(file), 1):
         try:
             if entry.fault:
                 raise UsageError(entry.fault)
-            config = _config(entry, preset, base, settings, seen)
+            config = _config(entry, shared(entry.preset), seen)
+            name = picture_name(names, index, config)
         except UsageError as error:
             tasks.append(Task(index, entry, None, "", str(error)))
             continue
         job = Job(config, folder / "jobs" / _unique(f"{slug(config)}-{config.digest}", seen))
-        tasks.append(Task(index, entry, job, picture_name(names, index, config), None))
+        tasks.append(Task(index, entry, job, name, None))
     return tasks
 
 
@@ -92,9 +95,7 @@ def picture_name(template: str, index: int, config: Config) -> str:
     )
 
 
-def _config(
-    entry: Entry, preset: str | None, base: Path | None, settings: Sequence[str], seen: Counter[str]
-) -> Config:
+def _config(entry: Entry, shared: Base, seen: Counter[str]) -> Config:
     """An entry's Config. Where no seed is given, it follows from the rest, so that lines may move and be added."""
     unseeded: list[int] = []
 
@@ -102,9 +103,7 @@ def _config(
         unseeded.append(0)
         return 0
 
-    config = configs.resolve(
-        entry.given, entry.preset or preset, base, [*settings, *entry.settings], draw=draw
-    )
+    config = shared.resolve(entry.given, entry.settings, draw)
     if not unseeded:
         return config
     nth = seen[config.digest]

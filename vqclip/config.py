@@ -3,7 +3,8 @@
 import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, reduce
+from dataclasses import dataclass
+from functools import cache, cached_property, reduce
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,32 +28,43 @@ def resolve(
 
     Raises ConfigError or PromptError, in one line.
     """
-    return resolve_over(base(preset, file, settings), (), given or {}, draw)
+    return base(preset, file, settings).resolve(given or {}, draw=draw)
 
 
-def base(
-    preset: str | None = None, file: Path | None = None, settings: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The plain data of default < preset < file < settings, with known keys but unchecked values."""
+@dataclass(frozen=True)
+class Base:
+    """The plain data that many Configs share, with known keys; its sections are converted once."""
+
+    values: Mapping[str, Any]
+
+    @cached_property
+    def _sections(self) -> dict[str, Any]:
+        return {
+            field.name: build(hint, self.values[field.name], f"{field.name}.")
+            for field, hint in fields(Config)
+            if dataclasses.is_dataclass(hint)
+        }
+
+    def resolve(
+        self, given: Mapping[str, Any], settings: Sequence[str] = (), draw: Callable[[], int] = seeds.draw
+    ) -> Config:
+        """Lay settings and what is given on top, as the function `resolve` does."""
+        above = _lay(*map(_parse_setting, settings), given)
+        untouched = {name: section for name, section in self._sections.items() if name not in above}
+        values = merge(self.values, above) | untouched
+        if values.get("seed") is None:
+            values["seed"] = draw()
+        return build(Config, values)
+
+
+def base(preset: str | None = None, file: Path | None = None, settings: Sequence[str] = ()) -> Base:
+    """What default < preset < file < settings say; raises ConfigError."""
     layers: list[Mapping[str, Any]] = [_shipped("default.yaml")]
     if preset is not None:
         layers.append(read_preset(preset))
     if file is not None:
         layers.append(read_yaml(file))
-    return _lay(*layers, *map(_parse_setting, settings))
-
-
-def resolve_over(
-    under: Mapping[str, Any],
-    settings: Sequence[str],
-    given: Mapping[str, Any],
-    draw: Callable[[], int] = seeds.draw,
-) -> Config:
-    """Lay settings and what is given over a `base`, which many Configs may share; as `resolve` does."""
-    values = merge(under, _lay(*map(_parse_setting, settings), given))
-    if values.get("seed") is None:
-        values["seed"] = draw()
-    return build(Config, values)
+    return Base(_lay(*layers, *map(_parse_setting, settings)))
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
@@ -111,7 +123,10 @@ def _parse_setting(text: str) -> dict[str, Any]:
         raise ConfigError(f"--set {text!r} is no KEY=VALUE; write for instance --set cutouts.count=32")
     # Only what can't be a plain word is YAML: a prompt may begin with an exclamation mark.
     is_yaml = re.match(r"\s*([\[{]|(null|~)\s*$)", value)
-    layer: Any = yaml12.parse(value, f"--set {key.strip()}: {value!r}") if is_yaml else value.strip()
+    try:
+        layer: Any = yaml12.parse(value) if is_yaml else value.strip()
+    except ConfigError as error:
+        raise ConfigError(f"--set {key.strip()}={value}: {error}") from None
     nested: dict[str, Any] = {}
     nest(nested, key.strip(), layer)
     return nested

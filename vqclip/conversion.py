@@ -5,7 +5,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from vqclip.errors import ConfigError, shorten
@@ -17,11 +17,11 @@ _TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0"
 def build(schema: Any, values: Any, prefix: str = "") -> Any:
     """A dataclass of a mapping that has no other keys than its own; raises ConfigError, which says the key."""
     given = {}
-    for field, hint in fields(schema):
-        if field.name in values:
-            given[field.name] = _convert(values[field.name], hint, prefix + field.name)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"the config lacks {prefix}{field.name}; `vqclip config show` prints a whole one")
+    for name, is_needed, convert in _plan(schema):
+        if name in values:
+            given[name] = convert(values[name], prefix + name)
+        elif is_needed:
+            raise ConfigError(f"the config lacks {prefix}{name}; `vqclip config show` prints a whole one")
     return schema(**given)
 
 
@@ -53,27 +53,50 @@ def check_text(text: str, name: str) -> str:
     return text
 
 
-def _convert(value: Any, hint: Any, name: str) -> Any:
-    kind, takes_none = _without_none(hint)
-    if value is None:
-        if takes_none:
-            return None
-        raise ConfigError(f"{name}: null is no value here; leave the key out, or give it one")
-    if dataclasses.is_dataclass(kind):
-        return build(kind, value, f"{name}.")
-    if get_origin(kind) is list:
-        items, (item,) = value if isinstance(value, list | tuple) else [value], get_args(kind)
-        return [_convert(one, item, f"{name}[{i}]") for i, one in enumerate(items)]
-    return _CONVERTERS[kind](value, name)
+Converter = Callable[[Any, str], Any]
 
 
 @cache
-def _without_none(hint: Any) -> tuple[Any, bool]:
-    """`X | None` as X, and whether it was that."""
-    if get_origin(hint) not in (types.UnionType, Union):
-        return hint, False
-    (kind,) = (kind for kind in get_args(hint) if kind is not types.NoneType)
-    return kind, True
+def _plan(schema: Any) -> list[tuple[str, bool, Converter]]:
+    """Name of each field, whether it must be given, and what converts its value."""
+    return [(field.name, _is_needed(field), _converter(hint)) for field, hint in fields(schema)]
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _converter(hint: Any) -> Converter:
+    """What makes a type of plain data, and says the key of what it refuses."""
+    if get_origin(hint) in (types.UnionType, Union):
+        (kind,) = (kind for kind in get_args(hint) if kind is not types.NoneType)
+        return partial(_optional, _converter(kind))
+    if dataclasses.is_dataclass(hint):
+        return partial(_section, hint)
+    if get_origin(hint) is list:
+        return partial(_list, _converter(*get_args(hint)))
+    return partial(_needed, _CONVERTERS[hint])
+
+
+def _section(schema: Any, value: Any, name: str) -> Any:
+    """A section, unless it is one already."""
+    return value if isinstance(value, schema) else build(schema, value, f"{name}.")
+
+
+def _optional(convert: Converter, value: Any, name: str) -> Any:
+    return None if value is None else convert(value, name)
+
+
+def _needed(convert: Converter, value: Any, name: str) -> Any:
+    if value is None:
+        raise ConfigError(f"{name}: null is no value here; leave the key out, or give it one")
+    return convert(value, name)
+
+
+def _list(convert: Converter, value: Any, name: str) -> list[Any]:
+    """One value stands for a list of it."""
+    items = value if isinstance(value, list | tuple) else [value]
+    return [convert(item, f"{name}[{i}]") for i, item in enumerate(items)]
 
 
 def _text(value: Any, name: str) -> str:
@@ -111,4 +134,4 @@ def _truth(value: Any, name: str) -> bool:
     return word in _TRUE
 
 
-_CONVERTERS: dict[Any, Callable[[Any, str], Any]] = {str: _text, int: _whole, float: _number, bool: _truth}
+_CONVERTERS: dict[Any, Converter] = {str: _text, int: _whole, float: _number, bool: _truth}

@@ -10,7 +10,8 @@ from typing import Any
 from vqclip.batch import Task
 from vqclip.errors import SaveError, reason
 from vqclip.files import atomic, copy, write_text
-from vqclip.run import IMAGE, VIDEO, writing
+from vqclip.record import IMAGE
+from vqclip.run import VIDEO, writing
 from vqclip.sheet import contact_sheet, thumbnails
 
 MANIFEST, SHEET = "manifest.jsonl", "contact.png"

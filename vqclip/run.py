@@ -18,13 +18,12 @@ from vqclip.errors import RunError, UsageError, reason
 from vqclip.files import sweep, write_text
 from vqclip.job import slug
 from vqclip.media import save_png
+from vqclip.record import IMAGE, RECORD, read_record
 from vqclip.reel import Reel
 from vqclip.schema import Config
 from vqclip.state import MakeOptimizer, State
 
-IMAGE, CONFIG, PROVENANCE, STEPS, RECORD, VIDEO = (
-    "image.png", "config.yaml", "provenance.json", "steps.jsonl", "painting.json", "film.mp4",
-)  # fmt: skip
+CONFIG, PROVENANCE, STEPS, VIDEO = "config.yaml", "provenance.json", "steps.jsonl", "film.mp4"
 
 
 def folder_name(config: Config) -> str:
@@ -176,15 +175,6 @@ def read_config(folder: Path) -> Config:
         return configs.from_dict(configs.read_yaml(path))
     except UsageError as error:
         raise RunError(f"{path} is unusable: {error}") from None
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """What became of the painting in a run folder, or None if it isn't finished."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) and (folder / IMAGE).is_file() else None
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:

@@ -7,13 +7,15 @@ means is decided here, by the core schema of YAML 1.2 (yaml.org/spec/1.2.2, sect
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from vqclip.errors import ConfigError, reason
 
-_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe either way; the one in C is ten times as fast
+_PARSER: Any = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # safe either way; the one in C is ten times as fast
 _PREFIX = "tag:yaml.org,2002:"
 _PLAIN = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -33,27 +35,28 @@ _UNDISGUISE = {disguise: letter for letter, disguise in _DISGUISE.items()}
 def read(path: Path) -> Any:
     """The data in a YAML file; raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {reason(error)}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from None
-    return parse(text, str(path))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
-def parse(text: str, where: str) -> Any:
-    """The data in a text of YAML; raises ConfigError, which says `where` it stands and in which line."""
+def parse(text: str) -> Any:
+    """The data in a text of YAML; raises ConfigError, which says in which line it fails."""
     try:
         return yaml.load(text.translate(_DISGUISE), _Loader)
     except _Twice as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(str(error)) from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ConfigError(f"{where} is not YAML: {line}{error.problem or error.context}") from None
+        raise ConfigError(f"{line}this is not YAML: {error.problem or error.context}") from None
     except RecursionError:
-        raise ConfigError(f"{where} is not YAML: it is nested too deeply") from None
+        raise ConfigError("this is not YAML: it is nested too deeply") from None
     except (yaml.YAMLError, ValueError, KeyError) as error:
-        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"this is not YAML: {' '.join(str(error).split())[:200]}") from None
 
 
 class Whole(int):
@@ -87,8 +90,8 @@ class _Twice(Exception):  # noqa: N818  # what stands twice is no error of YAML'
 class _Loader(_PARSER):  # type: ignore[misc]
     """Nothing but plain data: no dates, no sets, no bytes, no objects."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
-    yaml_constructors: dict[str | None, Any] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {}
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         """Refuse equal keys, of which the last would win in silence."""

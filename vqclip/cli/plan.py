@@ -14,7 +14,8 @@ from vqclip.film import Film, Frame, cells
 from vqclip.models.clip import find_clip
 from vqclip.models.loading import architecture_of, find_vqgan
 from vqclip.projector import frame_rate
-from vqclip.run import IMAGE, VIDEO, folder_name
+from vqclip.record import IMAGE
+from vqclip.run import VIDEO, folder_name
 from vqclip.schema import Config
 from vqclip.source import footage
 
