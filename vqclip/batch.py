@@ -1,6 +1,7 @@
 """A Batch: the jobs of a file, where each is painted, and how its picture is called."""
 
 import dataclasses
+import os
 import re
 import string
 from collections import Counter
@@ -14,10 +15,12 @@ from vqclip import config as configs
 from vqclip.batchfile import Entry
 from vqclip.config import Base
 from vqclip.errors import UsageError, suggest
+from vqclip.files import LONGEST_NAME
 from vqclip.job import Job, slug
 from vqclip.schema import Config
 
 NAMES = "{index:04d}-{slug}-{seed}.png"
+ROOM = 8  # bytes: for a number behind a name that is taken
 FIELDS = ("index", "slug", "seed", "size", "steps", "digest")
 
 
@@ -85,7 +88,8 @@ def check_names(template: str) -> None:
 
 
 def picture_name(template: str, index: int, config: Config) -> str:
-    return template.format(
+    """The name of a job's picture; raises UsageError for one that is too long for a file."""
+    name = template.format(
         index=index,
         slug=slug(config),
         seed=config.seed,
@@ -93,6 +97,11 @@ def picture_name(template: str, index: int, config: Config) -> str:
         steps=config.steps,
         digest=config.digest,
     )
+    if len(os.fsencode(name)) > LONGEST_NAME - ROOM:
+        raise UsageError(
+            f"--names: {name[:40]}… is longer than {LONGEST_NAME - ROOM} bytes; write a shorter one"
+        )
+    return name
 
 
 def _config(entry: Entry, shared: Base, seen: Counter[str]) -> Config:

@@ -9,8 +9,8 @@ from functools import cache, partial
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from vqclip.errors import ConfigError, shorten
+from vqclip.schedule import LARGEST
 
-LARGEST = 1e18  # of all numbers with a fraction: optimisers square them, and float32 ends at 3.4e38
 _TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 
 
@@ -47,7 +47,9 @@ def check_text(text: str, name: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ConfigError(f"{name}: {shorten(text)} is no text in UTF-8; write it anew") from None
+        raise ConfigError(
+            f"{name}: {shorten(text)} is no text in UTF-8; write it anew, or set LC_ALL=C.UTF-8"
+        ) from None
     if "\0" in text:
         raise ConfigError(f"{name}: {shorten(text)} holds the sign NUL, which no text may")
     return text

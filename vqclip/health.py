@@ -15,7 +15,7 @@ from vqclip import device as devices
 from vqclip.errors import VideoError, VqclipError
 from vqclip.models import store
 from vqclip.models.catalog import human
-from vqclip.resources import home, offline
+from vqclip.resources import has_home, home, offline
 from vqclip.video import ENCODERS
 
 ENOUGH_MEMORY, ENOUGH_DISK = (
@@ -55,7 +55,10 @@ def examine(runs: Path = Path("runs")) -> Iterator[Finding]:
     yield _memory()
     yield _ffmpeg()
     yield from _models()
-    yield _folder("store", home(), "set VQCLIP_HOME to a folder that can be written to")
+    if has_home():
+        yield _folder("store", home(), "set VQCLIP_HOME to a folder that can be written to")
+    else:
+        yield Finding("store", "there is no home folder", "set VQCLIP_HOME to a folder")
     yield _folder("runs", runs, "name another folder with --runs")
     yield _network()
 

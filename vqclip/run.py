@@ -15,7 +15,7 @@ from torch import device as Device
 from vqclip import config as configs
 from vqclip import lock, snapshot
 from vqclip.errors import RunError, UsageError, reason
-from vqclip.files import sweep, write_text
+from vqclip.files import LONGEST_NAME, sweep, write_text
 from vqclip.job import slug
 from vqclip.media import save_png
 from vqclip.record import IMAGE, RECORD, read_record
@@ -200,7 +200,13 @@ def return_to_origin(folder: Path) -> Path:
 
 def check_parent(parent: Path) -> None:
     """Refuse, before any work, a folder in which no run could be made."""
-    nearest = next(folder for folder in (parent.absolute(), *parent.absolute().parents) if folder.exists())
+    nearest = next(
+        folder for folder in (parent.absolute(), *parent.absolute().parents) if os.path.exists(folder)
+    )
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in parent.parts):
+        raise RunError(
+            f"--runs {parent}: no name may have more than {LONGEST_NAME} bytes; write a shorter one"
+        )
     if not nearest.is_dir():
         raise RunError(f"--runs {parent}: {nearest} is a file; name a folder")
     if not os.access(nearest, os.W_OK):

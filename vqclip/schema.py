@@ -242,7 +242,7 @@ class Config:
 
 def parse_size(text: str) -> tuple[int, int]:
     """'WxH' -> (width, height) in pixels; raises ConfigError."""
-    match = re.fullmatch(r"\s*(\d+)\s*[xX×]\s*(\d+)\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,9})\s*[xX×]\s*(\d{1,9})\s*", text)
     if not match:
         raise ConfigError(f"size: {text!r} is no size; write width x height in pixels, as in 256x256")
     width, height = int(match[1]), int(match[2])

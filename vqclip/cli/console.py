@@ -1,25 +1,51 @@
 """Two streams: stdout carries results and nothing else, stderr the conversation."""
 
 import contextlib
+import io
 import json
 import logging
 import os
+import re
+import sys
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
 from rich.text import Text
 
+from vqclip.errors import SaveError, reason
+
 stderr = Console(stderr=True, highlight=False)
+# What moves a terminal's cursor, ends its lines, turns its letters' direction, or is half a letter.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """A text with its control characters spelled out, as JSON spells them."""
+    return _CONTROL.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
+
+
+def spell_any_letter() -> None:
+    """Let both streams spell out letters that their encoding lacks, instead of raising UnicodeEncodeError."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def result(line: str) -> None:
-    """One result on stdout, as it is: no colours, no wrapping."""
-    print(line, flush=True)
+    """Print one result on stdout without colours or wrapping; raises SaveError where that can't be written."""
+    try:
+        print(visible(line) if sys.stdout and sys.stdout.isatty() else line, flush=True)
+    except OSError as error:
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # the rest goes nowhere: Python writes it when it exits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SaveError(f"stdout can't be written: {reason(error)}; the result: {line}") from None
 
 
 def result_json(values: dict[str, Any]) -> None:
-    result(json.dumps(values, ensure_ascii=False))
+    result(visible(json.dumps(values, ensure_ascii=False)))
 
 
 def result_topics(values: dict[str, Any]) -> None:
@@ -31,19 +57,19 @@ def result_topics(values: dict[str, Any]) -> None:
 
 def say(topic: str, text: str) -> None:
     """A line of the conversation: what it is about, and what there is to say."""
-    stderr.print(Text.assemble((f"{topic:<10}", "dim"), text), soft_wrap=True)
+    stderr.print(Text.assemble((f"{topic:<10}", "dim"), visible(text)), soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """The one line of an error."""
-    stderr.print(Text.assemble(("vqclip: ", "bold red"), " ".join(text.split())), soft_wrap=True)
+    stderr.print(Text.assemble(("vqclip: ", "bold red"), visible(" ".join(text.split()))), soft_wrap=True)
 
 
 class Remarks(logging.Handler):
     """The library's warnings, as lines of the conversation."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        stderr.print(Text.assemble((f"{'note':<10}", "yellow"), record.getMessage()), soft_wrap=True)
+        stderr.print(Text.assemble((f"{'note':<10}", "yellow"), visible(record.getMessage())), soft_wrap=True)
 
 
 def listen_to_library(quiet: bool) -> None:

@@ -1,12 +1,13 @@
 """Weights on their way to machines that haven't got them."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vqclip.files import atomic
 from vqclip.models.store import cards, digest
+from vqclip.resources import expand
 from vqclip.schema import Config
 
 
@@ -24,7 +25,7 @@ def pack(configs: Iterable[Config], put: Callable[[bytes], Any]) -> dict[str, Pa
     names = {name for config in configs for name in (config.vqgan, *(p.model for p in config.perceptors))}
     parcels = {}
     for name in sorted(names - cards().keys()):
-        path = Path(name).expanduser()
+        path = expand(name)
         files = sorted(path.iterdir()) if path.is_dir() else [path, *path.parent.glob("*.yaml")]
         if path.exists():
             contents = {file.name: put(file.read_bytes()) for file in files if file.is_file()}
@@ -37,9 +38,9 @@ def unpack(parcels: Mapping[str, Parcel], fetch: Callable[[Any], bytes]) -> dict
     """Where the names that this machine can't see lie on it from now on; a parcel is fetched once a machine."""
     places = {}
     for name, parcel in parcels.items():
-        if Path(name).expanduser().exists():
+        if os.path.exists(expand(name)):
             continue
-        home = Path.home() / ".cache" / "vqclip" / "weights" / parcel.digest
+        home = expand("~/.cache") / "vqclip" / "weights" / parcel.digest
         home.mkdir(parents=True, exist_ok=True)
         for file, where in parcel.contents.items():
             if not (home / file).is_file():
