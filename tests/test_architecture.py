@@ -24,8 +24,8 @@ models.catalog models.store models.download models.archives models.checkpoint \
     models.quantizers models.frozen models.vqgan models.folding models.layouts models.descriptions \
     models.loading models.towers models.clip_layouts models.clip models.sketchbook \
     models.writing models.install
-cutouts latent canvas losses state economy optimize perceptor meanings layout sketch media ffmpeg container video \
-    footage source motion judge sheet provenance
+cutouts latent canvas losses state economy optimize perceptor meanings layout sketch pixels media ffmpeg \
+    container video video_look footage source motion judge sheet provenance
 shelf pipeline snapshot reel run projector ledger estimate health
 render painter progress
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats

@@ -1,6 +1,7 @@
 """A Run is one folder with everything that one Config made."""
 
 import contextlib
+import io
 import json
 import os
 import time
@@ -14,7 +15,7 @@ from torch import device as Device
 
 from vqclip import config as configs
 from vqclip import lock, snapshot
-from vqclip.errors import RunError, UsageError, reason
+from vqclip.errors import RunError, UsageError, reason, visible
 from vqclip.files import LONGEST_NAME, sweep, write_text
 from vqclip.job import slug
 from vqclip.media import save_png
@@ -101,7 +102,7 @@ class Run:
     def log(self, frame: int, step: int, losses: dict[str, float]) -> None:
         """Append a line to the step log."""
         rounded = {name: round(loss, 6) for name, loss in losses.items()}
-        line = json.dumps({"frame": frame, "step": step, "losses": rounded}, ensure_ascii=False)
+        line = visible(json.dumps({"frame": frame, "step": step, "losses": rounded}, ensure_ascii=False))
         with self._writing(), (self.folder / STEPS).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
@@ -159,7 +160,9 @@ class Run:
         """Keep the lines up to a frame's step: those after it will be written again, and the last may be cut short."""
         path = self.folder / STEPS
         if path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            lines = io.StringIO(
+                path.read_text(encoding="utf-8", errors="replace")
+            )  # a line ends at a newline alone
             write_text(path, "".join(line for line in lines if _is_up_to(place, line)))
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:

@@ -66,7 +66,8 @@ def _root(
     try:
         os.getcwd()
     except OSError:
-        raise UsageError("the folder that you are in is gone; go to another: cd") from None
+        if "--help" not in sys.argv:
+            raise UsageError("the folder that you are in is gone; go to another: cd") from None
 
 
 # typer carries a click of its own or uses the installed one, by version; either way this is its usage error.

@@ -10,7 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vqclip.cli.console import Display, visible
+from vqclip.cli.console import Display
+from vqclip.errors import visible
 from vqclip.launch.contract import Event, Failed, Finished, Progressed, Started
 
 TITLE = 40  # characters of a wish

@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import os
-import re
 import sys
 from types import TracebackType
 from typing import Any, Self
@@ -13,16 +12,9 @@ from typing import Any, Self
 from rich.console import Console
 from rich.text import Text
 
-from vqclip.errors import SaveError, reason
+from vqclip.errors import SaveError, reason, visible
 
 stderr = Console(stderr=True, highlight=False)
-# What moves a terminal's cursor, ends its lines, turns its letters' direction, or is half a letter.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def visible(text: str) -> str:
-    """A text with its control characters spelled out, as JSON spells them."""
-    return _CONTROL.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
 
 
 def spell_any_letter() -> None:

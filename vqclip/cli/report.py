@@ -8,7 +8,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from vqclip.cli.console import Display, visible
+from vqclip.cli.console import Display
+from vqclip.errors import visible
 from vqclip.film import Film
 from vqclip.media import to_pil
 from vqclip.optimize import Step
