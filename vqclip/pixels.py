@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 _BITS, _FORMAT = 258, 339  # tags of a TIFF
 _USUAL = (1, 2**8 - 1, 2**16 - 1)  # the numbers that stand for white
+_LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()  # Pillow's own conversion is none
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 
 
@@ -60,11 +61,11 @@ def _of_integers(numbers: Any, tags: Mapping[int, Any]) -> Any:
 
 def to_srgb(image: Image.Image) -> Image.Image:
     """A picture's colours in sRGB, by the profile that it carries; one that is broken or doesn't fit is passed by."""
-    carried = image.info.get("icc_profile")
+    carried = _LAB if image.mode == "LAB" else image.info.get("icc_profile")
     if not carried:
         return image
     image = _unpalletised(image)
-    alpha = image.getchannel("A") if "A" in image.getbands() else None
+    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA") else None
     opaque = image.convert({"RGBA": "RGB", "LA": "L", "1": "L"}.get(image.mode, image.mode))
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(carried))

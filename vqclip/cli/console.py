@@ -27,7 +27,8 @@ def spell_any_letter() -> None:
 def result(line: str) -> None:
     """Print one result on stdout without colours or wrapping; raises SaveError where that can't be written."""
     try:
-        print(visible(line) if sys.stdout and sys.stdout.isatty() else line, flush=True)
+        shown = "\n".join(map(visible, line.split("\n"))) if sys.stdout and sys.stdout.isatty() else line
+        print(shown, flush=True)
     except OSError as error:
         with contextlib.suppress(
             OSError, ValueError
