@@ -146,6 +146,18 @@ print([name for name in ("torch", "numpy", "PIL", "open_clip") if name in sys.mo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_batch_is_planned_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("prompt,seed\na red apple,1\n")
+    code = """
+import sys
+from typer.testing import CliRunner
+from vqclip.cli.app import app
+done = CliRunner().invoke(app, ["batch", "jobs.csv", "--plan"])
+print(done.exit_code, "0001-a-red-apple-1.png" in done.output, "torch" in sys.modules)
+"""
+    assert python(code, tmp_path).split() == ["0", "True", "False"]
+
+
 def test_importing_everything_leaves_no_trace(tmp_path: Path) -> None:
     """No file in the working folder, no changed signal handler, gradient mode or random state."""
     code = f"""

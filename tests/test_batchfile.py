@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vqclip import batch, batchfile
+from vqclip import batch, batchfile, yaml12
 from vqclip.batchfile import Entry
 from vqclip.errors import ConfigError, UsageError
 from vqclip.schema import Config
@@ -302,3 +302,38 @@ def test_lines_end_at_newlines_alone(letter: str) -> None:
         ["c"],
     ]
     assert len(planned(written("a.csv", f"prompt\na{letter}b\nc\n"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", b"a caf\xe9\na cat\n"),
+        ("a.csv", b"prompt\na caf\xe9\na cat\n"),
+        ("a.jsonl", b'"a caf\xe9"\n"a cat"\n'),
+    ],
+)
+def test_a_line_that_is_no_utf_8_costs_no_other_line(name: str, text: bytes) -> None:
+    Path(name).write_bytes(text)
+    bad, good = batch.plan(Path(name), Path("runs"))
+    assert "is no text in UTF-8" in str(bad.fault)
+    assert good.job
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.json"])
+def test_a_whole_that_is_no_utf_8_is_refused_by_its_line(name: str) -> None:
+    Path(name).write_bytes(b'["a",\n"caf\xe9"]')
+    with pytest.raises(ConfigError, match="line 2: this is no text in UTF-8"):
+        batch.plan(Path(name), Path("runs"))
+
+
+def test_what_all_jobs_share_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are; but for a preset of their own."""
+    read: list[Path] = []
+    whole = yaml12.read
+    monkeypatch.setattr(yaml12, "read", lambda path: (read.append(path), whole(path))[1])
+    written("my.yaml", "steps: 7\n")
+    for count in (2, 200):
+        read.clear()
+        path = written("a.txt", "a\nb -- --preset draft\n" * count)
+        assert {config.steps for config in planned(path, base=Path("my.yaml"))} == {7}
+        assert read.count(Path("my.yaml")) == 3

@@ -55,20 +55,33 @@ def read(path: Path) -> list[Entry]:
 
     Raises ConfigError if the file as a whole can't be read, or holds no job.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {reason(error)}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is no text in UTF-8") from None
     reader = _READERS.get(path.suffix.lower(), _read_text)
     try:
-        entries = list(reader(text))
+        entries = list(reader(_text_of(path)))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {reason(error)}") from None
     except UsageError as error:
         raise ConfigError(f"{path}: {error}") from None
     if not entries:
         raise ConfigError(f"{path} holds no job; write a prompt a line")
     return entries
+
+
+def _text_of(path: Path) -> str:
+    """The text of a file. What isn't UTF-8 in it is the fault of the jobs that hold it, unless nothing is."""
+    data = path.read_bytes()
+    if b"\0" in data:
+        raise ConfigError("this is no text in UTF-8; save it as one")
+    text = data.decode("utf-8-sig", errors="surrogateescape")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _check_whole(text: str) -> str:
+    """Refuse a text that is read as one whole, and isn't UTF-8."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if re.search("[\ud800-\udfff]", line):
+            raise ConfigError(f"line {number}: this is no text in UTF-8; save the file as one")
+    return text
 
 
 def _read_text(text: str) -> Iterator[Entry]:
@@ -143,7 +156,7 @@ def _whole_list(text: str) -> list[Any] | None:
 def _read_json(text: str) -> Iterator[Entry]:
     """A list of jobs, what a YAML may be, one job, or a job a line."""
     try:
-        content = strict_json.parse(text)
+        content = strict_json.parse(_check_whole(text))
     except ConfigError as error:
         if "Extra data" not in str(error):
             raise
@@ -155,7 +168,7 @@ def _read_json(text: str) -> Iterator[Entry]:
 
 
 def _read_yaml(text: str) -> Iterator[Entry]:
-    return _of_parts(yaml12.parse(text))
+    return _of_parts(yaml12.parse(_check_whole(text)))
 
 
 def _of_parts(content: Any) -> Iterator[Entry]:

@@ -113,7 +113,9 @@ def try_batch(chance: random.Random) -> str:
     if [line["index"] for line in lines] != list(range(1, len(lines) + 1)):
         raise Broken(f"jobs are lost: {lines}")
     if path.suffix == ".txt":
-        said = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        said = (
+            data.decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        )
         jobs = [
             line for line in said if line.partition(" -- ")[0].strip() and not line.lstrip().startswith("#")
         ]
