@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from vqclip import config as configs
 from vqclip import strict_json, yaml12
@@ -34,7 +35,9 @@ def test_a_number_is_the_text_that_was_written_where_a_text_is_wanted(text: str)
 
 @pytest.mark.parametrize("letter", ["\x85", "\u2028", "\u2029"])
 def test_lines_end_at_newlines_alone(letter: str) -> None:
-    assert yaml12.parse(f"- a{letter}b\n- 'c{letter}d'\n") == [f"a{letter}b", f"c{letter}d"]
+    texts = [f"a{letter}b", f"c {letter} d", letter, f"'{letter}"]
+    assert yaml12.parse(f"- a{letter}b\n- 'c {letter} d'\n") == texts[:2]
+    assert yaml12.parse(yaml12.dump(texts)) == yaml.safe_load(yaml12.dump(texts)) == texts
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from functools import cache, cached_property, reduce
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from vqclip import seeds, yaml12
 from vqclip.conversion import build, fields, merge
 from vqclip.errors import ConfigError, shorten, suggest
@@ -79,7 +77,7 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 def dump(config: Config) -> str:
     """A Config as YAML that `resolve(file=...)` reads back."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+    return yaml12.dump(to_dict(config))
 
 
 def presets() -> list[str]:

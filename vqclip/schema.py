@@ -289,10 +289,10 @@ _PLAIN = (str, int, float, bool, type(None))
 
 def _plain(node: Any) -> Any:
     """What dataclasses.asdict gives, as fast as a batch of thousands needs it, and not to be changed."""
-    if isinstance(node, _PLAIN):
-        return node
     if isinstance(node, list):
         return [_plain(item) for item in node]
+    if isinstance(node, _PLAIN) or not hasattr(node, "__dataclass_fields__"):
+        return node
     return _plain_section(node) if _is_hashable(node.__class__) else _plain_fields(node)
 
 

@@ -59,6 +59,23 @@ def parse(text: str) -> Any:
         raise ConfigError(f"this is not YAML: {' '.join(str(error).split())[:200]}") from None
 
 
+def dump(values: Any) -> str:
+    """Data as YAML that readers of 1.1 and of 1.2 take for the same."""
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Spells out what ends a line to YAML 1.1 alone."""
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(ord(letter) in _DISGUISE for letter in text) else None
+    return dumper.represent_scalar(_PREFIX + "str", text, style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 class Whole(int):
     """A whole number that is written as it was, where a text is wanted: a prompt 007 has three digits."""
 
