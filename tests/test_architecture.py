@@ -17,8 +17,8 @@ PACKAGE = Path(vqclip.__file__).parent
 
 # A module imports from rows above its own and, at module level, from what stands left of it in its own row.
 ROWS = """
-errors resources files lock schedule prompt phrases seeds dotted renames neutral schema config film job \
-    batchfile batch compare
+errors resources files lock schedule prompt phrases seeds dotted renames conversion neutral schema yaml12 strict_json \
+    table config film job record batchfile batch compare
 ops device determinism records
 models.catalog models.store models.download models.archives models.inert_pickle models.torch_files \
     models.checkpoint \
@@ -28,14 +28,14 @@ models.catalog models.store models.download models.archives models.inert_pickle 
     models.writing models.install
 requirements.needs requirements.status
 cutout_draws crop_sampling cutouts latent canvas losses state economy step_graph objective optimize perceptor meanings \
-    layout sketch media ffmpeg container video \
+    layout sketch pixels media ffmpeg container video video_look \
     footage source motion judge sheet provenance
 shelf pipeline snapshot reel run projector ledger estimate health
 render painter progress
 api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
 cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.provide cli.asked cli.wanted \
-    cli.generate cli.plan cli.delivery cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_work \
-    cli.batch cli.reproduce cli.show cli.diff cli.doctor cli.app __main__
+    cli.generate cli.plan cli.delivery cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_plan \
+    cli.batch_work cli.batch cli.reproduce cli.show cli.diff cli.doctor cli.app __main__
 """
 PLACES = {
     name: (row, place)
@@ -149,6 +149,18 @@ print([name for name in ("torch", "numpy", "PIL", "open_clip") if name in sys.mo
 """
     assert python(code, tmp_path).strip() == "[]"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_is_planned_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("prompt,seed\na red apple,1\n")
+    code = """
+import sys
+from typer.testing import CliRunner
+from vqclip.cli.app import app
+done = CliRunner().invoke(app, ["batch", "jobs.csv", "--plan"])
+print(done.exit_code, "0001-a-red-apple-1.png" in done.output, "torch" in sys.modules)
+"""
+    assert python(code, tmp_path).split() == ["0", "True", "False"]
 
 
 def test_importing_everything_leaves_no_trace(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vqclip import batch, batchfile
+from vqclip import batch, batchfile, yaml12
 from vqclip.batchfile import Entry
 from vqclip.errors import ConfigError, UsageError
 from vqclip.schema import Config
@@ -174,3 +174,166 @@ def test_options_of_the_command_hold_for_every_job() -> None:
 
 def test_an_entry_knows_its_wish() -> None:
     assert Entry("line 1", {"prompts": ["a", "b"]}).title == "a | b"
+
+
+TABLES = {
+    "semicolons": "prompt;seed;steps\na, b;1;3\n",
+    "tabs": "prompt\tseed\tsteps\na, b\t1\t3\n",
+    "bars": 'prompt|seed|steps\n"a, b"|1|3\n',
+    "capitals": 'PROMPT, Seed ,Steps\n"a, b",1,3\n',
+    "Excel's own line": "sep=;\nprompt;seed;steps\na, b;1;3\n",
+    "carriage returns": "prompt;seed;steps\r\na, b;1;3\r\n",
+    "another order": 'steps,prompt,seed\n3, "a, b" ,1\n',
+    "an empty last column": 'prompt,seed,steps,\n"a, b",1,3,\n',
+    "empty lines": '\n\nprompt,seed,steps\n\n"a, b",1,3\n,,\n',
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_is_read_as_spreadsheets_save_it(kind: str) -> None:
+    Path("a.csv").write_bytes(TABLES[kind].encode())
+    (config,) = planned(Path("a.csv"))
+    assert (config.prompts, config.seed, config.steps) == (["a, b"], 1, 3)
+
+
+def test_rows_of_a_table_know_their_line() -> None:
+    text = 'prompt,seed\n"two\nlines",1\na "b" c,2\n"d ""e"" f",3\ng,x\n'
+    tasks = batch.plan(written("a.csv", text), Path("runs"))
+    assert [task.entry.place for task in tasks] == ["line 2", "line 4", "line 5", "line 6"]
+    assert [task.entry.title for task in tasks] == ["two\nlines", 'a "b" c', 'd "e" f', "g"]
+    assert [bool(task.fault) for task in tasks] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        ('prompt,seed\na,1\n"b,2\nc,3\n', "line 3: a quote opens here"),
+        ('prompt,seed\na,1\n"b,2\n"c",3\n', "line 3: a quote opens here"),
+        ('prompt,seed\n"a\nb","c\nd,2\n', "line 3: a quote opens here"),
+        ("a red apple;1\n", "its columns are 'a red apple', '1', and none is prompt"),
+        ("", "it has no columns"),
+        ("prompt,seed,Seed\na,1,2\n", "two columns 'seed'"),
+    ],
+)
+def test_a_table_that_could_mean_several_things_is_refused(text: str, fragment: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        batch.plan(written("a.csv", text), Path("runs"))
+    assert fragment in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+JSON_KINDS = {
+    "a list": '[{"prompt": "a", "seed": 1}, "b"]',
+    "parts": '{"defaults": {"seed": 1}, "jobs": ["a", {"prompt": "b", "seed": null}]}',
+    "lines": '{"prompt": "a", "seed": 1}\n"b"\n',
+}
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+@pytest.mark.parametrize("kind", JSON_KINDS)
+def test_json_is_a_list_or_lines(name: str, kind: str) -> None:
+    if (name, kind) != ("a.jsonl", "parts"):
+        first, second = planned(written(name, JSON_KINDS[kind]))
+        assert (first.prompts, first.seed, second.prompts) == (["a"], 1, ["b"])
+
+
+@pytest.mark.parametrize(
+    ("line", "fragment"),
+    [
+        ('{"prompt": null}', "there is no prompt"),
+        ('{"prompt": true}', "True is no text"),
+        ('{"prompt": [["a"]]}', "['a'] is no text"),
+        ('{"prompt": "a", "set": {"steps": 3}}', "set: {'steps': 3} is no text"),
+        ('{"prompt": "a", "preset": ["x", {}]}', "preset: {} is no text"),
+        ('{"prompt": "a", "seed": {"a": 1}}', "seed: {'a': 1} is no whole number"),
+        ('{"prompt": "a", "size": [1]}', "size: [1] is no text"),
+        ('{"prompt": "a", "perceptors": 5}', "perceptors[0]: 5 is one value"),
+        ('{"prompt": "a", "latent": {"stages": {"scale": []}}}', "latent.stages[0].scale: [] is no number"),
+        ('{"prompt": "a", "seed": 1, "seed": 2}', "the key 'seed' stands here twice"),
+        ('{"prompt": "a", "seed": ' + "9" * 5000 + "}", "is not JSON"),
+        ('{"prompt": ' + "[" * 900 + "]" * 900 + "}", "levels deep"),
+        ("[" * 100_000, "nested too deeply"),
+        ("null", "null is no job"),
+    ],
+)
+def test_a_value_of_the_wrong_type_costs_no_other_line(line: str, fragment: str) -> None:
+    bad, good = batch.plan(written("a.jsonl", f'{line}\n{{"prompt": "a cat"}}\n'), Path("runs"))
+    assert fragment in str(bad.fault)
+    assert "\n" not in str(bad.fault)
+    assert good.job
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        ("a: &a [x]\nb: &b [*a, *a]", "none of defaults, jobs, matrix"),
+        (
+            f"matrix: {{prompt: a, seed: [{', '.join(map(str, range(1000)))}], steps: [{'1, ' * 1000}]}}",
+            "1e+06",
+        ),
+        ("defaults: {seed: 1, seed: 2}\njobs: [a]", "line 1: the key 'seed' stands in line 1 already"),
+    ],
+)
+def test_a_file_that_grows_beyond_measure_or_says_two_things_is_refused(text: str, fragment: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        batch.plan(written("a.yaml", text), Path("runs"))
+    assert fragment in str(caught.value)
+
+
+def test_a_list_that_holds_itself_is_no_job() -> None:
+    (task,) = batch.plan(written("a.yaml", "jobs: &a [*a]"), Path("runs"))
+    assert "is no job" in str(task.fault)
+
+
+def test_a_jobs_section_lies_over_that_of_the_defaults_and_changes_no_other_job() -> None:
+    text = "defaults: {cutouts: {count: 3}}\njobs: [{prompt: a, cutouts.flip: 0}, b, {prompt: c, cutouts: {count: 4}}]"
+    a, b, c = planned(written("a.yaml", text))
+    assert [(config.cutouts.count, config.cutouts.flip) for config in (a, b, c)] == [
+        (3, 0),
+        (3, 0.5),
+        (4, 0.5),
+    ]
+
+
+@pytest.mark.parametrize("letter", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_lines_end_at_newlines_alone(letter: str) -> None:
+    assert [config.prompts for config in planned(written("a.txt", f"a{letter}b\nc\n"))] == [
+        [f"a{letter}b"],
+        ["c"],
+    ]
+    assert len(planned(written("a.csv", f"prompt\na{letter}b\nc\n"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", b"a caf\xe9\na cat\n"),
+        ("a.csv", b"prompt\na caf\xe9\na cat\n"),
+        ("a.jsonl", b'"a caf\xe9"\n"a cat"\n'),
+    ],
+)
+def test_a_line_that_is_no_utf_8_costs_no_other_line(name: str, text: bytes) -> None:
+    Path(name).write_bytes(text)
+    bad, good = batch.plan(Path(name), Path("runs"))
+    assert "is no text in UTF-8" in str(bad.fault)
+    assert good.job
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.json"])
+def test_a_whole_that_is_no_utf_8_is_refused_by_its_line(name: str) -> None:
+    Path(name).write_bytes(b'["a",\n"caf\xe9"]')
+    with pytest.raises(ConfigError, match="line 2: this is no text in UTF-8"):
+        batch.plan(Path(name), Path("runs"))
+
+
+def test_what_all_jobs_share_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are; but for a preset of their own."""
+    read: list[Path] = []
+    whole = yaml12.read
+    monkeypatch.setattr(yaml12, "read", lambda path: (read.append(path), whole(path))[1])
+    written("my.yaml", "steps: 7\n")
+    for count in (2, 200):
+        read.clear()
+        path = written("a.txt", "a\nb -- --preset draft\n" * count)
+        assert {config.steps for config in planned(path, base=Path("my.yaml"))} == {7}
+        assert read.count(Path("my.yaml")) == 3

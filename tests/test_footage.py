@@ -115,6 +115,67 @@ class TestSources:
             assert Footage(Path(name)).count == COUNT
 
 
+CLEAR = ("-f", "lavfi", "-i", "color=red@0:s=32x16:r=8:d=0.5,format=rgba")
+HDR = "setparams=color_primaries=bt2020:color_trc={0}:colorspace=bt2020nc:range=tv"
+
+
+def made(path: Path, *arguments: str) -> torch.Tensor:
+    """The first picture of a video that ffmpeg makes."""
+    done = ffmpeg.run(*arguments, path)
+    assert done.returncode == 0, done.stderr
+    return next(Footage(path).frames())
+
+
+class TestLooks:
+    @pytest.mark.parametrize(
+        ("aspect", "size"),
+        [("2/1", (16, 64)), ("1/2", (32, 32)), ("16/15", (16, 34)), ("1", (16, 32)), ("999/1", (16, 32))],
+    )
+    def test_pixels_become_square(
+        self, clip: Path, tmp_path: Path, aspect: str, size: tuple[int, int]
+    ) -> None:
+        """But for what no camera has."""
+        picture = made(tmp_path / "a.mp4", "-i", str(clip), "-vf", f"setsar={aspect}")
+        assert tuple(picture.shape[2:]) == size
+
+    @pytest.mark.parametrize(
+        ("transfer", "luma", "least", "most"),
+        [
+            ("smpte2084", 509, 0.9, 1), ("smpte2084", 573, 0.95, 1), ("smpte2084", 940, 0.99, 1),
+            ("smpte2084", 372, 0.4, 0.6), ("smpte2084", 64, 0, 0.01), ("arib-std-b67", 721, 0.95, 1),
+        ],
+    )  # fmt: skip
+    def test_high_range_is_mapped_to_a_plain_screen(
+        self, tmp_path: Path, transfer: str, luma: int, least: float, most: float
+    ) -> None:
+        """PQ of 100, 203, 10000, 18 and 0 cd/m², and HLG's white."""
+        grey = f"format=yuv420p10le,geq=lum={luma}:cb=512:cr=512,{HDR.format(transfer)}"
+        tags = ("-color_trc", transfer, "-color_primaries", "bt2020", "-colorspace", "bt2020nc")
+        source = ("-f", "lavfi", "-i", "color=gray:s=32x32:r=8:d=0.5", "-vf", grey)
+        picture = made(tmp_path / "a.mp4", *source, "-c:v", "libx264", *tags)
+        assert least <= float(picture.min()) <= float(picture.max()) <= most
+
+    @pytest.mark.parametrize(
+        ("name", "codec"),
+        [
+            ("a.webm", ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p")), ("a.mov", ("-c:v", "qtrle")),
+            ("b.mov", ("-c:v", "prores_ks", "-pix_fmt", "yuva444p10le")), ("c.mov", ("-c:v", "png")),
+            ("a.webp", ("-c:v", "libwebp_anim", "-lossless", "1")), ("a.apng", ("-f", "apng")),
+        ],
+    )  # fmt: skip
+    def test_what_is_clear_is_white(self, tmp_path: Path, name: str, codec: tuple[str, ...]) -> None:
+        assert float(made(tmp_path / name, *CLEAR, *codec).min()) > 0.99
+
+    def test_what_is_clear_in_a_gif_is_white(self, tmp_path: Path) -> None:
+        frames = [Image.new("RGBA", (32, 16), (255, 0, 0, 0)) for _ in range(3)]
+        for i, frame in enumerate(frames):
+            frame.putpixel((i, 0), (0, 0, 255, 255))
+        frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], disposal=2)
+        picture = next(Footage(tmp_path / "a.gif").frames())
+        assert picture[0, :, 8, 8].tolist() == [1, 1, 1]
+        assert picture[0, :, 0, 0].tolist() == [0, 0, 1]
+
+
 BAD: dict[str, Callable[[Path, bytes], object]] = {
     "no such file": lambda path, whole: None,
     "is a directory": lambda path, whole: path.mkdir(),

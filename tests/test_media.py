@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from vqclip.errors import ImageError, SaveError
@@ -91,6 +91,103 @@ class TestReads:
     def test_any_format(self, tmp_path: Path, suffix: str) -> None:
         Image.new("RGB", (8, 8), (255, 255, 255)).save(tmp_path / f"a.{suffix}")
         assert float(load_picture(tmp_path / f"a.{suffix}").min()) > 0.97
+
+
+GREY = np.linspace(0, 255, 64 * 64).reshape(64, 64).round()
+
+
+def saved(values: Any, path: Path, **options: Any) -> torch.Tensor:
+    """The first channel of a picture of numbers, through a file."""
+    Image.fromarray(values).save(path, **options)
+    return load_picture(path)[0, 0]
+
+
+class TestRanges:
+    @pytest.mark.parametrize(
+        "values",
+        [
+            GREY.astype(np.float32), (GREY / 255).astype(np.float32), (GREY * 257).astype(np.float32),
+            (GREY * 1e20).astype(np.float32), (GREY / 127.5 - 1).astype(np.float32),
+            np.where(GREY > 254, np.inf, GREY).astype(np.float32),
+            GREY.astype(np.int32), (GREY * 257).astype(np.int32), (GREY * 8421504).astype(np.int32),
+            (GREY - 128).astype(np.int32), (GREY * 257).astype(np.uint16),
+        ],
+        ids=[
+            "floats to 255", "to 1", "to 65535", "large floats", "signed floats", "infinity", "integers to 255",
+            "to 16 bits", "to 31 bits", "signed integers", "16 bits",
+        ],
+    )  # fmt: skip
+    def test_grey_of_any_numbers_is_the_same_picture(self, tmp_path: Path, values: Any) -> None:
+        expected = torch.from_numpy(GREY / 255).float()
+        assert torch.allclose(saved(values, tmp_path / "a.tif"), expected, atol=1.01 / 255)
+
+    def test_what_is_no_number_is_black(self, tmp_path: Path) -> None:
+        values = np.full((4, 4), 0.5, np.float32)
+        values[0, 0] = np.nan
+        found = saved(values, tmp_path / "a.tif")
+        assert (float(found[0, 0]), round(float(found[1, 1]), 2)) == (0, 0.5)
+        assert float(saved(np.full((4, 4), np.nan, np.float32), tmp_path / "b.tif").max()) == 0
+
+
+PROFILE = Path(__file__).with_name("cases") / "prophoto.png"
+
+
+def prophoto_to_srgb(*colour: int) -> list[float]:
+    """A reference by the two standards: ROMM RGB (ISO 22028-2) to XYZ under D50, and that to sRGB (IEC 61966-2-1)."""
+    to_xyz = np.array([[0.79767, 0.13519, 0.03135], [0.28804, 0.71187, 0.00009], [0, 0, 0.82521]])
+    to_linear = np.array(
+        [[3.13386, -1.61687, -0.49061], [-0.97877, 1.91614, 0.03345], [0.07195, -0.22899, 1.40524]]
+    )
+    linear = to_linear @ to_xyz @ (np.array(colour) / 255) ** 1.8
+    return list(255 * np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear))
+
+
+@pytest.fixture
+def profile() -> bytes:
+    with Image.open(PROFILE) as image:
+        return bytes(image.info["icc_profile"])
+
+
+class TestColours:
+    @pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tif", "palette", "alpha"])
+    def test_a_profile_is_applied_in_every_format(
+        self, tmp_path: Path, picture: Image.Image, profile: bytes, kind: str
+    ) -> None:
+        flat = Image.new("RGB", (16, 16), (100, 150, 80))
+        image = {"palette": flat.quantize(4), "alpha": flat.convert("RGBA")}.get(kind, flat)
+        path = tmp_path / (f"a.{kind}" if kind not in ("palette", "alpha") else "a.png")
+        image.save(path, icc_profile=profile, quality=95)
+        found = (load_picture(path)[0, :, 8, 8] * 255).tolist()
+        assert found == pytest.approx(prophoto_to_srgb(100, 150, 80), abs=3)
+
+    @pytest.mark.parametrize("broken", [b"hello" * 50, b"\0", "cut"])
+    def test_a_broken_profile_is_passed_by(
+        self, tmp_path: Path, picture: Image.Image, profile: bytes, broken: bytes | str
+    ) -> None:
+        picture.save(tmp_path / "a.png", icc_profile=profile[:200] if isinstance(broken, str) else broken)
+        assert torch.equal(pixels(tmp_path / "a.png"), torch.from_numpy(np.asarray(picture).copy()))
+
+    def test_srgb_itself_changes_nothing(self, tmp_path: Path, picture: Image.Image) -> None:
+        own = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        picture.save(tmp_path / "a.png", icc_profile=own)
+        assert torch.equal(pixels(tmp_path / "a.png"), torch.from_numpy(np.asarray(picture).copy()))
+
+    @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
+    def test_broken_exif_is_passed_by(self, tmp_path: Path, picture: Image.Image, exif: bytes) -> None:
+        picture.save(tmp_path / "a.jpg", exif=exif)
+        assert load_picture(tmp_path / "a.jpg").shape == (1, 3, 6, 9)
+
+    def test_a_large_picture_warns_nobody(
+        self,
+        tmp_path: Path,
+        picture: Image.Image,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+        picture.save(tmp_path / "a.png")
+        assert load_picture(tmp_path / "a.png").shape == (1, 3, 6, 9)
+        assert capfd.readouterr().err == ""
 
 
 def whole_png() -> bytes:

@@ -75,7 +75,7 @@ def test_a_line_means(line: str, meaning: list[Prompt]) -> None:
         ("a:nan:2", "'nan' is no weight"),
         ('"a":nan', "'nan' is no weight"),
         ("[a.png]:inf", "'inf' is no weight"),
-        ("a:" + "9" * 400, "beyond all measure"),
+        ("a:" + "9" * 400, "beyond 1e+18"),
         ('"a":b', "only :weight and :stop may follow"),
         ("[a.png]:1:2:x", "only :weight and :stop may follow"),
         ("a^b", "scenes"),

@@ -1,21 +1,26 @@
 """A Batch: the jobs of a file, where each is painted, and how its picture is called."""
 
 import dataclasses
+import os
 import re
 import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from vqclip import batchfile, seeds
 from vqclip import config as configs
 from vqclip.batchfile import Entry
+from vqclip.config import Base
 from vqclip.errors import UsageError, suggest
+from vqclip.files import LONGEST_NAME
 from vqclip.job import Job, slug
 from vqclip.schema import Config
 
 NAMES = "{index:04d}-{slug}-{seed}.png"
+ROOM = 8  # bytes: for a number behind a name that is taken
 FIELDS = ("index", "slug", "seed", "size", "steps", "digest")
 
 
@@ -45,20 +50,21 @@ def plan(
     is wrong with the command or with the whole file.
     """
     check_names(names)
-    configs.resolve(
-        {"prompts": ["-"]}, preset, base, settings
-    )  # what is wrong here is wrong with the command
+    # What is wrong here is wrong with the command. What holds for all jobs is read and laid together once.
+    configs.resolve({"prompts": ["-"]}, preset, base, settings)
+    shared = cache(lambda name: configs.base(name or preset, base, settings))
     tasks, seen, folder = [], Counter[str](), folder_of(file, runs)
     for index, entry in enumerate(batchfile.read(file), 1):
         try:
             if entry.fault:
                 raise UsageError(entry.fault)
-            config = _config(entry, preset, base, settings, seen)
+            config = _config(entry, shared(entry.preset), seen)
+            name = picture_name(names, index, config)
         except UsageError as error:
             tasks.append(Task(index, entry, None, "", str(error)))
             continue
         job = Job(config, folder / "jobs" / _unique(f"{slug(config)}-{config.digest}", seen))
-        tasks.append(Task(index, entry, job, picture_name(names, index, config), None))
+        tasks.append(Task(index, entry, job, name, None))
     return tasks
 
 
@@ -82,7 +88,8 @@ def check_names(template: str) -> None:
 
 
 def picture_name(template: str, index: int, config: Config) -> str:
-    return template.format(
+    """The name of a job's picture; raises UsageError for one that is too long for a file."""
+    name = template.format(
         index=index,
         slug=slug(config),
         seed=config.seed,
@@ -90,11 +97,14 @@ def picture_name(template: str, index: int, config: Config) -> str:
         steps=config.steps,
         digest=config.digest,
     )
+    if len(os.fsencode(name)) > LONGEST_NAME - ROOM:
+        raise UsageError(
+            f"--names: {name[:40]}… is longer than {LONGEST_NAME - ROOM} bytes; write a shorter one"
+        )
+    return name
 
 
-def _config(
-    entry: Entry, preset: str | None, base: Path | None, settings: Sequence[str], seen: Counter[str]
-) -> Config:
+def _config(entry: Entry, shared: Base, seen: Counter[str]) -> Config:
     """An entry's Config. Where no seed is given, it follows from the rest, so that lines may move and be added."""
     unseeded: list[int] = []
 
@@ -102,9 +112,7 @@ def _config(
         unseeded.append(0)
         return 0
 
-    config = configs.resolve(
-        entry.given, entry.preset or preset, base, [*settings, *entry.settings], draw=draw
-    )
+    config = shared.resolve(entry.given, entry.settings, draw)
     if not unseeded:
         return config
     nth = seen[config.digest]

@@ -1,32 +1,33 @@
-"""Files of many jobs: a prompt a line, CSV, JSONL, or YAML with defaults, jobs and a matrix.
+"""Files of many jobs: a prompt a line, a table, JSON, JSONL, or YAML with defaults, jobs and a matrix.
 
     prompts.txt    a red apple -- --seed 7 --size 128x128      # flags are those of `vqclip generate`
-    jobs.csv       prompt,seed,cutouts.count                   # columns are keys of a config
-    jobs.jsonl     {"prompt": "a red apple", "seed": 7}
+    jobs.csv       prompt,seed,cutouts.count                   # columns are keys of a config; also ; and tabs
+    jobs.jsonl     {"prompt": "a red apple", "seed": 7}        # a job a line; jobs.json takes a list of them
     jobs.yaml      defaults: {preset: draft}
                    jobs: [a red apple, {prompt: an owl, steps: 60}]
                    matrix: {prompt: "{subject} in the style of {style}", subject: [a fox], style: [cubism, fauvism]}
 
-Wherever keys stand, `prompt` is one wish or several by "|", and `preset` names a preset.
+Wherever keys stand, `prompt` is one wish or several by "|", and `preset` names a preset. Lines end at newlines alone.
 """
 
-import csv
-import io
 import itertools
-import json
+import math
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vqclip import config as configs
-from vqclip import dotted
+from vqclip import dotted, strict_json, table, yaml12
 from vqclip import prompt as prompts
-from vqclip.errors import ConfigError, UsageError, reason, suggest
+from vqclip.conversion import merge
+from vqclip.errors import ConfigError, UsageError, reason, shorten, suggest
 
+DEEPEST = 20  # levels of nesting; a config has four
+MOST_COMBINATIONS = 100_000
 FLAGS = {
     "--size": "size", "--steps": "steps", "--seed": "seed", "--init": "init", "--preset": "preset",
     "--set": "set", "--image-prompt": "image",
@@ -54,21 +55,37 @@ def read(path: Path) -> list[Entry]:
 
     Raises ConfigError if the file as a whole can't be read, or holds no job.
     """
+    reader = _READERS.get(path.suffix.lower(), _read_text)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        entries = list(reader(_text_of(path)))
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {reason(error)}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is no text in UTF-8") from None
-    reader = _READERS.get(path.suffix.lower(), _read_text)
-    entries = list(_read_yaml(path) if reader is _read_yaml else reader(text))
+    except UsageError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if not entries:
         raise ConfigError(f"{path} holds no job; write a prompt a line")
     return entries
 
 
+def _text_of(path: Path) -> str:
+    """The text of a file. What isn't UTF-8 in it is the fault of the jobs that hold it, unless nothing is."""
+    data = path.read_bytes()
+    if b"\0" in data:
+        raise ConfigError("this is no text in UTF-8; save it as one")
+    text = data.decode("utf-8-sig", errors="surrogateescape")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _check_whole(text: str) -> str:
+    """Refuse a text that is read as one whole, and isn't UTF-8."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if re.search("[\ud800-\udfff]", line):
+            raise ConfigError(f"line {number}: this is no text in UTF-8; save the file as one")
+    return text
+
+
 def _read_text(text: str) -> Iterator[Entry]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         wish, _, flags = line.partition(" -- ")
         if wish.strip() and not wish.lstrip().startswith("#"):
             yield _guarded(f"line {number}", wish.strip(), partial(_of_flags, wish.strip(), flags))
@@ -78,7 +95,7 @@ def _of_flags(wish: str, text: str) -> dict[str, Any]:
     """The keys that the flags after ` -- ` give."""
     keys: dict[str, Any] = {"prompts": [wish], "set": []}
     try:
-        words = iter(shlex.split(text))
+        words = iter(shlex.split(text) if text.strip() else [])
     except ValueError as error:
         raise ConfigError(f"{text.strip()!r}: {str(error).lower()}") from None
     for word in words:
@@ -99,66 +116,105 @@ def _of_flags(wish: str, text: str) -> dict[str, Any]:
     return keys
 
 
-def _read_csv(text: str) -> Iterator[Entry]:
-    rows = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    for row in rows:
-        given = {key: value for key, value in row.items() if isinstance(value, str) and value.strip()}
-        if given:
-            place, extra = f"line {rows.line_num}", row.get(None)
-            yield _guarded(place, row.get("prompt") or "", partial(_of_cells, given, extra))
+def _read_table(text: str) -> Iterator[Entry]:
+    columns, rows = table.read(text, {*configs.keys(), "prompt", "prompts", "preset"}, {"prompt", "prompts"})
+    for line, cells in rows:
+        given = {column: cell for column, cell in zip(columns, cells, strict=False) if cell.strip()}
+        extra = [cell for cell in cells[len(columns) :] if cell]
+        yield _guarded(f"line {line}", given.get("prompt", ""), partial(_of_cells, given, extra))
 
 
-def _of_cells(cells: dict[str, str], extra: object) -> dict[str, Any]:
+def _of_cells(cells: dict[str, str], extra: list[str]) -> dict[str, Any]:
     if extra:
         raise ConfigError(
-            f"there are more cells than columns; put a text with commas in double quotes: {extra}"
+            f"there are more cells than columns; put a text with commas in double quotes: {shorten(extra)}"
         )
     named = {key: cells.pop(key) for key in ("prompt", "prompts", "preset") if key in cells}
     return named | {"set": [f"{key}={value}" for key, value in cells.items()]}
 
 
-def _read_jsonl(text: str) -> Iterator[Entry]:
-    for number, line in enumerate(text.splitlines(), 1):
+def _read_json_lines(text: str) -> Iterator[Entry]:
+    if (jobs := _whole_list(text)) is not None:
+        yield from _of_list({}, jobs)
+        return
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield _guarded(f"line {number}", line.strip(), partial(_of_json, line))
+            yield _guarded(f"line {number}", line.strip(), partial(strict_json.parse, line))
 
 
-def _of_json(line: str) -> Any:
+def _whole_list(text: str) -> list[Any] | None:
+    """The jobs of a text that is one list of them, and no job a line."""
+    if not text.lstrip().startswith("["):
+        return None
     try:
-        return json.loads(line)
-    except ValueError as error:
-        raise ConfigError(f"this is not JSON ({error})") from None
+        jobs = strict_json.parse(text)
+    except ConfigError:
+        return None
+    return jobs if any(isinstance(job, dict | str) for job in jobs) else None
 
 
-def _read_yaml(path: Path) -> Iterator[Entry]:
-    content = configs.read_yaml(path)
-    if unknown := set(content) - {"defaults", "jobs", "matrix"}:
-        key = min(map(str, unknown))
-        raise ConfigError(f"{path}: {key!r} is none of defaults, jobs, matrix{suggest(key, _PARTS)}")
+def _read_json(text: str) -> Iterator[Entry]:
+    """A list of jobs, what a YAML may be, one job, or a job a line."""
+    try:
+        content = strict_json.parse(_check_whole(text))
+    except ConfigError as error:
+        if "Extra data" not in str(error):
+            raise
+        return _read_json_lines(text)
+    is_job = isinstance(content, dict) and content.keys() & {"prompt", "prompts"}
+    return _of_parts(
+        {"jobs": [content] if is_job else content} if is_job or isinstance(content, list) else content
+    )
+
+
+def _read_yaml(text: str) -> Iterator[Entry]:
+    return _of_parts(yaml12.parse(_check_whole(text)))
+
+
+def _of_parts(content: Any) -> Iterator[Entry]:
+    """Jobs of defaults, a list and a matrix."""
+    if not isinstance(content, dict):
+        kind = "nothing" if content is None else f"a {type(content).__name__}"
+        raise ConfigError(f"this holds {kind}; it takes {', '.join(_PARTS)}")
+    _check_depth(content)
+    if unknown := {str(key) for key in content} - {*_PARTS}:
+        key = min(unknown)
+        raise ConfigError(f"{shorten(key)} is none of {', '.join(_PARTS)}{suggest(key, _PARTS)}")
     defaults, jobs = content.get("defaults") or {}, content.get("jobs") or []
     if not isinstance(defaults, dict) or not isinstance(jobs, list):
-        raise ConfigError(f"{path}: `defaults` takes keys with values, and `jobs` a list")
+        raise ConfigError("`defaults` takes keys with values, and `jobs` a list")
+    below = _nested(defaults)
+    yield from _of_list(below, jobs)
+    for number, combination in enumerate(_combine(content.get("matrix") or {}), 1):
+        yield _guarded(f"combination {number}", "", partial(_over, below, combination))
+
+
+def _of_list(defaults: dict[str, Any], jobs: list[Any]) -> Iterator[Entry]:
     for number, job in enumerate(jobs, 1):
-        yield _guarded(f"job {number}", str(job), partial(_over, defaults, job))
-    for number, combination in enumerate(_combine(path, content.get("matrix") or {}), 1):
-        yield _guarded(f"combination {number}", "", partial(_over, defaults, combination))
+        title = job if isinstance(job, str) else shorten(job)
+        yield _guarded(f"job {number}", title, partial(_over, defaults, job))
 
 
 _PARTS = ("defaults", "jobs", "matrix")
 
 
-def _combine(path: Path, matrix: Any) -> Iterator[dict[str, Any]]:
+def _combine(matrix: Any) -> Iterator[dict[str, Any]]:
     """Every combination of the matrix's lists; `{name}` in a text stands for the value of that list."""
     if not isinstance(matrix, dict):
-        raise ConfigError(f"{path}: `matrix` takes names with lists, as in style: [cubism, fauvism]")
+        raise ConfigError("`matrix` takes names with lists, as in style: [cubism, fauvism]")
+    matrix = {str(name): value for name, value in matrix.items()}
     axes = {name: values for name, values in matrix.items() if isinstance(values, list)}
     texts = {name: value for name, value in matrix.items() if name not in axes}
-    if unknown := _fields(texts) - axes.keys():
-        raise ConfigError(f"{path}: matrix: there is no list {min(unknown)!r}{suggest(min(unknown), axes)}")
+    if unknown := _fields(texts.values()) - axes.keys():
+        raise ConfigError(f"matrix: there is no list {min(unknown)!r}{suggest(min(unknown), axes)}")
     keys = {*configs.keys(), *configs.old_keys(), "prompt", "preset"}
-    if unused := axes.keys() - _fields(matrix) - keys:
+    if unused := axes.keys() - _fields([*texts.values(), *itertools.chain(*axes.values())]) - keys:
         name = min(unused)
-        raise ConfigError(f"{path}: matrix: {name!r} is no key of a config, and no text says {{{name}}}")
+        raise ConfigError(f"matrix: {name!r} is no key of a config, and no text says {{{name}}}")
+    if (count := math.prod(map(len, axes.values()))) > MOST_COMBINATIONS:
+        raise ConfigError(
+            f"matrix: {count:g} combinations are more than {MOST_COMBINATIONS}; make it smaller"
+        )
     for values in itertools.product(*axes.values()) if matrix else ():
         chosen = dict(zip(axes, values, strict=True))
         filled = {name: _fill(value, chosen) for name, value in (texts | chosen).items()}
@@ -168,50 +224,86 @@ def _combine(path: Path, matrix: Any) -> Iterator[dict[str, Any]]:
 def _fill(value: Any, chosen: Mapping[str, Any]) -> Any:
     if not isinstance(value, str):
         return value
-    return re.sub(r"{(\w+)}", lambda match: str(chosen.get(match[1], match[0])), value)
+    return re.sub(r"{(\w+)}", lambda name: _spell(chosen[name[1]]) if name[1] in chosen else name[0], value)
 
 
-def _fields(texts: Any) -> set[str]:
-    """The names in braces anywhere in some data."""
-    return set(re.findall(r"{(\w+)}", json.dumps(texts, default=str)))
+def _spell(value: Any) -> str:
+    """A value as a file says it."""
+    return {"None": "null", "True": "true", "False": "false"}.get(repr(value), str(value))
 
 
-def _guarded(place: str, title: str, read_keys: Callable[[], Any]) -> Entry:
-    """An Entry of the keys that are read, or of the reason why they can't be."""
+def _fields(values: Iterable[Any]) -> set[str]:
+    """The names in braces in the texts among some values."""
+    return {name for value in values if isinstance(value, str) for name in re.findall(r"{(\w+)}", value)}
+
+
+def _guarded(place: str, title: str, read_job: Callable[[], Any]) -> Entry:
+    """An Entry of the job that is read, or of the reason why it can't be."""
     try:
-        return _entry(place, _mapping(read_keys()))
+        return _entry(place, _nested(_mapping(read_job())))
     except UsageError as error:
         return Entry(place, {"prompts": [title]}, fault=str(error))
 
 
 def _entry(place: str, keys: dict[str, Any]) -> Entry:
-    settings, preset = keys.pop("set", []), keys.pop("preset", None)
-    if "prompt" in keys:
-        keys["prompts"] = keys.pop("prompt")
-    if isinstance(keys.get("prompts"), str):
-        keys["prompts"] = [keys["prompts"]]
+    settings, preset = keys.pop("set", None), keys.pop("preset", None)
     if not keys.get("prompts"):
-        raise ConfigError('there is no prompt; give one, as in {"prompt": "a red apple"}')
-    nested: dict[str, Any] = {}
-    for key, value in keys.items():
-        if value is not None:
-            dotted.put(nested, key, value)
-    return Entry(place, nested, tuple(settings), preset)
+        stray = next((key for key in keys if " " in key), None)
+        advice = f'a text with ": " in it goes in double quotes: {stray!r}' if stray else _EXAMPLE
+        raise ConfigError(f"there is no prompt; {advice}")
+    given = {key: value for key, value in keys.items() if value is not None}
+    given["prompts"] = _texts("prompt", given["prompts"])
+    return Entry(place, given, tuple(_texts("set", settings)), *_texts("preset", preset)[:1])
+
+
+_EXAMPLE = 'give one, as in {"prompt": "a red apple"}'
+
+
+def _texts(key: str, value: Any) -> list[str]:
+    """One text or several; a number is the text that was written."""
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    for item in items:
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            raise ConfigError(f"{key}: {shorten(item)} is no text; put a text in double quotes")
+    return [str(item) for item in items]
 
 
 def _over(defaults: dict[str, Any], job: Any) -> dict[str, Any]:
-    return {**defaults, **_mapping(job)}
+    return merge(defaults, _nested(_mapping(job)))
+
+
+def _nested(job: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's keys, dotted ones as sections."""
+    nested: dict[str, Any] = {}
+    for key, value in job.items():
+        dotted.put(nested, "prompts" if key == "prompt" else key, value)
+    return nested
 
 
 def _mapping(job: Any) -> dict[str, Any]:
-    """A job's keys; a text alone is its prompt."""
-    if isinstance(job, str):
-        return {"prompt": job}
+    """A job's keys; a text or a number alone is its prompt."""
+    if isinstance(job, str | int | float) and not isinstance(job, bool):
+        return {"prompt": str(job)}
     if not isinstance(job, dict) or not all(isinstance(key, str) for key in job):
-        raise ConfigError(f"{job!r} is no job; write a prompt, or keys with values")
+        raise ConfigError(
+            f"{'null' if job is None else shorten(job)} is no job; write a prompt, or keys with values"
+        )
+    _check_depth(job)
     return dict(job)
 
 
-_READERS: dict[str, Callable[..., Iterator[Entry]]] = {
-    ".csv": _read_csv, ".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".yaml": _read_yaml, ".yml": _read_yaml,
+def _check_depth(content: Any) -> None:
+    """Refuse what is nested so deeply that it is no config; aliases may lead back to where they stand."""
+    seen, layer = set[int](), [content]
+    for _ in range(DEEPEST):
+        below = [item.values() if isinstance(item, dict) else item for item in layer]
+        layer = [item for items in below for item in items if isinstance(item, dict | list)]
+        layer = [item for item in layer if id(item) not in seen and not seen.add(id(item))]  # type: ignore[func-returns-value]
+    if layer:
+        raise ConfigError(f"this is nested more than {DEEPEST} levels deep")
+
+
+_READERS: dict[str, Callable[[str], Iterator[Entry]]] = {
+    ".csv": _read_table, ".tsv": _read_table, ".json": _read_json, ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines, ".yaml": _read_yaml, ".yml": _read_yaml,
 }  # fmt: skip

@@ -4,15 +4,14 @@ import dataclasses
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, reduce
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
-import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-
-from vqclip import dotted, neutral, renames, seeds
-from vqclip.errors import ConfigError, reason, suggest
+from vqclip import dotted, neutral, renames, seeds, yaml12
+from vqclip.conversion import build, fields, merge
+from vqclip.errors import ConfigError, shorten, suggest
 from vqclip.resources import CONFIGS
 from vqclip.schema import Config
 
@@ -32,19 +31,48 @@ def resolve(
 
     Raises ConfigError or PromptError, in one line.
     """
-    layers = [_read_layer(CONFIGS / "default.yaml")]
+    return base(preset, file, settings).resolve(given or {}, draw=draw)
+
+
+@dataclass(frozen=True)
+class Base:
+    """The plain data that many Configs share, with known keys; its sections are converted once."""
+
+    values: Mapping[str, Any]
+
+    @cached_property
+    def _sections(self) -> dict[str, Any]:
+        return {
+            field.name: build(hint, self.values[field.name], f"{field.name}.")
+            for field, hint in fields(Config)
+            if dataclasses.is_dataclass(hint)
+        }
+
+    def resolve(
+        self, given: Mapping[str, Any], settings: Sequence[str] = (), draw: Callable[[], int] = seeds.draw
+    ) -> Config:
+        """Lay settings and what is given on top, as the function `resolve` does."""
+        above = _lay(*_modernise(map(_parse_setting, settings), "--set "), *_modernise([given], ""))
+        untouched = {name: section for name, section in self._sections.items() if name not in above}
+        values = merge(self.values, above) | untouched
+        if values.get("seed") is None:
+            values["seed"] = draw()
+        return build(Config, values)
+
+
+def base(preset: str | None = None, file: Path | None = None, settings: Sequence[str] = ()) -> Base:
+    """What default < preset < file < settings say; raises ConfigError."""
+    layers: list[Mapping[str, Any]] = [_shipped("default.yaml")]
     if preset is not None:
         layers.append(read_preset(preset))
     if file is not None:
         layers.append(_read_layer(file))
-    layers += _modernise(map(_parse_setting, settings), "--set ")
-    layers += _modernise([given or {}], "")
-    return _build(_merge(_with_seed(layers, draw)))
+    return Base(_lay(*layers, *_modernise(map(_parse_setting, settings), "--set ")))
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
-    """A Config of a complete mapping, such as `to_dict` gives or gave; raises ConfigError if it isn't one."""
-    return _build(_merge([_unversioned(upgrade(values))]))
+    """A Config of a complete mapping, such as `to_dict` gives; raises ConfigError if it isn't one."""
+    return build(Config, _lay(_unversioned(upgrade(values))))
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -65,7 +93,7 @@ def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def dump(config: Config) -> str:
     """A Config as YAML that `resolve(file=...)` reads back."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+    return yaml12.dump(to_dict(config))
 
 
 def presets() -> list[str]:
@@ -86,22 +114,23 @@ def old_keys() -> list[str]:
 
 def read_preset(names: str) -> dict[str, Any]:
     """The layer of one preset, or of several joined by '+', the later ones winning."""
-    known, merged = presets(), OmegaConf.create({})
+    known = presets()
     for name in names.split("+"):
         if name not in known:
-            raise ConfigError(f"there is no preset {name!r}, only {', '.join(known)}{suggest(name, known)}")
-        merged.merge_with(_read_layer(CONFIGS / "presets" / f"{name}.yaml"))
-    return OmegaConf.to_container(merged)  # type: ignore[return-value]
+            raise ConfigError(
+                f"there is no preset {shorten(name)}, only {', '.join(known)}{suggest(name, known)}"
+            )
+    return _lay(*(_shipped(f"presets/{name}.yaml") for name in names.split("+")))
+
+
+@cache
+def _shipped(name: str) -> dict[str, Any]:
+    return _read_layer(CONFIGS / name)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises ConfigError if it isn't one."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {reason(error)}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    values = yaml12.read(path)
     if values is not None and not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; a config is a mapping of keys to values")
     return values or {}
@@ -111,13 +140,12 @@ def _parse_setting(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r} is no KEY=VALUE; write for instance --set cutouts.count=32")
+    # Only what can't be a plain word is YAML: a prompt may begin with an exclamation mark.
+    is_yaml = re.match(r"\s*([\[{]|(null|~)\s*$)", value)
     try:
-        # Only what can't be a plain word is YAML: it would read 0x3 as three and 1:30 as ninety.
-        layer: Any = yaml.safe_load(value) if re.match(r"\s*([\[{]|(null|~)\s*$)", value) else value.strip()
-    except yaml.YAMLError:
-        raise ConfigError(
-            f"--set {key.strip()}: {value!r} is not YAML; write [a, b] or {{key: value}}"
-        ) from None
+        layer: Any = yaml12.parse(value) if is_yaml else value.strip()
+    except ConfigError as error:
+        raise ConfigError(f"--set {key.strip()}={value}: {error}") from None
     nested: dict[str, Any] = {}
     dotted.put(nested, key.strip(), layer)
     return nested
@@ -151,56 +179,21 @@ def _unversioned(values: Mapping[str, Any], place: str = "") -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != "version"}
 
 
-def _merge(layers: Sequence[Mapping[str, Any]]) -> DictConfig:
-    """Lay mappings over each other under the schema's types."""
+def _lay(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the keys of layers, and lay each over the one before."""
     for layer in layers:
         _check_keys(layer, Config)
-    try:
-        return OmegaConf.merge(OmegaConf.structured(Config), *map(_literal, layers))  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'config'}: {_first_line(error)}") from None
-
-
-def _with_seed(layers: Sequence[Mapping[str, Any]], draw: Callable[[], int]) -> list[Mapping[str, Any]]:
-    """The same layers with one concrete seed: the last that is given, or a drawn one where that is null."""
-    seed = next((layer["seed"] for layer in reversed(layers) if "seed" in layer), None)
-    seedless = [{key: value for key, value in layer.items() if key != "seed"} for layer in layers]
-    return [*seedless, {"seed": draw() if seed is None else seed}]
-
-
-def _build(merged: DictConfig) -> Config:
-    try:
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
-    except MissingMandatoryValue as error:
-        raise ConfigError(
-            f"the config lacks {error.full_key}; `vqclip config show` prints a whole one"
-        ) from None
-    except OmegaConfBaseException as error:
-        raise ConfigError(_first_line(error)) from None
-
-
-def _first_line(error: OmegaConfBaseException) -> str:
-    return str(error.msg or error).splitlines()[0]
-
-
-def _literal(node: Any) -> Any:
-    """The same data with `${` escaped: a prompt may speak of ${100}, and nothing here is interpolated."""
-    match node:
-        case Mapping():
-            return {key: _literal(value) for key, value in node.items()}
-        case list():
-            return [_literal(item) for item in node]
-        case str():
-            return re.sub(r"(\\*)\$\{", r"\1\1\\${", node)
-    return node
+    return reduce(merge, layers, {})
 
 
 def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
     """Refuse keys that the schema doesn't have, and plain values where it has keys."""
     if not isinstance(layer, Mapping):
         example = f"{prefix}{dataclasses.fields(schema)[0].name}"
-        raise ConfigError(f"{prefix.rstrip('.')}: {layer!r} is one value; this takes keys, such as {example}")
-    hints = get_type_hints(schema)
+        raise ConfigError(
+            f"{prefix.rstrip('.')}: {shorten(layer)} is one value; this takes keys, such as {example}"
+        )
+    hints = {field.name: hint for field, hint in fields(schema)}
     for key, value in layer.items():
         if key not in hints:
             raise ConfigError(_unknown_key(f"{prefix}{key}"))
@@ -214,18 +207,19 @@ def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
                 _check_keys(entry, item, f"{prefix}{key}[{i}].")
 
 
+@cache
 def _unknown_key(key: str) -> str:
     known = keys()
     leaf = key.rpartition(".")[2]
     alike = [name for name in known if name.rpartition(".")[2] == leaf]
     alike += [rename.new for rename in renames.RENAMES if rename.old.rpartition(".")[2] == leaf]
     hint = f"; did you mean {' or '.join(alike)}?" if alike else suggest(key, known)
-    return f"there is no key {key!r} in a config{hint or '; `vqclip config show` prints them all'}"
+    return f"there is no key {shorten(key)} in a config{hint or '; `vqclip config show` prints them all'}"
 
 
 def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
     """The dotted names of all keys and sections under a dataclass; an item of a list is `[0]`."""
-    for name, hint in get_type_hints(schema).items():
+    for name, hint in ((field.name, hint) for field, hint in fields(schema)):
         item = next(iter(get_args(hint)), hint)
         yield prefix + name
         if dataclasses.is_dataclass(item):

@@ -61,7 +61,9 @@ def read_video_facts(path: Path) -> dict[str, Any]:
     """What a video of vqclip's carries; raises VideoError if there is nothing."""
     try:
         text = _read_mp4(path) if path.suffix.lower() == ".mp4" else _read_picture(path)
-    except (OSError, ValueError, SyntaxError) as error:
+    except VideoError:
+        raise
+    except Exception as error:  # see media.load_picture
         raise VideoError(f"{path} can't be read: {error}") from None
     try:
         return dict(json.loads(text or ""))

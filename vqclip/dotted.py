@@ -12,6 +12,11 @@ def has(values: Any, key: str) -> bool:
     return isinstance(values, Mapping) and section in values and (not below or has(values[section], below))
 
 
+def copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy nested mappings, so that `put` and `take` leave the given ones as they are; their values are shared."""
+    return {key: copied(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+
+
 def put(into: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key in nested mappings, making sections on the way; raises ConfigError if one is a plain value."""
     *sections, leaf = key.split(".")

@@ -16,7 +16,10 @@ A message is one line: what was given, what is allowed, what to type next.
 """
 
 import difflib
+import re
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class VqclipError(Exception):
@@ -75,3 +78,22 @@ def suggest(name: str, known: Iterable[str], most: int = 3) -> str:
     folded = {candidate.lower(): candidate for candidate in known}
     near = [folded[match] for match in difflib.get_close_matches(name.lower(), folded, most, cutoff=0.6)]
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 3, 4, 4
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+
+
+def shorten(value: Any) -> str:
+    """A value as Python spells it, cut to what an error's line has room for, however deep and long it is."""
+    return _SHORT.repr(value)
+
+
+# What moves a terminal's cursor, ends its lines, turns its letters' direction, or is half a letter.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """A text with its control characters spelled out, as JSON spells them: JSON it may be, on one line."""
+    return _CONTROL.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)

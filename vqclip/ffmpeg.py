@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -46,6 +47,12 @@ def check(encoder: str) -> None:
         raise VideoError(f"{executable()} is no ffmpeg that works; {_ADVICE}")
     if not re.search(rf"^ V\S+ {encoder} ".encode(), done.stdout, re.MULTILINE):
         raise VideoError(f"{executable()} has no encoder {encoder}; {_ADVICE}")
+
+
+@cache
+def has_filter(name: str) -> bool:
+    """Whether this ffmpeg has a filter."""
+    return bool(re.search(rf"^ \S+ {name} ".encode(), run("-filters").stdout, re.MULTILINE))
 
 
 def complaint(stderr: bytes) -> str:

@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 from vqclip.errors import UsageError
 
+LONGEST_NAME = 255  # bytes, on nearly every file system
+
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
@@ -19,7 +21,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
     A process that is killed within leaves it where `sweep` finds it.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
     os.close(handle)
     try:
         yield Path(name)
@@ -31,9 +33,10 @@ def scratch(path: Path) -> Iterator[Path]:
 def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
     """A scratch file, for whoever needs a name to write to; at the end it takes the place of `path`, all on the disk.
 
-    What lay at `path` before goes to `previous`, if that is given. If anything raises within, it stays untouched and
-    nothing is left beside it.
+    What lay at `path` before goes to `previous`, if that is given; a link stays, and what it leads to is replaced. If
+    anything raises within, it stays untouched and nothing is left beside it.
     """
+    path = path.resolve() if path.is_symlink() else path
     with scratch(path) as new:
         yield new
         sync(new)
@@ -53,8 +56,9 @@ def atomic(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8; what isn't UTF-8 of a file's name is spelled out, as JSON spells it."""
     with atomic(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def copy(source: Path, target: Path) -> None:
@@ -71,9 +75,15 @@ def sweep(folder: Path) -> None:
 
 def check_place(path: Path, example: str) -> None:
     """Refuse a name for a file, such as `example`, that couldn't be written in the end; raises UsageError."""
-    if path.is_dir():
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise UsageError(
+            f"{path}: no file's name may have more than {LONGEST_NAME} bytes; write a shorter one"
+        )
+    if os.path.isdir(path):
         raise UsageError(f"{path} is a folder; name a file in it, as in {path / example}")
-    if not path.parent.is_dir():
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UsageError(f"{path} is no file but a device or a pipe; name a file, as in {example}")
+    if not os.path.isdir(path.parent):
         raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"{path}: the folder {path.parent} can't be written to; name another")

@@ -1,7 +1,7 @@
 """Videos in: pictures at a constant rate, streamed, from any of them on."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cached_property
 from math import ceil
@@ -14,13 +14,15 @@ from torch import Tensor
 
 from vqclip import ffmpeg
 from vqclip.errors import VideoError
+from vqclip.video_look import Look
 
 
 class Footage:
     """The pictures of a video from `begin` to `end` (seconds; None: to its end), each `every`th of them.
 
-    They come upright and at a constant rate: where the source's own varies, pictures are repeated or left out such that
-    each is shown at its time. Raises VideoError if the file can't be read as a video, or has none in that range.
+    They come upright, with square pixels, in the brightness of a plain screen, and over white where they are clear.
+    Their rate is constant: where the source's own varies, pictures are repeated or left out such that each is shown at
+    its time. Raises VideoError if the file can't be read as a video, or has none in that range.
     """
 
     def __init__(self, path: Path, begin: float = 0.0, end: float | None = None, every: int = 1):
@@ -29,6 +31,7 @@ class Footage:
                 f"{path}: there is nothing from {begin:g} s to {end} s, each {every}th; begin earlier"
             )
         self.path, self.begin, self.end, self.every = path, begin, end, every
+        self._look = Look()
         self._probe()
         # On the source's own raster, so that no rounding decides which picture is the first.
         self.begin = float(round(begin * self._rate) / self._rate)
@@ -45,44 +48,60 @@ class Footage:
 
     def frames(self, first: int = 0) -> Iterator[Tensor]:
         """The pictures (1 3 h w) in [0, 1] from number `first` on, 0 being the first; raises VideoError."""
-        output = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
-        source = ffmpeg.start(*self._pictures(first), *output, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
+        channels, layout = (4, "rgba") if self._look.is_transparent else (3, "rgb24")
+        size, output = channels * self.width * self.height, ["-f", "rawvideo", "-pix_fmt", layout, "-"]
+        arguments = self._pictures(first, self._look.filters)
+        source = ffmpeg.start(*arguments, *output, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)
         with source:
             assert source.stdout
             try:
                 for number in range(first, self.count):
-                    data = bytearray(source.stdout.read(3 * self.width * self.height))
-                    if len(data) < 3 * self.width * self.height:
+                    data = bytearray(source.stdout.read(size))
+                    if len(data) < size:
                         raise VideoError(
                             f"{self.path} is damaged: it ends at picture {number} of {self.count}"
                         )
-                    pixels = torch.frombuffer(data, dtype=torch.uint8).view(self.height, self.width, 3)
-                    yield rearrange(pixels, "h w c -> 1 c h w") / 255
+                    pixels = torch.frombuffer(data, dtype=torch.uint8).view(self.height, self.width, channels)
+                    yield _over_white(rearrange(pixels, "h w c -> 1 c h w") / 255)
             finally:
                 source.kill()
 
     def _probe(self) -> None:
-        """Size, rate and sound, as ffmpeg tells them of the first picture."""
-        done = ffmpeg.run(*self._input(self.begin), "-frames:v", "1", "-f", "framecrc", "-", loglevel="info")
-        about, said = done.stdout.decode(), done.stderr.decode(errors="replace")
+        """Size, rate, look and sound, as ffmpeg tells them of the first picture."""
+        about, said = self._first_picture("showinfo")
+        self._look = Look.parse(said)
+        self.has_sound = bool(re.search(r"^ *Stream #0.*: Audio: ", said, re.MULTILINE))
+        self._rate = _rate(about, said)
+        if self._look.filters or self._look.decoder:
+            about, _ = self._first_picture(",".join(self._look.filters) or "null")
         size = re.search(r"#dimensions 0: (\d+)x(\d+)", about)
-        if not size:
-            why = "it has no pictures" if "Input #0" in said else ffmpeg.complaint(done.stderr)
+        assert size
+        self.width, self.height = int(size[1]), int(size[2])
+
+    def _first_picture(self, filters: str) -> tuple[str, str]:
+        """What ffmpeg lists of the first picture, and what it says meanwhile; raises VideoError."""
+        arguments = [*self._input(self.begin), "-vf", filters, "-frames:v", "1", "-f", "framecrc", "-"]
+        done = ffmpeg.run(*arguments, loglevel="info")
+        about, said = done.stdout.decode(), done.stderr.decode(errors="replace")
+        if "#dimensions 0:" not in about:
+            why = (
+                "it has no pictures"
+                if "Input #0" in said and not done.stdout
+                else ffmpeg.complaint(done.stderr)
+            )
             raise VideoError(f"{self.path} is no video that can be read: {why}")
         if not _pictures_listed(done.stdout):
             raise VideoError(f"{self.path} has no picture from {self.begin:g} s on; begin earlier")
-        self.width, self.height = int(size[1]), int(size[2])
-        self.has_sound = bool(re.search(r"^ *Stream #0.*: Audio: ", said, re.MULTILINE))
-        self._rate = _rate(about, said)
+        return about, said
 
     def _input(self, begin: float) -> list[str | Path]:
         end = [] if self.end is None else ["-to", f"{self.end:f}"]
         # Where it needn't seek it shouldn't: it can't in a WebP.
         start = ["-ss", f"{begin:f}"] if begin else []
-        return [*start, *end, "-i", self.path, "-map", "0:v:0"]
+        return [*start, *end, *self._look.decoder, "-i", self.path, "-map", "0:v:0"]
 
-    def _pictures(self, first: int = 0) -> list[str | Path]:
-        """ffmpeg's arguments for reading from number `first` on.
+    def _pictures(self, first: int = 0, look: Sequence[str] = ()) -> list[str | Path]:
+        """ffmpeg's arguments for reading from number `first` on, with filters for the look of what is taken.
 
         It seeks by the source's key pictures, and drops what lies before the time that it was sent to. So it is sent a
         second too early, and what is too early is counted: no rounding of times decides which picture comes first.
@@ -91,8 +110,16 @@ class Footage:
         early = skipped if self.path.suffix.lower() == ".webp" else min(skipped, ceil(self._rate))
         begin = self.begin + float((skipped - early) / self._rate)
         chosen = f"gte(n,{early})*not(mod(n-{early},{self.every}))"
-        filters = f"fps={self._rate}:start_time=0,select='{chosen}'"
-        return [*self._input(begin), "-vf", filters, "-fps_mode", "passthrough"]
+        filters = [f"fps={self._rate}:start_time=0", f"select='{chosen}'", *look]
+        return [*self._input(begin), "-vf", ",".join(filters), "-fps_mode", "passthrough"]
+
+
+def _over_white(picture: Tensor) -> Tensor:
+    """A picture (1 3|4 h w), over white where it has an alpha channel."""
+    if picture.shape[1] == 3:
+        return picture
+    colours, alpha = picture[:, :3], picture[:, 3:]
+    return colours * alpha + (1 - alpha)
 
 
 def _rate(about: str, said: str) -> Fraction:

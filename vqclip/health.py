@@ -18,7 +18,7 @@ from vqclip.models import store
 from vqclip.models.catalog import human
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import missing
-from vqclip.resources import home, offline
+from vqclip.resources import has_home, home, offline
 from vqclip.video import ENCODERS
 
 ENOUGH_MEMORY, ENOUGH_DISK = (
@@ -33,7 +33,7 @@ _PACKAGES = (
     "safetensors",
     "huggingface_hub",
     "pillow",
-    "omegaconf",
+    "pyyaml",
 )
 
 
@@ -59,7 +59,10 @@ def examine(runs: Path = Path("runs")) -> Iterator[Finding]:
     yield _ffmpeg()
     yield from _models()
     yield from _presets()
-    yield _folder("store", home(), "set VQCLIP_HOME to a folder that can be written to")
+    if has_home():
+        yield _folder("store", home(), "set VQCLIP_HOME to a folder that can be written to")
+    else:
+        yield Finding("store", "there is no home folder", "set VQCLIP_HOME to a folder")
     yield _folder("runs", runs, "name another folder with --runs")
     yield _network()
 

@@ -1,6 +1,7 @@
 """A Job is a Config and the folder that it is painted in."""
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ class Job:
 
 
 def slug(config: Config) -> str:
-    """The wishes in a file name's words."""
-    words = re.findall(r"\w+", " ".join(wish.body for wish in config.wishes).lower())
+    """The wishes in a file name's words, without letters that the file system can't spell."""
+    letters, encoding = " ".join(wish.body for wish in config.wishes).lower(), sys.getfilesystemencoding()
+    words = re.findall(r"\w+", letters.encode(encoding, "ignore").decode(encoding))
     return "-".join(words)[:40].strip("-") or "untitled"

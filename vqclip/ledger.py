@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.batch import Task
-from vqclip.errors import SaveError, reason
+from vqclip.errors import SaveError, reason, visible
 from vqclip.files import atomic, copy, write_text
-from vqclip.run import IMAGE, VIDEO, writing
+from vqclip.record import IMAGE
+from vqclip.run import VIDEO, writing
 from vqclip.sheet import contact_sheet, thumbnails
 
 MANIFEST, SHEET = "manifest.jsonl", "contact.png"
@@ -45,7 +46,7 @@ class Ledger:
     def write(self) -> None:
         """Write the manifest, and a contact sheet of what is done."""
         with writing(self.folder, "make it writable, and give the command again"):
-            lines = (json.dumps(entry, ensure_ascii=False) for entry in self.entries.values())
+            lines = (visible(json.dumps(entry, ensure_ascii=False)) for entry in self.entries.values())
             write_text(self.folder / MANIFEST, "".join(f"{line}\n" for line in lines))
             images = [entry["image"] for entry in self.entries.values() if entry["status"] == "done"]
             if small := thumbnails(map(Path, images)):

@@ -1,6 +1,9 @@
 """Pictures in and out, with the Config that made them inside."""
 
+import contextlib
 import json
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from torch import Tensor
 
 from vqclip.errors import ImageError, SaveError, reason
 from vqclip.files import atomic
+from vqclip.pixels import to_eight_bits, to_srgb
 
 CHUNK = "vqclip"  # keyword of the iTXt chunk
 
@@ -23,10 +27,14 @@ def to_pil(picture: Tensor) -> Image.Image:
 
 
 def load_picture(path: Path) -> Tensor:
-    """An image file as a picture (1 3 h w) in [0, 1], turned as its EXIF says, over white; raises ImageError."""
+    """An image file as a picture (1 3 h w) in [0, 1]: upright, in sRGB, over white; raises ImageError.
+
+    It is turned as its EXIF says and its colour profile is applied; of these, what is broken is passed by.
+    """
     try:
-        with Image.open(path) as image:
-            upright = _eight_bits(ImageOps.exif_transpose(image)).convert("RGBA")
+        with _quietly(), Image.open(path) as image:
+            image.load()
+            upright = to_srgb(to_eight_bits(_upright(image), getattr(image, "tag_v2", {}))).convert("RGBA")
     except UnidentifiedImageError:
         raise ImageError(
             f"{path} is no picture that can be read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
@@ -35,18 +43,26 @@ def load_picture(path: Path) -> Tensor:
         raise ImageError(f"there is no picture {path}") from None
     except OSError as error:
         raise ImageError(f"{path} can't be read: {reason(error)}") from None
-    except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
         raise ImageError(f"{path} can't be read: {error}") from None
     white = Image.new("RGBA", upright.size, "white")
     pixels = np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey scaled down, where Pillow's own conversion cuts off whatever exceeds 255."""
-    if not image.mode.startswith("I"):
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep Pillow's warnings, of large pictures and odd files, from the terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # see load_picture; the pixels are whole
         return image
-    return Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
 
 
 def save_png(image: Image.Image, path: Path, facts: dict[str, Any]) -> None:
@@ -64,10 +80,10 @@ def save_png(image: Image.Image, path: Path, facts: dict[str, Any]) -> None:
 def read_facts(path: Path) -> dict[str, Any]:
     """What a picture of vqclip's carries; raises ImageError if there is nothing."""
     try:
-        with Image.open(path) as image:
+        with _quietly(), Image.open(path) as image:
             image.load()  # text may follow the pixels
             text = image.info.get(CHUNK)
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:
         load_picture(path)  # says what is wrong with it
         raise ImageError(f"{path} can't be read: {error}") from None
     if not isinstance(text, str):

@@ -11,14 +11,13 @@ follows a digit is text as well (`meet at 10:30`, `16:9`). Within a text `\:` `\
 themselves; within quotes only `\"` and `\\` are special, within brackets only `\]` and `\\`.
 """
 
-import math
 import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
 
 from vqclip.errors import ConfigError, PromptError
-from vqclip.schedule import Schedule
+from vqclip.schedule import LARGEST, Schedule
 
 _QUOTED = re.compile(r'\s*"((?:[^"\\]|\\.)*)"\s*(?=[:|^]|$)')
 _BRACKETED = re.compile(r"\s*\[((?:[^\]\\]|\\.)*)\]\s*(?=[:|^]|$)")
@@ -27,7 +26,7 @@ _COLON = re.compile(r"(?<!\\):|(?<=(?<!\\)\\\\):")  # after no backslash, or aft
 _COURSE = re.compile(r":\s*\{([^{}]*)\}\s*(?::([^:]*))?$")
 _FIELD = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*")
 _LOOKS_NUMERIC = re.compile(r"\s*[-+]?(?:nan|inf|infinity|[\d_.]+e[-+]?\d+|\d+(?:_\d+)+)\s*", re.IGNORECASE)
-_NOISE = re.compile(r"noise:\s*(\d+)")
+_NOISE = re.compile(r"noise:\s*(\d{1,99})")
 
 _DEFAULTS = (1.0, float("-inf"))  # weight and stop
 
@@ -150,9 +149,9 @@ def _build(kind: Kind, body: str, values: list[float | str], given: str) -> Prom
         )
     course = values[0] if values and isinstance(values[0], str) else None
     numbers = [1.0 if isinstance(value, str) else value for value in values]
-    if not all(map(math.isfinite, numbers)):
+    if not all(abs(number) <= LARGEST for number in numbers):
         raise PromptError(
-            f"the prompt {given.strip()[:40]!r}… has a number beyond all measure; write one as in :1.5"
+            f"the prompt {given.strip()[:40]!r}… has a number beyond {LARGEST:g}; write one as in :1.5"
         )
     weight, stop = (*numbers, *_DEFAULTS[len(numbers) :])
     return Prompt(kind, body, weight, stop, course)

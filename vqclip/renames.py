@@ -1,6 +1,5 @@
 """Keys of a config that had other names before: old names are still read, and digests still spell them."""
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +49,7 @@ def used(layers: Iterable[Mapping[str, Any]], renames: Sequence[Rename] = RENAME
 
 def with_new_names(values: Mapping[str, Any], renames: Sequence[Rename] = RENAMES) -> dict[str, Any]:
     """The same values under today's names; raises ConfigError where a key is there under two names."""
-    renamed: dict[str, Any] = copy.deepcopy(dict(values))
+    renamed: dict[str, Any] = dotted.copied(values)
     for rename in used([values], renames):
         value = rename.to_new(dotted.take(renamed, rename.old))
         dotted.put(renamed, rename.new, value)
@@ -59,7 +58,7 @@ def with_new_names(values: Mapping[str, Any], renames: Sequence[Rename] = RENAME
 
 def with_first_names(values: Mapping[str, Any], renames: Sequence[Rename] = RENAMES) -> dict[str, Any]:
     """The same values under the names that their keys had first."""
-    renamed: dict[str, Any] = copy.deepcopy(dict(values))
+    renamed: dict[str, Any] = dotted.copied(values)
     for rename in renames:
         if dotted.has(renamed, rename.new):
             value = rename.to_old(dotted.take(renamed, rename.new))

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from vqclip.errors import WeightsError
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -16,10 +18,29 @@ CHECKPOINTS = _folder("checkpoints")
 
 
 def home() -> Path:
-    """The user's folder of models: VQCLIP_HOME, or vqclip/ where their desktop keeps data. It needn't exist."""
+    """The user's folder of models: VQCLIP_HOME, or vqclip/ where their desktop keeps data. It needn't exist.
+
+    Raises WeightsError for a user without a home folder who named none.
+    """
+    if not has_home():
+        raise WeightsError("there is no home folder to keep models in; set VQCLIP_HOME to a folder")
+    return _home()
+
+
+def has_home() -> bool:
+    """Whether models that don't ship with vqclip can be kept anywhere."""
+    return not str(_home()).startswith("~")
+
+
+def _home() -> Path:
     if named := os.environ.get("VQCLIP_HOME"):
-        return Path(named).expanduser()
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "vqclip"
+        return expand(named)
+    return expand(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "vqclip"
+
+
+def expand(name: str) -> Path:
+    """A path as a user writes it; `~` stays where nobody knows the home folder that it means."""
+    return Path(os.path.expanduser(name))
 
 
 def offline() -> bool:

@@ -1,6 +1,7 @@
 """A Run is one folder with everything that one Config made."""
 
 import contextlib
+import io
 import json
 import os
 import time
@@ -14,17 +15,16 @@ from torch import device as Device
 
 from vqclip import config as configs
 from vqclip import lock, snapshot
-from vqclip.errors import RunError, UsageError, reason
-from vqclip.files import sweep, write_text
+from vqclip.errors import RunError, UsageError, reason, visible
+from vqclip.files import LONGEST_NAME, sweep, write_text
 from vqclip.job import slug
 from vqclip.media import save_png
+from vqclip.record import IMAGE, RECORD, read_record
 from vqclip.reel import Reel
 from vqclip.schema import Config
 from vqclip.state import MakeOptimizer, State
 
-IMAGE, CONFIG, PROVENANCE, STEPS, RECORD, VIDEO = (
-    "image.png", "config.yaml", "provenance.json", "steps.jsonl", "painting.json", "film.mp4",
-)  # fmt: skip
+CONFIG, PROVENANCE, STEPS, VIDEO = "config.yaml", "provenance.json", "steps.jsonl", "film.mp4"
 
 
 def folder_name(config: Config) -> str:
@@ -102,7 +102,7 @@ class Run:
     def log(self, frame: int, step: int, losses: dict[str, float]) -> None:
         """Append a line to the step log."""
         rounded = {name: round(loss, 6) for name, loss in losses.items()}
-        line = json.dumps({"frame": frame, "step": step, "losses": rounded}, ensure_ascii=False)
+        line = visible(json.dumps({"frame": frame, "step": step, "losses": rounded}, ensure_ascii=False))
         with self._writing(), (self.folder / STEPS).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
@@ -160,7 +160,9 @@ class Run:
         """Keep the lines up to a frame's step: those after it will be written again, and the last may be cut short."""
         path = self.folder / STEPS
         if path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            lines = io.StringIO(
+                path.read_text(encoding="utf-8", errors="replace")
+            )  # a line ends at a newline alone
             write_text(path, "".join(line for line in lines if _is_up_to(place, line)))
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
@@ -176,15 +178,6 @@ def read_config(folder: Path) -> Config:
         return configs.from_dict(configs.read_yaml(path))
     except UsageError as error:
         raise RunError(f"{path} is unusable: {error}") from None
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """What became of the painting in a run folder, or None if it isn't finished."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) and (folder / IMAGE).is_file() else None
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
@@ -210,7 +203,13 @@ def return_to_origin(folder: Path) -> Path:
 
 def check_parent(parent: Path) -> None:
     """Refuse, before any work, a folder in which no run could be made."""
-    nearest = next(folder for folder in (parent.absolute(), *parent.absolute().parents) if folder.exists())
+    nearest = next(
+        folder for folder in (parent.absolute(), *parent.absolute().parents) if os.path.exists(folder)
+    )
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in parent.parts):
+        raise RunError(
+            f"--runs {parent}: no name may have more than {LONGEST_NAME} bytes; write a shorter one"
+        )
     if not nearest.is_dir():
         raise RunError(f"--runs {parent}: {nearest} is a file; name a folder")
     if not os.access(nearest, os.W_OK):

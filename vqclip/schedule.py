@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from vqclip.errors import ConfigError
 
+LARGEST = 1e18  # of all numbers: optimisers square what they weigh, and float32 ends at 3.4e38
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _KEYFRAME = re.compile(rf"\s*(\d+\.?\d*)(%?)\s*:\s*({_NUMBER})\s*", re.IGNORECASE)
 _RAMP = re.compile(rf"\s*({_NUMBER})\s*->\s*({_NUMBER})\s*", re.IGNORECASE)
@@ -35,6 +36,14 @@ class Schedule:
     @classmethod
     def parse(cls, text: str, name: str = "schedule") -> "Schedule":
         """Read one of the three spellings; raises ConfigError, which says the key's name."""
+        schedule = cls._parse(text, name)
+        numbers = [number for keyframe in schedule.keyframes for number in (keyframe.at, keyframe.value)]
+        if not all(abs(number) <= LARGEST for number in numbers):
+            raise ConfigError(f"{name}: {text[:40]!r} is out of range; no number may exceed {LARGEST:g}")
+        return schedule
+
+    @classmethod
+    def _parse(cls, text: str, name: str) -> "Schedule":
         if ramp := _RAMP.fullmatch(text):
             return cls((Keyframe(0, True, float(ramp[1])), Keyframe(1, True, float(ramp[2]))))
         if re.fullmatch(rf"\s*{_NUMBER}\s*", text, re.IGNORECASE):

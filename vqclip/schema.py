@@ -8,12 +8,13 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property, lru_cache
+from typing import Any, get_args, get_origin
 
 from vqclip import neutral, prompt, renames
+from vqclip.conversion import fields
 from vqclip.errors import ConfigError, suggest
 from vqclip.prompt import Prompt
 from vqclip.schedule import Schedule
@@ -178,8 +179,7 @@ class Config:
     precision: str = among("auto", "float32", "bfloat16")
 
     def __post_init__(self) -> None:
-        for name, value, rules in _settings(self):
-            _check(name, value, rules)
+        _check_settings(self, "")
         _ = self.wishes, self.width  # both are read here for the first time, and may be refused
         self._check_together()
 
@@ -248,7 +248,7 @@ class Config:
     def height(self) -> int:
         return parse_size(self.size)[1]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Twelve hexadecimal digits that name this Config and no other.
 
@@ -260,7 +260,7 @@ class Config:
 
 def parse_size(text: str) -> tuple[int, int]:
     """'WxH' -> (width, height) in pixels; raises ConfigError."""
-    match = re.fullmatch(r"\s*(\d+)\s*[xX×]\s*(\d+)\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,9})\s*[xX×]\s*(\d{1,9})\s*", text)
     if not match:
         raise ConfigError(f"size: {text!r} is no size; write width x height in pixels, as in 256x256")
     width, height = int(match[1]), int(match[2])
@@ -271,17 +271,35 @@ def parse_size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _settings(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
-    """Dotted name, value and rules of every leaf."""
-    for leaf in dataclasses.fields(node):
-        value, name = getattr(node, leaf.name), prefix + leaf.name
-        if isinstance(value, list) and value and dataclasses.is_dataclass(value[0]):
+def _check_settings(node: Any, prefix: str) -> None:
+    """Refuse a value that breaks its key's rules, here or in a section below."""
+    for name, is_section, rules in _leaves(node.__class__):
+        value = getattr(node, name)
+        if is_section and isinstance(value, list):
             for i, item in enumerate(value):
-                yield from _settings(item, f"{name}[{i}].")
-        elif dataclasses.is_dataclass(value):
-            yield from _settings(value, f"{name}.")
-        else:
-            yield name, value, leaf.metadata
+                _check_section(item, f"{prefix}{name}[{i}].")
+        elif is_section:
+            (_check_section if _is_hashable(value.__class__) else _check_settings)(value, f"{prefix}{name}.")
+        elif rules:
+            _check(prefix + name, value, rules)
+
+
+# A batch has thousands of Configs, and most of their sections are equal: each is looked at once.
+_check_section = lru_cache(maxsize=4096)(_check_settings)
+
+
+@cache
+def _leaves(schema: Any) -> tuple[tuple[str, bool, Mapping[str, Any]], ...]:
+    """Name, whether it is a section or a list of sections, and rules of each field."""
+    return tuple(
+        (leaf.name, any(map(dataclasses.is_dataclass, (hint, *get_args(hint)))), leaf.metadata)
+        for leaf, hint in fields(schema)
+    )
+
+
+@cache
+def _is_hashable(schema: Any) -> bool:
+    return not any(get_origin(hint) is list for _, hint in fields(schema))
 
 
 def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:

@@ -32,7 +32,7 @@ def thumbnails(paths: Iterable[Path]) -> list[Image.Image]:
         try:
             with Image.open(path) as image:
                 small = image.convert("RGB")
-        except OSError:
+        except Exception:  # whatever a damaged file makes Pillow stumble over
             continue
         small.thumbnail((THUMB, THUMB))
         found.append(small)

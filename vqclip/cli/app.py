@@ -1,6 +1,7 @@
 """`vqclip`: its commands, and the way out for every error."""
 
 import gc
+import os
 import sys
 import traceback
 from typing import Annotated, Any, NoReturn
@@ -23,8 +24,8 @@ from vqclip.cli import (
     story,
     zoom,
 )  # fmt: skip
-from vqclip.cli.console import complain, result
-from vqclip.errors import VqclipError
+from vqclip.cli.console import complain, result, spell_any_letter
+from vqclip.errors import UsageError, VqclipError, reason
 
 app = typer.Typer(
     name="vqclip",
@@ -61,7 +62,12 @@ def _root(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    pass  # --debug is read by main, which outlives the parser
+    """Refuse a working folder that is gone; --debug is read by main, which outlives the parser."""
+    try:
+        os.getcwd()
+    except OSError:
+        if "--help" not in sys.argv:
+            raise UsageError("the folder that you are in is gone; go to another: cd") from None
 
 
 # typer carries a click of its own or uses the installed one, by version; either way this is its usage error.
@@ -73,6 +79,7 @@ def main() -> None:
     # Importing torch and open_clip makes millions of objects that all stay; looking through them as often as Python
     # does by default takes a fifth of the start.
     gc.set_threshold(100_000, 20, 100)
+    spell_any_letter()
     try:
         code = app(standalone_mode=False)
     except VqclipError as error:
@@ -81,6 +88,8 @@ def main() -> None:
         _leave_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         _leave(None, "interrupted before anything was painted", 130)
+    except OSError as error:
+        _leave(error, f"{error.filename or 'the operating system says'}: {reason(error)}", 1)
     except Exception as error:
         advice = "please report it, with what `vqclip --debug …` prints"
         _leave(error, f"unexpected {type(error).__name__}: {error} ({advice})", 1)

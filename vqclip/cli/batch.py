@@ -64,9 +64,11 @@ def batch(
     tasks = batches.plan(
         file, runs, names=names or batches.NAMES, preset=preset, base=config, settings=settings or []
     )
+    if plan:
+        from vqclip.cli import batch_plan  # noqa: PLC0415
+
+        return batch_plan.explain(tasks, as_json)
     from vqclip.cli import batch_work as work  # noqa: PLC0415
 
-    if plan:
-        return work.explain(tasks, as_json)
     place = work.Place(workers, threads, [] if devices == "auto" else devices.split(","), ray, pull)
     return work.paint(tasks, batches.folder_of(file, runs), runs, place, as_json=as_json, quiet=quiet)

@@ -23,10 +23,11 @@ from vqclip.launch.ray import on_ray
 from vqclip.launch.seats import seats
 from vqclip.launch.serial import serial
 from vqclip.ledger import MANIFEST, SHEET, Ledger
+from vqclip.record import read_record
 from vqclip.render import Interrupted
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import missing
-from vqclip.run import check_parent, read_record, writing
+from vqclip.run import check_parent, writing
 
 
 @dataclass(frozen=True)
@@ -48,26 +49,6 @@ class Place:
         if len(crew) > 1:
             return processes(crew, self.pull)
         return serial(crew[0].device, crew[0].threads, self.pull)
-
-
-def explain(tasks: Sequence[Task], as_json: bool) -> None:
-    """Print what would be done with every task."""
-    for task in tasks:
-        line = {"index": task.index, "place": task.entry.place, "prompt": task.entry.title}
-        if task.job is None:
-            line |= {"status": "failed", "error": task.fault or ""}
-        else:
-            status = (
-                "done" if read_record(task.job.folder) else "begun" if task.job.folder.exists() else "open"
-            )
-            line |= {
-                "status": status,
-                "seed": task.job.config.seed,
-                "image": task.name,
-                "run": str(task.job.folder),
-            }
-        about = line.get("error") or line.get("image")
-        result_json(line) if as_json else result(f"{line['status']:<7} {line['place']:<15} {about}")
 
 
 def paint(

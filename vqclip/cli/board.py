@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vqclip.cli.console import Display
+from vqclip.errors import visible
 from vqclip.launch.contract import Event, Failed, Finished, Progressed, Started
 
 TITLE = 40  # characters of a wish
@@ -129,6 +130,7 @@ def duration(seconds: float | None) -> str:
 
 def board(console: Console, titles: Sequence[str], quiet: bool) -> Board:
     """The board that suits the stream."""
+    titles = [visible(title) for title in titles]
     if quiet:
         return Board(titles)
     return LiveBoard(titles, console) if console.is_terminal else PlainBoard(titles, console)

@@ -1,25 +1,44 @@
 """Two streams: stdout carries results and nothing else, stderr the conversation."""
 
 import contextlib
+import io
 import json
 import logging
 import os
+import sys
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
 from rich.text import Text
 
+from vqclip.errors import SaveError, reason, visible
+
 stderr = Console(stderr=True, highlight=False)
 
 
+def spell_any_letter() -> None:
+    """Let both streams spell out letters that their encoding lacks, instead of raising UnicodeEncodeError."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def result(line: str) -> None:
-    """One result on stdout, as it is: no colours, no wrapping."""
-    print(line, flush=True)
+    """Print one result on stdout without colours or wrapping; raises SaveError where that can't be written."""
+    try:
+        shown = "\n".join(map(visible, line.split("\n"))) if sys.stdout and sys.stdout.isatty() else line
+        print(shown, flush=True)
+    except OSError as error:
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # the rest goes nowhere: Python writes it when it exits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SaveError(f"stdout can't be written: {reason(error)}; the result: {line}") from None
 
 
 def result_json(values: dict[str, Any]) -> None:
-    result(json.dumps(values, ensure_ascii=False))
+    result(visible(json.dumps(values, ensure_ascii=False)))
 
 
 def result_topics(values: dict[str, Any]) -> None:
@@ -31,12 +50,12 @@ def result_topics(values: dict[str, Any]) -> None:
 
 def say(topic: str, text: str) -> None:
     """A line of the conversation: what it is about, and what there is to say."""
-    stderr.print(Text.assemble((f"{topic:<10}", "dim"), text), soft_wrap=True)
+    stderr.print(Text.assemble((f"{topic:<10}", "dim"), visible(text)), soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """The one line of an error."""
-    stderr.print(Text.assemble(("vqclip: ", "bold red"), " ".join(text.split())), soft_wrap=True)
+    stderr.print(Text.assemble(("vqclip: ", "bold red"), visible(" ".join(text.split()))), soft_wrap=True)
 
 
 class Remarks(logging.Handler):
@@ -47,7 +66,7 @@ class Remarks(logging.Handler):
         self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        text = visible(record.getMessage())
         if text not in self._printed:
             self._printed.add(text)
             stderr.print(Text.assemble((f"{'note':<10}", "yellow"), text), soft_wrap=True)

@@ -95,6 +95,6 @@ ForthAndBack = Annotated[
 def spell_out(words: Sequence[str], option: str, bare: str, is_value: Callable[[str], bool]) -> list[str]:
     """A command line in which an option that stands without a value has got the one that this means."""
     spelled: list[str] = []
-    for word, following in zip(words, [*words[1:], "-"], strict=True):
+    for word, following in zip(words, [*words[1:], "-"], strict=False):
         spelled += [word, bare] if word == option and not is_value(following) else [word]
     return spelled

@@ -13,9 +13,10 @@ from vqclip.estimate import estimate
 from vqclip.film import Film, Frame, cells
 from vqclip.models.loading import architecture_of
 from vqclip.projector import frame_rate
+from vqclip.record import IMAGE
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import Status, status
-from vqclip.run import IMAGE, VIDEO, folder_name
+from vqclip.run import VIDEO, folder_name
 from vqclip.schema import Config
 from vqclip.source import footage
 

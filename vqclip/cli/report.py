@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from vqclip.cli.console import Display
+from vqclip.errors import visible
 from vqclip.film import Film
 from vqclip.media import to_pil
 from vqclip.optimize import Step
@@ -72,7 +73,7 @@ def frame_of(step: Step, film: Film) -> str:
 
 def losses(step: Step, most: int = 3) -> str:
     """The sum, and where it is one of several losses, the first of them by name."""
-    parts = [f"{name[-24:]} {float(loss):.3f}" for name, loss in list(step.losses.items())[:most]]
+    parts = [f"{visible(name[-24:])} {float(loss):.3f}" for name, loss in list(step.losses.items())[:most]]
     return f"loss {float(step.loss):.3f}" + (f" ({', '.join(parts)})" if len(step.losses) > 1 else "")
 
 

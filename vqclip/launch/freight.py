@@ -11,6 +11,7 @@ from vqclip.models import catalog, store
 from vqclip.models.clip import HUB, pretrained
 from vqclip.requirements.needs import Requirement, distinct, requirements
 from vqclip.requirements.status import find, status
+from vqclip.resources import expand
 from vqclip.schema import Config
 
 
@@ -47,7 +48,7 @@ def unpack(parcels: Mapping[str, Parcel], fetch: Callable[[Any], bytes]) -> dict
     for name, parcel in parcels.items():
         if _is_here(parcel):
             continue
-        home = Path.home() / ".cache" / "vqclip" / "weights" / parcel.digest
+        home = expand("~/.cache") / "vqclip" / "weights" / parcel.digest
         home.mkdir(parents=True, exist_ok=True)
         for file, where in parcel.contents.items():
             if not (home / file).is_file():
@@ -64,7 +65,7 @@ def _known_everywhere(name: str) -> bool:
 
 def _pack(need: Requirement, weights: Path, put: Callable[[bytes], Any]) -> Parcel:
     model, at, path = need.name.partition("@")
-    before = model + at if at and Path(path).expanduser() == weights else ""
+    before = model + at if at and expand(path) == weights else ""
     if need.kind == "clip" and not before:
         main, files = "", sorted(weights.parent.iterdir())
     else:

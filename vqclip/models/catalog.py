@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from vqclip.errors import ConfigError, UsageError, reason, suggest
-from vqclip.resources import CHECKPOINTS, home
+from vqclip.resources import CHECKPOINTS, has_home, home
 
 FAMILIES = ("vqgan", "clip", "sketchbook")
 SKETCH_READER = "mini-clip"  # the CLIP that embedded the words of the catalogue's sketchbooks
@@ -82,7 +82,7 @@ def human(size: float) -> str:
 
 def cards() -> dict[str, ModelCard]:
     """All cards by name, the user's own among them; raises ConfigError if the user's file doesn't read."""
-    return {**shipped(), **_users(home() / "catalog.yaml")}
+    return {**shipped(), **(_users(home() / "catalog.yaml") if has_home() else {})}
 
 
 def card(name: str) -> ModelCard:

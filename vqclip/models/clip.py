@@ -8,6 +8,7 @@ some/folder            a folder with open_clip_config.json and weights
 """
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from vqclip.models.folding import fold_batch_norms
 from vqclip.models.kernels import CPU, kernels_for
 from vqclip.models.loading import Hollow
 from vqclip.models.towers import hasten
+from vqclip.resources import expand
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 _WEIGHTS = (
@@ -134,11 +136,11 @@ def find_clip(name: str, pull: bool = False) -> Source:
         return Source(LOCAL + str(store.locate(card).parent))
     if name.startswith(HUB):
         return Source(LOCAL + _snapshot(name, pull))
-    if Path(name).expanduser().is_dir():
-        return Source(LOCAL + str(Path(name).expanduser()))
+    if os.path.isdir(expand(name)):
+        return Source(LOCAL + str(expand(name)))
     architecture, at, file = name.partition("@")
     if at:
-        return _from_file(name, architecture, Path(file).expanduser())
+        return _from_file(name, architecture, expand(file))
     settings = pretrained(name)
     if not settings:
         raise WeightsError(_unknown(name))
@@ -165,7 +167,7 @@ def _from_file(name: str, architecture: str, file: Path) -> Source:
     if architecture not in open_clip.list_models():
         hint = suggest(architecture, open_clip.list_models())
         raise WeightsError(f"{name}: open_clip knows no architecture {architecture!r}{hint}")
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise WeightsError(f"{name}: there is no file {file}")
     return Source(architecture, file, tuple(normalisation(architecture).items()))
 
@@ -199,7 +201,7 @@ def _cached(settings: dict[str, Any]) -> str | None:
         found = try_to_load_from_cache(repository, candidate) if repository else None
         if isinstance(found, str):
             return found
-    direct = Path("~/.cache/clip").expanduser() / Path(settings.get("url", "")).name
+    direct = expand("~/.cache/clip") / Path(settings.get("url", "")).name
     return str(direct) if direct.is_file() else None
 
 

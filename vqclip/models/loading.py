@@ -1,5 +1,6 @@
 """From a name or a file to a frozen VQGAN."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +27,7 @@ from vqclip.models.folding import freeze
 from vqclip.models.kernels import CPU
 from vqclip.models.layouts import Tensors, respell
 from vqclip.models.vqgan import VQGAN, Architecture
+from vqclip.resources import expand
 
 COLOURS = 3  # channels of a picture
 
@@ -47,13 +49,13 @@ def find_vqgan(name: str) -> Path:
     card = store.cards().get(name)
     if card is not None and card.family == "vqgan":
         return store.locate(card)
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = expand(name)
+    if os.path.isdir(path):
         files = sorted(file for file in path.iterdir() if file.suffix in WEIGHTS)
         if len(files) != 1:
             raise WeightsError(f"{path} holds {len(files)} files of weights; name one of them")
         path = files[0]
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     hint = suggest(name, catalog.names("vqgan")) or "; `vqclip models list` prints the names"
     raise WeightsError(f"there is no VQGAN {name!r}: no such file, and no such name in the catalogue{hint}")

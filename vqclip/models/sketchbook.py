@@ -16,6 +16,7 @@ from torch import Tensor
 from vqclip.errors import WeightsError, suggest
 from vqclip.models import catalog, store
 from vqclip.ops import unit
+from vqclip.resources import expand
 
 SIDE, COLUMNS = 64, 64  # of a drawing in pixels; drawings in a strip
 NAME = 0.3  # of how near a drawing is, what its own name says beside another word for it
@@ -70,7 +71,7 @@ def find_sketchbook(name: str) -> Path:
     card = catalog.cards().get(name)
     if card is not None and card.family == "sketchbook":
         return store.locate(card)
-    path = Path(name).expanduser()
+    path = expand(name)
     if not path.is_file():
         known = catalog.names("sketchbook")
         raise WeightsError(

@@ -23,7 +23,7 @@ from vqclip.errors import UsageError, WeightsError, reason
 from vqclip.files import write_text
 from vqclip.models import catalog
 from vqclip.models.catalog import ModelCard
-from vqclip.resources import home
+from vqclip.resources import has_home, home
 
 VQGAN_FILE, CLIP_FILE, RECORD = "model.safetensors", "open_clip_model.safetensors", "record.yaml"
 PART = 2**24  # bytes hashed at once: between two parts a thread waits for Python to be its own
@@ -54,6 +54,8 @@ def slug(name: str) -> str:
 def records() -> dict[str, Record]:
     """Everything in the store whose record reads, by name: one that is damaged shouldn't hinder the others."""
     found: dict[str, Record] = {}
+    if not has_home():
+        return found
     for path in sorted((home() / "models").glob(f"*/{RECORD}")):
         with contextlib.suppress(WeightsError):
             entry = _read(path)
@@ -62,8 +64,10 @@ def records() -> dict[str, Record]:
 
 
 def record(name: str) -> Record | None:
+    if not has_home():
+        return None
     path = folder(name) / RECORD
-    return _read(path) if path.is_file() else None
+    return _read(path) if os.path.isfile(path) else None
 
 
 def _read(path: Path) -> Record:

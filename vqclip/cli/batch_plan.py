@@ -1,0 +1,27 @@
+"""`vqclip batch --plan`: what would be done with every job; torch isn't loaded for it."""
+
+from collections.abc import Sequence
+
+from vqclip.batch import Task
+from vqclip.cli.console import result, result_json
+from vqclip.record import read_record
+
+
+def explain(tasks: Sequence[Task], as_json: bool) -> None:
+    """Print what would be done with every task."""
+    for task in tasks:
+        line = {"index": task.index, "place": task.entry.place, "prompt": task.entry.title}
+        if task.job is None:
+            line |= {"status": "failed", "error": task.fault or ""}
+        else:
+            status = (
+                "done" if read_record(task.job.folder) else "begun" if task.job.folder.exists() else "open"
+            )
+            line |= {
+                "status": status,
+                "seed": task.job.config.seed,
+                "image": task.name,
+                "run": str(task.job.folder),
+            }
+        about = line.get("error") or line.get("image")
+        result_json(line) if as_json else result(f"{line['status']:<7} {line['place']:<15} {about}")
