@@ -16,12 +16,12 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from vqclip import config as configs
-from vqclip import device as devices
+from vqclip.base import device as devices
+from vqclip.base.errors import UsageError
 from vqclip.cli.app import main
-from vqclip.errors import UsageError
+from vqclip.config import resolve as configs
+from vqclip.config.schema import Config
 from vqclip.models.vqgan import VQGAN, Architecture
-from vqclip.schema import Config
 
 # Of tiny models a second thread costs more than it brings, most of all beside other work. Children inherit it.
 torch.set_num_threads(1)
@@ -72,7 +72,7 @@ def fence(
     """
     given, there = pytestconfig.getoption("--device"), devices.present()
     fastest = [name for name in there if name != "cpu" and name.startswith(given)]
-    monkeypatch.setattr("vqclip.device.present", lambda: [*fastest, "cpu"])
+    monkeypatch.setattr("vqclip.base.device.present", lambda: [*fastest, "cpu"])
     home = tmp_path_factory.mktemp("home")
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "HF_HOME"):
         monkeypatch.setenv(name, str(home))

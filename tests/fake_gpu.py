@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._pytree import tree_any, tree_map_only
 
-from vqclip import optimize
+from vqclip.guidance import optimize
 
 aten: Any = torch.ops.aten
 NUMBER = 1  # what every number is that is read from the device
@@ -150,11 +150,11 @@ def _zeros(meta: Any) -> Tensor:
 def fake_gpu(patch: pytest.MonkeyPatch, capability: tuple[int, int] = (9, 0)) -> Iterator[FakeGpu]:
     """A machine that has one; steps may neither read from it nor meet it with tensors of the CPU."""
     gpu = FakeGpu()
-    patch.setattr("vqclip.device.present", lambda: ["cuda:0", "cpu"])
+    patch.setattr("vqclip.base.device.present", lambda: ["cuda:0", "cpu"])
     patch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
     patch.setattr(torch.cuda, "get_device_name", lambda *_: "none")
     patch.setattr(torch.autograd, "backward", backward)
-    patch.setattr("vqclip.optimize.take_step", watched(gpu, optimize.take_step))
+    patch.setattr("vqclip.guidance.optimize.take_step", watched(gpu, optimize.take_step))
     with gpu:
         yield gpu
 

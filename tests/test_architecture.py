@@ -1,88 +1,132 @@
-"""The house keeps its plan: who imports whom, who prints, what importing costs and leaves behind."""
+"""The architecture: which folder imports which, who prints, what importing costs and leaves behind."""
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 import typer
 
 import vqclip
-from vqclip.cli.app import app
+from vqclip.cli.app import COMMANDS, app
 
 PACKAGE = Path(vqclip.__file__).parent
 
-# A module imports from rows above its own and, at module level, from what stands left of it in its own row.
-ROWS = """
-errors resources files lock schedule prompt phrases seeds dotted renames conversion neutral schema yaml12 strict_json \
-    table config film job record batchfile batch compare
-ops device determinism records
-models.catalog models.store models.download models.archives models.inert_pickle models.torch_files \
-    models.checkpoint \
-    models.quantizers models.cpu_kernels models.kernels models.frozen models.vqgan models.folding models.layouts \
-    models.descriptions \
-    models.loading models.towers models.clip_layouts models.clip models.sketchbook \
-    models.writing models.install
-requirements.needs requirements.status
-cutout_draws crop_sampling cutouts latent canvas losses state economy step_graph objective optimize perceptor meanings \
-    layout sketch pixels media ffmpeg container video video_look \
-    footage source motion judge sheet provenance
-shelf pipeline snapshot reel run projector ledger estimate health
-render painter progress
-api launch.contract launch.freight launch.serial launch.processes launch.ray launch.seats
-cli.console cli.options cli.report cli.board cli.transfer cli.config cli.models cli.provide cli.asked cli.wanted \
-    cli.generate cli.plan cli.delivery cli.work cli.story cli.zoom cli.restyle cli.film cli.resume cli.batch_plan \
-    cli.batch_work cli.batch cli.reproduce cli.show cli.diff cli.doctor cli.app __main__
-"""
-PLACES = {
-    name: (row, place)
-    for row, line in enumerate(ROWS.strip().splitlines())
-    for place, name in enumerate(line.split())
-}
-TORCHLESS = [name for name, (row, _) in PLACES.items() if row == 0]
+# The only list of the folders, and of the modules beside them. Each imports from itself and from those above it.
+FOLDERS = [
+    "base",
+    "config",
+    "media",
+    "weights",
+    "models",
+    "guidance",
+    "start",
+    "requirements",
+    "runs",
+    "pipeline",
+    "jobs",
+    "api",
+    "doctor",
+    "cli",
+]
+TOP = ("__init__", "__main__")  # the public names, and the way in: they import what they like
+# What `vqclip --help` imports, and what therefore imports no torch.
+WITH_TORCH = ("base.device", "base.determinism", "base.runtime")
+LIGHT = (
+    "start.phrases",
+    "runs.job",
+    "runs.record",
+    "jobs.batch_file",
+    "jobs.batch",
+    "requirements.needs",
+    "cli.app",
+    "cli.options",
+    "cli.outputs",
+    "cli.painting_options",
+)
 
 
 def modules() -> list[str]:
     paths = (path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
-    return sorted(".".join(path.parts) for path in paths if path.name != "__init__")
+    return sorted(".".join(path.parts) for path in paths if path.name != "__init__.py")
+
+
+MODULES = [name for name in modules() if name.rpartition(".")[2] != "__init__" and name not in TOP]
+LIGHT_MODULES = [
+    name
+    for name in MODULES
+    if (name.split(".")[0] in ("base", "config") and name not in WITH_TORCH)
+    or name in LIGHT
+    or name.startswith("cli.commands.")
+]
+
+
+def folder(module: str) -> str:
+    return module.split(".", maxsplit=1)[0]
 
 
 def tree(module: str) -> ast.Module:
     return ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
 
 
-def imported(nodes: Iterator[ast.AST]) -> set[str]:
-    """The house's own modules among what these nodes import."""
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """The package's own modules among what these nodes import."""
     names: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
             names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name.removeprefix("vqclip.") for name in names} & PLACES.keys()
+    return {name.removeprefix("vqclip.") for name in names} & set(MODULES)
 
 
-def test_every_module_has_its_place() -> None:
-    assert modules() == sorted(PLACES)
+def at_module_level(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Every statement that runs on import, inside `if` and `try`, too, but not what only type checkers read."""
+    for node in nodes:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        if isinstance(node, ast.If | ast.Try | ast.With):
+            yield from at_module_level(ast.iter_child_nodes(node))
 
 
-@pytest.mark.parametrize("module", PLACES)
-def test_imports_only_from_below(module: str) -> None:
-    row, place = PLACES[module]
-    anywhere, at_once = imported(ast.walk(tree(module))), imported(iter(tree(module).body))
-    assert {name for name in anywhere if PLACES[name][0] > row} == set()
-    assert {name for name in at_once if PLACES[name] > (row, place)} == set()
+def test_every_module_lies_in_a_folder_of_the_list() -> None:
+    assert {folder(module) for module in MODULES} <= set(FOLDERS)
 
 
-@pytest.mark.parametrize("module", [name for name in PLACES if name.startswith("models.")])
+def test_the_document_shows_the_same_list() -> None:
+    """docs/architecture.md has a row for each folder, in the same order."""
+    document = (PACKAGE.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)/?`", document, re.MULTILINE)
+    assert rows == FOLDERS
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_only_from_above(module: str) -> None:
+    """From the module's own folder and from those above it, lazy imports included."""
+    allowed = FOLDERS[: FOLDERS.index(folder(module)) + 1]
+    assert {name for name in imported(ast.walk(tree(module))) if folder(name) not in allowed} == set()
+
+
+def test_no_imports_in_a_circle() -> None:
+    graph = {module: imported(at_module_level(tree(module).body)) - {module} for module in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if folder(name) in ("weights", "models")])
 def test_models_know_no_config(module: str) -> None:
-    assert imported(ast.walk(tree(module))) & {"config", "schema"} == set()
+    assert {name for name in imported(ast.walk(tree(module))) if folder(name) == "config"} == set()
 
 
-@pytest.mark.parametrize("module", [name for name in PLACES if not name.startswith("cli.")])
+@pytest.mark.parametrize("module", [name for name in MODULES if folder(name) != "cli"])
 def test_only_the_command_line_prints_or_exits(module: str) -> None:
     for node in ast.walk(tree(module)):
         match node:
@@ -91,13 +135,15 @@ def test_only_the_command_line_prints_or_exits(module: str) -> None:
             case ast.Attribute(value=ast.Name(id="sys"), attr="exit" | "argv" | "stdout" | "stderr"):
                 pytest.fail(f"sys.{node.attr} in line {node.lineno}")
             case ast.Import(names=names):
-                assert {alias.name.partition(".")[0] for alias in names} & {
-                    "typer",
-                    "rich",
-                    "argparse",
-                } == set()
+                found = {alias.name.partition(".")[0] for alias in names}
+                assert found & {"typer", "rich", "argparse"} == set()
             case ast.ImportFrom(module=str(source)):
                 assert source.partition(".")[0] not in {"typer", "rich", "argparse"}
+
+
+def test_every_command_is_a_file() -> None:
+    files = {path.stem for path in (PACKAGE / "cli/commands").glob("*.py")} - {"__init__"}
+    assert files == set(COMMANDS)
 
 
 def python(code: str, cwd: Path) -> str:
@@ -109,35 +155,9 @@ def python(code: str, cwd: Path) -> str:
 
 def test_help_and_plain_modules_import_no_torch(tmp_path: Path) -> None:
     """So that `vqclip --help` answers at once."""
-    light = [
-        *TORCHLESS,
-        "requirements.needs",
-        *(
-            f"cli.{name}"
-            for name in (
-                "app",
-                "asked",
-                "batch",
-                "diff",
-                "doctor",
-                "film",
-                "generate",
-                "models",
-                "reproduce",
-                "restyle",
-                "resume",
-                "show",
-                "story",
-                "wanted",
-                "zoom",
-                "config",
-                "options",
-            )
-        ),
-    ]
     code = f"""
 import sys, importlib
-for name in {light}:
+for name in {LIGHT_MODULES}:
     importlib.import_module(f"vqclip.{{name}}")
 from typer.testing import CliRunner
 from vqclip.cli.app import app
@@ -151,6 +171,25 @@ print([name for name in ("torch", "numpy", "PIL", "open_clip") if name in sys.mo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_importing_everything_leaves_no_trace(tmp_path: Path) -> None:
+    """No file in the working folder, no changed signal handler, gradient mode or random state."""
+    code = f"""
+import signal, importlib
+import torch
+state = lambda: (signal.getsignal(2), torch.is_grad_enabled(), torch.initial_seed(), torch.get_num_threads())
+before = state()
+for name in {MODULES}:
+    importlib.import_module(f"vqclip.{{name}}")
+assert before == state()
+"""
+    tmp_path.chmod(0o500)
+    try:
+        python(code, tmp_path)
+    finally:
+        tmp_path.chmod(0o700)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_batch_is_planned_without_torch(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("prompt,seed\na red apple,1\n")
     code = """
@@ -161,25 +200,6 @@ done = CliRunner().invoke(app, ["batch", "jobs.csv", "--plan"])
 print(done.exit_code, "0001-a-red-apple-1.png" in done.output, "torch" in sys.modules)
 """
     assert python(code, tmp_path).split() == ["0", "True", "False"]
-
-
-def test_importing_everything_leaves_no_trace(tmp_path: Path) -> None:
-    """No file in the working folder, no changed signal handler, gradient mode or random state."""
-    code = f"""
-import signal, importlib
-import torch
-state = lambda: (signal.getsignal(2), torch.is_grad_enabled(), torch.initial_seed(), torch.get_num_threads())
-before = state()
-for name in {list(PLACES)}:
-    importlib.import_module(f"vqclip.{{name}}")
-assert before == state()
-"""
-    tmp_path.chmod(0o500)
-    try:
-        python(code, tmp_path)
-    finally:
-        tmp_path.chmod(0o700)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_flags_of_generate_are_frozen() -> None:

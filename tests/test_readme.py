@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vqclip.cli.app import main
-from vqclip.video import VideoWriter
+from vqclip.media.video_writer import VideoWriter
 
 README = Path(__file__).parents[1] / "README.md"
 SHELL = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)

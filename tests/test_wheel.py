@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vqclip.resources import CHECKPOINTS, CONFIGS
+from vqclip.base.paths import CHECKPOINTS, CONFIGS
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +28,7 @@ def test_every_config_and_checkpoint_is_inside_unchanged(wheel: Path) -> None:
                 if path.is_file():
                     inside = f"vqclip/{folder.name}/{path.relative_to(folder).as_posix()}"
                     assert archive.getinfo(inside).file_size == path.stat().st_size
-        assert "vqclip/models/cards/vqgan.yaml" in archive.namelist()
+        assert "vqclip/weights/cards/vqgan.yaml" in archive.namelist()
 
 
 def test_nothing_but_the_package_is_inside(wheel: Path) -> None:
@@ -46,8 +46,9 @@ def test_an_installed_package_finds_its_configs_from_any_folder(wheel: Path, tmp
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     code = (
-        "import sys; sys.path.insert(0, '../site'); from vqclip import config, resources;"
-        "from vqclip.models import catalog; print(resources.CONFIGS, resources.CHECKPOINTS);"
+        "import sys; sys.path.insert(0, '../site'); from vqclip.config import resolve as config; from "
+        "vqclip.base import paths as resources;"
+        "from vqclip.weights import catalog; print(resources.CONFIGS, resources.CHECKPOINTS);"
         "print(config.resolve(preset='fine').size, *catalog.cards())"
     )
     (tmp_path / "elsewhere").mkdir()

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vqclip import config as configs
-from vqclip import determinism
-from vqclip import device as devices
-from vqclip.pipeline import Pipeline
-from vqclip.provenance import provenance
-from vqclip.render import Listener, Painting, render
-from vqclip.run import Run
+from vqclip.base import determinism
+from vqclip.base import device as devices
+from vqclip.config import resolve as configs
+from vqclip.pipeline.pipeline import Pipeline
+from vqclip.pipeline.render import Listener, Painting, render
+from vqclip.runs.provenance import provenance
+from vqclip.runs.run import Run
 
 __all__ = ["Painting", "generate"]
 
@@ -29,8 +29,8 @@ def generate(
     Nothing is written unless `runs` names a folder for the run folder. Raises VqclipError.
     """
     config = configs.resolve({"prompts": [prompt], **settings}, preset=preset)
-    place = devices.pick(device)
-    determinism.enter(place)
-    pipeline = Pipeline(config, place)
-    run = Run.create(Path(runs), config, provenance(config, place)) if runs is not None else None
+    torch_device = devices.pick(device)
+    determinism.enter(torch_device)
+    pipeline = Pipeline(config, torch_device)
+    run = Run.create(Path(runs), config, provenance(config, torch_device)) if runs is not None else None
     return render(config, pipeline, run, listeners)

@@ -20,10 +20,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from vqclip import config as configs
-from vqclip import prompt
+from vqclip.base.errors import VqclipError
 from vqclip.cli.app import main
-from vqclip.errors import VqclipError
+from vqclip.config import prompt
+from vqclip.config import resolve as configs
 
 CASES = Path(__file__).parents[1] / "cases"
 PLAIN = r"""
@@ -122,7 +122,7 @@ def try_batch(chance: random.Random) -> str:
         if len(jobs) != len(lines):
             raise Broken(f"{len(jobs)} lines, {len(lines)} jobs")
     faults = [line["error"] for line in lines if line["status"] == "failed"]
-    if any(not fault or "\n" in fault for fault in faults):
+    if any(not error or "\n" in error for error in faults):
         raise Broken(f"no single line: {faults}")
     return "batch with faults" if faults else "batch read"
 
@@ -150,7 +150,7 @@ def try_prompt(chance: random.Random) -> str:
         if "\n" in str(error).strip() and "\n" not in line:
             raise Broken(f"no single line: {error}") from None
         return "prompt refused"
-    if any(prompt.parse(prompt.format(wish)) != [wish] for wish in config.wishes):
+    if any(prompt.parse(prompt.format(wish)) != [wish] for wish in config.parsed_prompts):
         raise Broken("the prompt that is written back is another one")
     configs.dump(config).encode()
     return "prompt read"

@@ -1,1 +1,1 @@
-"""The command line: the only part that prints, reads arguments or exits. Nothing here imports torch at module level."""
+"""Parse the command line, print, and exit; no other folder does."""

@@ -4,28 +4,14 @@ import gc
 import os
 import sys
 import traceback
+from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from vqclip import __version__
-from vqclip.cli import (
-    batch,
-    config,
-    diff,
-    doctor,
-    film,
-    generate,
-    models,
-    reproduce,
-    restyle,
-    resume,
-    show,
-    story,
-    zoom,
-)  # fmt: skip
-from vqclip.cli.console import complain, result, spell_any_letter
-from vqclip.errors import UsageError, VqclipError, reason
+from vqclip.base.errors import UsageError, VqclipError, cause
+from vqclip.cli.display.console import complain, result, spell_any_letter
 
 app = typer.Typer(
     name="vqclip",
@@ -34,19 +20,34 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("generate", cls=generate.GenerateCommand)(generate.generate)
-app.command("story")(story.story)
-app.command("zoom")(zoom.zoom)
-app.command("restyle")(restyle.restyle)
-app.command("film")(film.film)
-app.command("batch", cls=batch.BatchCommand)(batch.batch)
-app.command("resume")(resume.resume)
-app.command("reproduce")(reproduce.reproduce)
-app.command("diff")(diff.diff)
-app.command("show")(show.show)
-app.command("doctor")(doctor.doctor)
-app.add_typer(config.app, name="config")
-app.add_typer(models.app, name="models")
+# In the order in which help lists them. Each is a file in commands/ with a function of its name, or with an `app`.
+COMMANDS = (
+    "generate",
+    "story",
+    "zoom",
+    "restyle",
+    "film",
+    "batch",
+    "resume",
+    "reproduce",
+    "diff",
+    "show",
+    "doctor",
+    "config",
+    "models",
+)
+
+
+def _add_commands() -> None:
+    for name in COMMANDS:
+        module = import_module(f"vqclip.cli.commands.{name}")
+        if isinstance(group := getattr(module, "app", None), typer.Typer):
+            app.add_typer(group, name=name)
+        else:
+            app.command(name, cls=getattr(module, "Command", None))(getattr(module, name))
+
+
+_add_commands()
 
 
 def _version(wanted: bool) -> None:
@@ -89,7 +90,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _leave(None, "interrupted before anything was painted", 130)
     except OSError as error:
-        _leave(error, f"{error.filename or 'the operating system says'}: {reason(error)}", 1)
+        _leave(error, f"{error.filename or 'the operating system says'}: {cause(error)}", 1)
     except Exception as error:
         advice = "please report it, with what `vqclip --debug …` prints"
         _leave(error, f"unexpected {type(error).__name__}: {error} ({advice})", 1)

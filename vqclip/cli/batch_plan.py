@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-from vqclip.batch import Task
-from vqclip.cli.console import result, result_json
-from vqclip.record import read_record
+from vqclip.cli.display.console import result, result_json
+from vqclip.jobs.batch import Task
+from vqclip.runs.record import read_record
 
 
 def explain(tasks: Sequence[Task], as_json: bool) -> None:
     """Print what would be done with every task."""
     for task in tasks:
-        line = {"index": task.index, "place": task.entry.place, "prompt": task.entry.title}
+        line = {"index": task.index, "place": task.entry.position, "prompt": task.entry.title}
         if task.job is None:
-            line |= {"status": "failed", "error": task.fault or ""}
+            line |= {"status": "failed", "error": task.error or ""}
         else:
             status = (
                 "done" if read_record(task.job.folder) else "begun" if task.job.folder.exists() else "open"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-MOST_TOGETHER = 64
+LARGEST_BATCH = 64
 
 Preset = Annotated[
     str | None,
@@ -48,10 +48,10 @@ Film = Annotated[
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Where to save the picture.", metavar="FILE.png")
 ]
-Together = Annotated[
+BatchSize = Annotated[
     int | None,
     typer.Option(
-        "--together", min=1, max=MOST_TOGETHER, help="Paint so many at once; else as is fastest.", metavar="K"
+        "--together", min=1, max=LARGEST_BATCH, help="Paint so many at once; else as is fastest.", metavar="K"
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")]

@@ -4,65 +4,70 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vqclip import device as devices
-from vqclip.cli.console import result_json, result_topics
-from vqclip.cli.wanted import Wanted
-from vqclip.economy import Economy, best_together
-from vqclip.errors import WeightsError
-from vqclip.estimate import estimate
-from vqclip.film import Film, Frame, cells
-from vqclip.models.loading import architecture_of
-from vqclip.projector import frame_rate
-from vqclip.record import IMAGE
+from vqclip.base import device as devices
+from vqclip.base.errors import WeightsError
+from vqclip.cli.display.console import result_json, result_topics
+from vqclip.cli.outputs import OutputSpec
+from vqclip.config.schema import Config
+from vqclip.config.timeline import Film, Frame, latent_shape
+from vqclip.guidance.memory import MemoryBudget, best_batch_size
+from vqclip.guidance.memory_estimate import estimate
+from vqclip.models.vqgan_loading import architecture_of
+from vqclip.pipeline.film_video import frame_rate
+from vqclip.pipeline.source_video import open_source
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import Status, status
-from vqclip.run import VIDEO, folder_name
-from vqclip.schema import Config
-from vqclip.source import footage
+from vqclip.runs.record import IMAGE
+from vqclip.runs.run import VIDEO, folder_name
 
 
 def explain(
-    wanted: Sequence[Wanted], device: str, runs: Path, together: int | None, judge: str | None, as_json: bool
+    outputs: Sequence[OutputSpec],
+    device: str,
+    runs: Path,
+    batch_size: int | None,
+    judge: str | None,
+    as_json: bool,
 ) -> None:
     """Print the plan, as lines or as one JSON object."""
-    plan = make_plan(wanted, device, runs, together, judge)
+    plan = make_plan(outputs, device, runs, batch_size, judge)
     return result_json(plan) if as_json else result_topics(plan)
 
 
 def make_plan(
-    wanted: Sequence[Wanted],
+    outputs: Sequence[OutputSpec],
     device: str,
     runs: Path,
-    together: int | None = None,
+    batch_size: int | None = None,
     judge: str | None = None,
 ) -> dict[str, Any]:
-    config, place = wanted[0].config, devices.pick(device)
-    video = footage(config.source)
+    config, torch_device = outputs[0].config, devices.pick(device)
+    video = open_source(config.source)
     film = Film(config, video.count if video else None)
     frame = film.frame(0)
     return {
-        "device": f"{devices.describe(place)}, {devices.arithmetic(config.precision, place)}",
-        "seeds": [picture.config.seed for picture in wanted],
+        "device": f"{devices.describe(torch_device)}, {devices.arithmetic(config.precision, torch_device)}",
+        "seeds": [spec.config.seed for spec in outputs],
         "size": config.size,
         "stages": _stages(config, frame),
         **_film(config, film),
         "crops": [f"{p.model}: {p.crops or config.cutouts.count} a step" for p in config.perceptors],
         "models": [_describe(status(need)) for need in requirements(config, judge)],
-        **_memory(config, frame, place, len(wanted), together),
+        **_memory(config, frame, torch_device, len(outputs), batch_size),
         "outputs": [
-            str(picture.output or runs / folder_name(picture.config) / (VIDEO if config.is_film else IMAGE))
-            for picture in wanted
+            str(spec.output or runs / folder_name(spec.config) / (VIDEO if config.is_film else IMAGE))
+            for spec in outputs
         ],
-        **_videos(wanted, runs),
+        **_videos(outputs, runs),
     }
 
 
-def _videos(wanted: Sequence[Wanted], runs: Path) -> dict[str, list[str]]:
+def _videos(outputs: Sequence[OutputSpec], runs: Path) -> dict[str, list[str]]:
     """Where the videos will be, if any are asked for."""
     videos = [
-        picture.video.file or str(runs / folder_name(picture.config) / picture.video.name)
-        for picture in wanted
-        if picture.video
+        spec.video.file or str(runs / folder_name(spec.config) / spec.video.name)
+        for spec in outputs
+        if spec.video
     ]
     return {"videos": videos} if videos else {}
 
@@ -74,7 +79,7 @@ def _stages(config: Config, frame: Frame) -> list[str]:
         return [f"steps {stage.begin + 1} to {stage.end} at scale {stage.scale:g}" for stage in frame.stages]
     lines = []
     for stage in frame.stages:
-        rows, columns = cells(frame.width, frame.height, factor, stage.scale)
+        rows, columns = latent_shape(frame.width, frame.height, factor, stage.scale)
         painted = f"painted at {columns * factor}x{rows * factor}"
         lines.append(f"steps {stage.begin + 1} to {stage.end}: latent {columns}x{rows}, {painted}")
     return lines
@@ -83,11 +88,11 @@ def _stages(config: Config, frame: Frame) -> list[str]:
 def _film(config: Config, film: Film) -> dict[str, str]:
     if not config.is_film:
         return {}
-    unseen = f", of which {film.lead} close the loop" if film.lead else ""
-    pace = f"{film.shown / (rate := frame_rate(config)):.1f} s at {rate:g} a second"
+    unseen = f", of which {film.preroll} close the loop" if film.preroll else ""
+    pace = f"{film.output_frames / (rate := frame_rate(config)):.1f} s at {rate:g} a second"
     return {
-        "frames": f"{film.painted}{unseen}, {film.steps} steps in all",
-        "video": f"{film.shown} pictures, {pace}",
+        "frames": f"{film.rendered_frames}{unseen}, {film.steps} steps in all",
+        "video": f"{film.output_frames} pictures, {pace}",
     }
 
 
@@ -101,15 +106,15 @@ def _describe(found: Status) -> str:
     return f"{name}, missing: {found.reason}"
 
 
-def _memory(config: Config, frame: Frame, place: Any, count: int, together: int | None) -> dict[str, str]:
+def _memory(config: Config, frame: Frame, device: Any, count: int, batch_size: int | None) -> dict[str, str]:
     """How many are painted at once, where there are several, and what that takes."""
     try:
-        best = best_together(config, architecture_of(config.vqgan).full_width, place)
-        pictures = min(count, together or best)
-        economy = Economy.of(config.width, config.height, place)
-        dtype = devices.dtype_for(config.precision, place)
-        need = estimate(config, frame, dtype, economy, pictures, place).total
+        best = best_batch_size(config, architecture_of(config.vqgan).full_width, device)
+        images = min(count, batch_size or best)
+        budget = MemoryBudget.of(config.width, config.height, device)
+        dtype = devices.dtype_for(config.precision, device)
+        need = estimate(config, frame, dtype, budget, images, device).total
     except WeightsError:
         return {"memory": "unknown without the models"}
-    company = {"together": f"{pictures} at once"} if count > 1 else {}
-    return company | {"memory": f"about {need / 2**30:.2f} GiB"}
+    batch = {"together": f"{images} at once"} if count > 1 else {}
+    return batch | {"memory": f"about {need / 2**30:.2f} GiB"}

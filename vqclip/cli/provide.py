@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from vqclip.cli.console import say
-from vqclip.cli.models import fetch
+from vqclip.cli.commands.models import fetch
+from vqclip.cli.display.console import say
 from vqclip.requirements.needs import Requirement, distinct
 from vqclip.requirements.status import check, missing, status
 

@@ -1,1 +1,1 @@
-"""The frozen networks, where their weights lie, and how other people's files become ours."""
+"""Build the frozen networks: the VQGAN and CLIP."""

@@ -23,15 +23,15 @@ from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed, resize_text_pos_embed
 
-from vqclip.errors import WeightsError, suggest
-from vqclip.models import catalog, store
-from vqclip.models.checkpoint import read_tensors
-from vqclip.models.clip_layouts import CONFIG, Tensors, bare_clip, is_openais, normalisation
+from vqclip.base.errors import WeightsError, suggest
+from vqclip.base.paths import expand
+from vqclip.models.clip_speedups import speed_up_tower
 from vqclip.models.folding import fold_batch_norms
 from vqclip.models.kernels import CPU, kernels_for
-from vqclip.models.loading import Hollow
-from vqclip.models.towers import hasten
-from vqclip.resources import expand
+from vqclip.models.vqgan_loading import SkipInit
+from vqclip.weights import catalog, store
+from vqclip.weights.checkpoint import read_tensors
+from vqclip.weights.clip_state_dicts import CONFIG, Tensors, bare_clip, is_openais, normalisation
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 _WEIGHTS = (
@@ -57,7 +57,7 @@ def load_clip(name: str, pull: bool = False, device: torch.device = CPU) -> tupl
     """
     source = find_clip(name, pull)
     try:
-        with _quiet(), _network(pull), Hollow():
+        with _quiet(), _network(pull), SkipInit():
             model = _build(source)
             tokenizer = open_clip.get_tokenizer(source.architecture)
     except WeightsError as error:
@@ -124,7 +124,7 @@ def _ready(model: Any, device: torch.device) -> Any:
     side, kernels = image_size(model.visual), kernels_for(device)
     here = next(model.visual.parameters()).device
     fold_batch_norms(model.visual, torch.zeros(1, 3, side, side, device=here))
-    hasten(model.visual, kernels)
+    speed_up_tower(model.visual, kernels)
     model.visual.to(memory_format=kernels.layout)
     return model
 

@@ -48,9 +48,9 @@ class _Convolve(torch.autograd.Function):
         dtype = torch.float32 if _crawls(conv) else grad.dtype
         # Only the shape and the layout of the input are read: pages that nobody writes take no memory.
         x = torch.empty_like(ctx.like, device=grad.device, dtype=dtype)
-        wanted = [True, False, False]
+        outputs = [True, False, False]
         passed = torch.ops.aten.convolution_backward(
-            grad.to(dtype), x, conv.weight.to(dtype), None, *_geometry(conv), wanted
+            grad.to(dtype), x, conv.weight.to(dtype), None, *_geometry(conv), outputs
         )
         return passed[0].to(grad.dtype), None
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from vqclip.models.frozen import Doubling, equip
+from vqclip.models.frozen_layers import UpsampleConv, equip
 from vqclip.models.kernels import CPU, kernels_for
 from vqclip.models.vqgan import VQGAN, Upsample
 
@@ -16,7 +16,7 @@ def freeze(vqgan: VQGAN, device: torch.device = CPU) -> VQGAN:
     vqgan.eval().requires_grad_(False)
     for level in vqgan.decoder.up:
         if isinstance(level.upsample, Upsample):
-            level.upsample = Doubling(level.upsample.conv)
+            level.upsample = UpsampleConv(level.upsample.conv)
     kernels = kernels_for(device)
     equip(vqgan, kernels)
     vqgan.decoder.to(memory_format=kernels.layout)

@@ -10,21 +10,21 @@ import open_clip
 import torch
 from torch import Tensor
 
-from vqclip.errors import UsageError, WeightsError
-from vqclip.models import catalog, store
-from vqclip.models.archives import unpacked
-from vqclip.models.catalog import ModelCard
-from vqclip.models.checkpoint import WEIGHTS, read_tensors
+from vqclip.base.errors import UsageError, WeightsError
+from vqclip.base.paths import offline
 from vqclip.models.clip import HUB, LOCAL, find_clip, pretrained
-from vqclip.models.clip_layouts import CONFIG, openai_clip, transformers_clip
-from vqclip.models.descriptions import NOTE, parse_told, to_note
-from vqclip.models.download import Download, Progress
-from vqclip.models.layouts import is_vqgan
-from vqclip.models.loading import check_fit, read_vqgan
-from vqclip.models.sketchbook import read_sketchbook
-from vqclip.models.store import Record
-from vqclip.models.writing import write_tensors
-from vqclip.resources import offline
+from vqclip.models.vqgan_configs import NOTE, parse_told, to_note
+from vqclip.models.vqgan_loading import check_fit, read_vqgan
+from vqclip.start.sketchbook import read_sketchbook
+from vqclip.weights import catalog, store
+from vqclip.weights.archives import unpacked
+from vqclip.weights.catalog import ModelCard
+from vqclip.weights.checkpoint import WEIGHTS, read_tensors
+from vqclip.weights.clip_state_dicts import CONFIG, openai_clip, transformers_clip
+from vqclip.weights.download import Download, Progress
+from vqclip.weights.safetensors_writer import write_tensors
+from vqclip.weights.store import Record
+from vqclip.weights.vqgan_state_dicts import is_vqgan
 
 SKETCHBOOK_FILE = "model.safetensors"
 MADE = "made"  # the folder in the workshop that becomes the model's
@@ -41,9 +41,9 @@ def pull(name: str, progress: Progress = lambda here, whole: None, half: bool = 
     if card.ships or store.record(name) is not None:
         store.locate(card)
         return
-    with store.workshop(name) as place:
+    with store.workshop(name) as scratch:
         if store.record(name) is None:  # another process may have been as quick
-            _fetch(card, place, progress, half)
+            _fetch(card, scratch, progress, half)
 
 
 def import_file(path: Path, name: str = "", architecture: str = "", half: bool = False) -> Record:
@@ -61,8 +61,8 @@ def import_file(path: Path, name: str = "", architecture: str = "", half: bool =
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
     origin = {"file": path.name, "bytes": path.stat().st_size, "sha256": store.digest(path)}
-    with store.workshop(name) as place:
-        return _place(path, place, name, card.family if card else "", architecture, half, origin)
+    with store.workshop(name) as scratch:
+        return _put(path, scratch, name, card.family if card else "", architecture, half, origin)
 
 
 def is_here(name: str) -> bool:
@@ -90,30 +90,30 @@ def find_card(name: str) -> ModelCard:
     return catalog.card(name)  # which says what it may have meant
 
 
-def _fetch(card: ModelCard, place: Path, progress: Progress, half: bool) -> None:
+def _fetch(card: ModelCard, scratch: Path, progress: Progress, half: bool) -> None:
     try:
-        source = _download(card, place, progress)
+        source = _download(card, scratch, progress)
     except WeightsError:
         if not card.hub:
             raise
         source = None
     if source is None:
-        return _fetch_from_hub(card, place)
+        return _fetch_from_hub(card, scratch)
     origin = {"file": source.name, "bytes": source.stat().st_size, "sha256": store.digest(source),
               "page": card.page, "licence": card.licence}  # fmt: skip
     try:
-        _place(source, place, card.name, card.family, card.hub.partition("/")[0], half, origin)
+        _put(source, scratch, card.name, card.family, card.hub.partition("/")[0], half, origin)
     except WeightsError:
         source.unlink(missing_ok=True)  # the next attempt should fetch it, not stumble over it
         raise
     return None
 
 
-def _download(card: ModelCard, place: Path, progress: Progress) -> Path | None:
+def _download(card: ModelCard, scratch: Path, progress: Progress) -> Path | None:
     """The card's file from one of its addresses, or None if it has none."""
     if not card.urls:
         return None
-    target = place / card.download
+    target = scratch / card.download
     if target.is_file() and card.sha256 and store.digest(target) == card.sha256:
         return target  # all of it was here when the process before us was stopped
     return Download(
@@ -121,7 +121,7 @@ def _download(card: ModelCard, place: Path, progress: Progress) -> Path | None:
     ).fetch()
 
 
-def _fetch_from_hub(card: ModelCard, place: Path) -> None:
+def _fetch_from_hub(card: ModelCard, scratch: Path) -> None:
     """Let open_clip and the hub's library fetch it, into the hub's cache; what open_clip can't read is converted."""
     if offline():
         raise WeightsError(f"{card.name} isn't here, and VQCLIP_OFFLINE or --offline forbids to fetch it")
@@ -135,12 +135,12 @@ def _fetch_from_hub(card: ModelCard, place: Path) -> None:
     )
     if weights is None:
         raise WeightsError(f"{card.name}: neither open_clip nor transformers left weights in its repository")
-    _place(weights, place, card.name, "clip", "", False, {"page": card.page, "licence": card.licence})
+    _put(weights, scratch, card.name, "clip", "", False, {"page": card.page, "licence": card.licence})
 
 
-def _place(
+def _put(
     source: Path,
-    place: Path,
+    scratch: Path,
     name: str,
     family: str,
     architecture: str,
@@ -148,20 +148,24 @@ def _place(
     origin: Mapping[str, Any],
 ) -> Record:
     """Convert a file in the workshop and move the result into the store."""
-    made = place / MADE
+    made = scratch / MADE
     for left in made.glob("*"):  # by a process that was stopped
         left.unlink()
     with store.writing():
         made.mkdir(exist_ok=True)
     if family == "sketchbook":
         return store.put(name, family, made, _keep_sketchbook(source, made), origin)
-    with unpacked(source, WEIGHTS, beside=place) as weights:
+    with unpacked(source, WEIGHTS, beside=scratch) as weights:
         is_clip = family == "clip" or (not family and _looks_like_clip(weights))
         if is_clip:
-            family, file, facts = "clip", store.CLIP_FILE, _convert_clip(weights, made, architecture)
+            family, file, metadata = "clip", store.CLIP_FILE, _convert_clip(weights, made, architecture)
         else:
-            family, file, facts = "vqgan", store.VQGAN_FILE, _convert_vqgan(weights, made, half, architecture)
-    return store.put(name, family, made, file, {**origin, **facts})
+            family, file, metadata = (
+                "vqgan",
+                store.VQGAN_FILE,
+                _convert_vqgan(weights, made, half, architecture),
+            )
+    return store.put(name, family, made, file, {**origin, **metadata})
 
 
 def _keep_sketchbook(source: Path, made: Path) -> str:
@@ -181,8 +185,8 @@ def _looks_like_clip(weights: Path) -> bool:
 def _convert_vqgan(weights: Path, made: Path, half: bool, told: str) -> dict[str, str]:
     """Write our spelling, fp32 or as short as it was, the architecture in the file's own notes; returns no facts."""
     architecture, tensors = read_vqgan(weights, parse_told(told))
-    notes = {NOTE: to_note(architecture)}
-    _save({key: _stored(key, value, half) for key, value in tensors.items()}, made / store.VQGAN_FILE, notes)
+    header = {NOTE: to_note(architecture)}
+    _save({key: _stored(key, value, half) for key, value in tensors.items()}, made / store.VQGAN_FILE, header)
     return {}
 
 
@@ -214,6 +218,6 @@ def _convert_clip(weights: Path, made: Path, architecture: str) -> dict[str, str
     return {"activation": "quickgelu" if settings["model_cfg"].get("quick_gelu") else "gelu"}
 
 
-def _save(tensors: Mapping[str, Tensor], path: Path, notes: dict[str, str]) -> None:
+def _save(tensors: Mapping[str, Tensor], path: Path, header: dict[str, str]) -> None:
     with store.writing():
-        write_tensors(tensors, path, notes)
+        write_tensors(tensors, path, header)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_input
 
-from vqclip.device import strengths
+from vqclip.base.device import strengths
 from vqclip.models import cpu_kernels
 
 CPU = torch.device("cpu")

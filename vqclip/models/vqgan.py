@@ -17,8 +17,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vqclip.errors import WeightsError
-from vqclip.models.frozen import Conv2d, learns
+from vqclip.base.errors import WeightsError
+from vqclip.models.frozen_layers import Conv2d, learns
 from vqclip.models.kernels import PUBLIC
 from vqclip.models.quantizers import QUANTIZERS
 
@@ -298,5 +298,5 @@ class VQGAN(nn.Module):
         """Latents (n d y x) -> pictures (n 3 h w); `recompute` spares memory, takes time, and changes no gradient."""
         # What is looked up in the codebook has its channels last, and convolutions pass on the layout that they read.
         z = z.contiguous(memory_format=self.kernels.layout)
-        picture = self.decoder(self.post_quant_conv(z), z, recompute)
-        return picture.tanh() if self.architecture.tanh_out else picture
+        image = self.decoder(self.post_quant_conv(z), z, recompute)
+        return image.tanh() if self.architecture.tanh_out else image

@@ -1,1 +1,1 @@
-"""Which weights a Config needs, in which role, and where they lie."""
+"""List the files of weights that a Config needs, each with its role and source."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from vqclip.models.catalog import SKETCH_READER
-from vqclip.schema import Config
+from vqclip.config.schema import Config
+from vqclip.weights.catalog import SKETCH_READER
 
 VQGAN, SKETCHBOOK, READER, JUDGE = "vqgan", "sketchbook", "sketch reader", "judge"  # roles
 

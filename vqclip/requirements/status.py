@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from vqclip.errors import UsageError, WeightsError
-from vqclip.models import install, store
-from vqclip.models.catalog import ModelCard, human
+from vqclip.base.errors import UsageError, WeightsError
+from vqclip.models import install
 from vqclip.models.clip import weights_file
-from vqclip.models.loading import find_vqgan
-from vqclip.models.sketchbook import find_sketchbook
+from vqclip.models.vqgan_loading import find_vqgan
 from vqclip.requirements.needs import Requirement, distinct
+from vqclip.start.sketchbook import find_sketchbook
+from vqclip.weights import store
+from vqclip.weights.catalog import ModelCard, human
 
 _FINDERS = {"vqgan": find_vqgan, "clip": weights_file, "sketchbook": find_sketchbook}
 _READING = threading.Lock()  # what is asked for twice is read once

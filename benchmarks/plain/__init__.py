@@ -1,0 +1,1 @@
+"""Implement the loop of earlier VQGAN+CLIP programs, for comparison."""

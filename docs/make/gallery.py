@@ -1,0 +1,135 @@
+"""Paint every prompt of a file, seed 0, nothing chosen; let the judge rank the pictures; show them.
+
+    .venv/bin/python -m docs.make.gallery [--preset NAME] [--seconds N] [--out docs/gallery]
+
+Pictures that the same config has already painted are kept, so a stopped gallery goes on where it was.
+"""
+
+import argparse
+import html
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from evaluation.judge import Judge
+from evaluation.ranking import WEIGHTS, Verdict, precision, rank, read_prompts
+from vqclip.base import device
+from vqclip.base.errors import ConfigError, ImageError
+from vqclip.config import resolve as configs
+from vqclip.config.schema import Config
+from vqclip.guidance.optimize import Step
+from vqclip.media.image import read_metadata, save_png
+from vqclip.pipeline.model_cache import ModelCache
+from vqclip.pipeline.pipeline import Pipeline
+from vqclip.pipeline.render import render
+from vqclip.runs.provenance import provenance
+from vqclip.runs.run import image_metadata
+
+COLUMNS, SIDE, LINE = 8, 160, 16
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=Path, default=Path("docs/prompts.txt"), help="one a line")
+    parser.add_argument("--preset", help="as of vqclip generate")
+    parser.add_argument("--seconds", type=float, help="as many steps as the first picture makes in this time")
+    parser.add_argument("--folder", type=Path, default=Path("runs/gallery"), help="where the PNGs go")
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs/gallery"), help="the sheet and page, without ending"
+    )
+    options = parser.parse_args()
+    judge = Judge.open(WEIGHTS)  # before anything is painted: it may be missing
+    prompts = read_prompts(options.prompts)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    settings: dict[str, object] = {"seed": 0}
+    if options.seconds:
+        settings["steps"] = affordable(options.seconds, prompts[0], options.preset)
+    paths, cache = [], ModelCache(device.pick("auto"))
+    for i, prompt in enumerate(prompts):
+        config = configs.resolve({"prompts": [prompt], **settings}, preset=options.preset)
+        paths.append(options.folder / f"{i:02d}-{'-'.join(prompt.split())}.png")
+        if not painted(paths[-1], config):
+            print(f"{prompt}: {paint(config, paths[-1], cache):.1f} s", flush=True)
+    verdicts = rank(paths, prompts, judge)
+    sheet(verdicts).save(options.out.with_suffix(".png"), optimize=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    options.out.with_suffix(".html").write_text(page(verdicts, options.out), encoding="utf-8")
+    print(summary(verdicts))
+
+
+def affordable(seconds: float, prompt: str, preset: str | None) -> int:
+    """How many steps a picture may have to be done in the given time, measured on this machine."""
+    config = configs.resolve({"prompts": [prompt], "seed": 0, "steps": 12}, preset=preset)
+    times: list[float] = []
+
+    class Watch:
+        def step(self, _: Step) -> None:
+            times.append(time.monotonic())
+
+    render(config, Pipeline(config, device.pick("auto")), listeners=[Watch()])
+    return max(1, int(seconds / ((times[-1] - times[2]) / (len(times) - 3))))
+
+
+def paint(config: Config, path: Path, cache: ModelCache) -> float:
+    """Paint a config into a PNG that carries it; returns the seconds of the loop."""
+    painting = render(config, Pipeline(config, cache.device, cache=cache))
+    save_png(painting.image, path, image_metadata(config, provenance(config, cache.device)))
+    return painting.seconds
+
+
+def painted(path: Path, config: Config) -> bool:
+    """Whether this very config was painted there before."""
+    try:
+        return path.is_file() and configs.from_dict(read_metadata(path)["config"]) == config
+    except (ConfigError, ImageError):
+        return False
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    return f"{len(verdicts)} pictures: R@1 {precision(verdicts, 1):.0%}, R@5 {precision(verdicts, 5):.0%}"
+
+
+def sheet(verdicts: Sequence[Verdict]) -> Image.Image:
+    """All pictures in rows, each under its prompt and rank."""
+    rows, font = -(-len(verdicts) // COLUMNS), ImageFont.load_default(11)
+    made = Image.new("RGB", (COLUMNS * SIDE, rows * (SIDE + LINE)), "white")
+    draw = ImageDraw.Draw(made)
+    for i, verdict in enumerate(verdicts):
+        x, y = i % COLUMNS * SIDE, i // COLUMNS * (SIDE + LINE)
+        with Image.open(verdict.picture) as image:
+            made.paste(image.resize((SIDE - 4, SIDE - 4), Image.Resampling.LANCZOS), (x + 2, y + LINE))
+        title = verdict.prompt if len(verdict.prompt) < 27 else verdict.prompt[:25] + "…"
+        draw.text((x + 2, y + 2), f"{title} {verdict.rank}", fill="black", font=font)
+    return made
+
+
+def page(verdicts: Sequence[Verdict], folder: Path) -> str:
+    """The same as HTML, with the prompt that the judge preferred; writes the pictures that it shows into `folder`."""
+    figures = []
+    for verdict in verdicts:
+        name = verdict.picture.with_suffix(".webp").name
+        with Image.open(verdict.picture) as image:
+            image.save(folder / name, quality=85)
+        beaten = "" if verdict.rank == 1 else f", after “{html.escape(verdict.first)}”"
+        figures.append(
+            f'<figure><img src="{folder.name}/{html.escape(name)}" alt="" width="256" height="256">'
+            f"<figcaption>{html.escape(verdict.prompt)}<br><small>rank {verdict.rank}{beaten}</small>"
+            "</figcaption></figure>"
+        )
+    style = (
+        "body{font:15px sans-serif;margin:2em} "
+        "figure{display:inline-block;margin:.5em;width:256px;vertical-align:top}"
+    )
+    return (
+        f'<!doctype html><meta charset="utf-8"><title>vqclip: gallery</title><style>{style}</style>\n'
+        "<h1>Seed 0, nothing chosen</h1>\n"
+        f"<p>{summary(verdicts)} by the judge; docs/make/gallery.py makes this page again.</p>\n"
+        + "\n".join(figures)
+        + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

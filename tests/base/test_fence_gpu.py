@@ -1,0 +1,198 @@
+"""Every start, film, restyle and batch paints on a GPU: on one that isn't there, see fake_gpu.py."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import Done, Tiny, Vqclip
+from fake_gpu import FakeGpu, backward, fake_gpu
+from PIL import Image
+
+from vqclip.base.device import dtype_for
+from vqclip.config import resolve as configs
+from vqclip.media.image import save_png
+from vqclip.media.video_writer import VideoWriter
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGpu]:
+    with fake_gpu(monkeypatch) as gpu:
+        yield gpu
+
+
+@pytest.fixture
+def tiny_yaml(tiny: Tiny, tmp_path: Path) -> Path:
+    """A config file on the tiny models, in the arithmetic that suits the device."""
+    values = configs.to_dict(tiny(precision="auto", steps=2, film={"steps": 2}))
+    del values["prompts"], values["seed"]
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "given.png"
+    save_png(Image.new("RGB", (20, 12), "teal"), path, {})
+    return path
+
+
+STARTS: dict[str, list[str]] = {
+    "noise": ["--set", "start=noise"],
+    "codes": ["--set", "start=codes"],
+    "gradient": ["--set", "start=gradient"],
+    "grey": ["--set", "start=grey"],
+    "init": ["--init", "PICTURE"],
+    "image prompt": ["--image-prompt", "PICTURE"],
+    "noise prompt": ["--set", "prompts=[noise:7, a red apple:-0.5]"],
+}
+WAYS: dict[str, list[str]] = {
+    "tile": ["--tile"],
+    "every chance of crops": [
+        "--set", "cutouts={count: 5, jitter: 1, noise: 0.1, erase: 0.5, border: grey, warp: 1, flip: 0.5}",
+    ],
+    "wrapped crops": ["--set", "cutouts.border=wrap"],
+    "penalties": ["--set", "penalties={smooth: 1, near_start: 1, vivid: 1}"],
+    "fp32": ["--set", "precision=float32"],
+    "larger than a cell": ["--size", "17x15"],
+    "several at once": ["--count", "3", "--together", "3"],
+    "several, ranked": ["--count", "2", "--best", "1", "--judge", "EYE"],
+}  # fmt: skip
+
+
+FILMS: dict[str, list[str]] = {
+    "story": ["story", "a ^ b", "--frames", "2", "--fade", "0.5"],
+    "looped story": ["story", "a ^ b", "--frames", "3", "--loop", "--set", "film={overlap: 2, window: 3}"],
+    "zoom": ["zoom", "a", "--frames", "2", "--zoom", "1.1", "--turn", "3"],
+    "zoom that paints what comes in": ["zoom", "a", "--frames", "2", "--zoom", "0.8", "--border", "paint"],
+    "pan": ["zoom", "a", "--frames", "2", "--right", "3", "--border", "wrap", "--set", "start=codes"],
+    "restyle": ["restyle", "CLIP", "a", "--pull-to-source", "0.5"],
+    "restyle along the flow": ["restyle", "CLIP", "a", "--flow", "--size", "20x16"],
+}
+
+Paint = Callable[..., Done]
+
+
+@pytest.fixture
+def paint(
+    gpu: FakeGpu,
+    vqclip: Vqclip,
+    tiny_yaml: Path,
+    picture: Path,
+    tiny_clip: Path,
+    request: pytest.FixtureRequest,
+) -> Paint:
+    """A command on the GPU that has to end well, with files in the place of their names."""
+
+    def run(command: str, *words: str) -> Done:
+        files = {"PICTURE": str(picture), "EYE": str(tiny_clip)}
+        if "CLIP" in words:
+            files["CLIP"] = str(request.getfixturevalue("clip"))
+        given = [files.get(word, word) for word in words]
+        done = vqclip("--debug", command, *given, "-c", tiny_yaml, "--device", "cuda")
+        assert done.code == 0, done.err
+        assert "cuda" in done.err
+        return done
+
+    return run
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A video of two frames."""
+    with VideoWriter(tmp_path / "clip.mp4", 20, 16, 10, {}, "clip") as video:
+        for colour in ("teal", "tan"):
+            video.write(Image.new("RGB", (20, 16), colour))
+    return tmp_path / "clip.mp4"
+
+
+@pytest.mark.parametrize("words", [*STARTS.values(), *WAYS.values()], ids=[*STARTS, *WAYS])
+def test_generate(words: list[str], paint: Paint) -> None:
+    paint("generate", "a red apple", *words)
+
+
+@pytest.mark.parametrize("words", FILMS.values(), ids=FILMS)
+def test_films(words: list[str], paint: Paint) -> None:
+    paint(*words)
+
+
+def test_the_models_that_ship_and_a_sketch(gpu: FakeGpu, vqclip: Vqclip) -> None:
+    words = ["--preset", "draft", "--steps", "1", "--size", "64x64", "--set", "start=sketch"]
+    done = vqclip("--debug", "generate", "two red apples on a table | fog", *words, "--device", "cuda")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "adagrad", "rmsprop", "sgd"])
+def test_moments_of_all_kinds_go_on_with_the_next_frame(name: str, paint: Paint) -> None:
+    """Moved with the picture, and resampled where the latent grows."""
+    paint("zoom", "a", "--frames", "2", "--zoom", "1.1", "--set", f"optimizer.name={name}")
+
+
+def test_what_was_stopped_goes_on(paint: Paint, vqclip: Vqclip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a film's second frame, from its snapshot."""
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "vqclip.cli.display.report.PlainReport.step",
+            lambda _, step: step.frame == 1 and signal.raise_signal(signal.SIGINT),
+        )
+        with pytest.raises(AssertionError, match="stopped at step"):
+            paint("zoom", "a", "--frames", "2", "--frame-steps", "3")
+    (run,) = Path("runs").iterdir()
+    done = vqclip("--debug", "resume", run, "--device", "cuda")
+    assert done.code == 0, done.err
+    done = vqclip("--debug", "film", run, "--interpolate", "2", "--device", "cuda")
+    assert done.code == 0, done.err
+
+
+def test_a_picture_is_painted_again_and_a_video_made(paint: Paint, vqclip: Vqclip) -> None:
+    paint("generate", "a", "-o", "a.png", "--video")
+    done = vqclip("--debug", "reproduce", "a.png", "--device", "cuda")
+    assert done.code == 0, done.err
+
+
+def test_a_batch(gpu: FakeGpu, vqclip: Vqclip, tiny_yaml: Path) -> None:
+    Path("jobs.txt").write_text("a\nb -- --size 20x16\n")
+    done = vqclip("batch", "jobs.txt", "-c", tiny_yaml, "--devices", "cuda:0", "--workers", "1")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16)])
+def test_bf16_where_the_hardware_multiplies_it(
+    capability: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+    assert dtype_for("auto", torch.device("cuda")) is dtype
+    assert dtype_for("auto", torch.device("mps")) is torch.float32
+
+
+class TestTheFence:
+    """What would go wrong on a GPU does so here."""
+
+    def test_tensors_of_two_devices(self, gpu: FakeGpu) -> None:
+        with pytest.raises(RuntimeError, match="same device"):
+            torch.ones(2, device="cuda") + torch.ones(2)
+
+    def test_numbers_that_a_step_reads(self, gpu: FakeGpu) -> None:
+        there = torch.ones(2, device="cuda")
+        assert float(there.sum()) == 1
+        with gpu.stepping():
+            for read in (lambda: float(there.sum()), there.cpu, there.tolist, lambda: bool(there.any())):
+                with pytest.raises(AssertionError, match="a step waits"):
+                    read()
+
+    def test_copies_that_a_step_makes(self, gpu: FakeGpu) -> None:
+        with gpu.stepping():
+            torch.ones(2).to("cuda").add_(1)
+        assert gpu.copies == 1
+
+    def test_gradients_are_those_of_torch(self) -> None:
+        x = torch.randn(2, 3, requires_grad=True)
+        y = (x[:, None] - torch.randn(4, 3)).square().sum(-1).softmax(1)
+        first, second = y.split(1)
+        losses = [first.mean(), (second * x.sum()).max()]
+        expected = torch.autograd.grad(losses, x, retain_graph=True)[0]
+        backward(losses, [torch.ones(()), torch.ones(())])
+        torch.testing.assert_close(x.grad, expected)

@@ -1,0 +1,140 @@
+"""A step on a device without numbers, forth and back by torch's own engine: what it would wait for is an error."""
+
+import dataclasses
+import inspect
+from collections import Counter
+from types import FrameType
+from typing import Any
+
+import pytest
+import torch
+from conftest import Tiny
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vqclip.base.device import strengths
+from vqclip.guidance import motion
+from vqclip.guidance.losses.terms import Target
+from vqclip.guidance.optimize import Objective, PerceptorLoss, Step, take_step
+from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.state import State
+from vqclip.pipeline.pipeline import Pipeline
+from vqclip.pipeline.render import numbers
+
+CPU, META = torch.device("cpu"), torch.device("meta")
+aten: Any = torch.ops.aten
+
+# Who copies from the CPU in a step, and how often: what it draws by chance comes from there, in one buffer.
+COPIES = {"vqclip.guidance.records.load": 1}
+READS = (
+    aten._local_scalar_dense.default,
+    aten.nonzero.default,
+    aten.masked_select.default,
+    aten.equal.default,
+)
+
+
+class Watch(TorchDispatchMode):
+    """Counts copies from the CPU by who asks for them; forbids reading what isn't there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        brings = func is aten._to_copy.default and torch.device((kwargs or {}).get("device") or META) == CPU
+        assert not ((func in READS or brings) and args[0].is_meta), f"a step reads: {func} in {asker()}"
+        done = func(*args, **(kwargs or {}))
+        given = {aten._to_copy.default: args[:1], aten.copy_.default: args[1:2]}.get(func, ())
+        if any(not x.is_meta for x in given) and done.is_meta:
+            self.copies[asker()] += 1
+        return done
+
+
+def asker() -> str:
+    """The function of vqclip's that is at work."""
+    frame = inspect.currentframe()
+    while frame is not None and not _is_ours(frame):
+        frame = frame.f_back
+    return "" if frame is None else f"{frame.f_globals['__name__']}.{frame.f_code.co_name}"
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_globals["__name__"].startswith("vqclip.") and not frame.f_code.co_name.startswith("<")
+
+
+def without_numbers(view: PerceptorLoss) -> PerceptorLoss:
+    """A view whose perceptor and targets have moved to the meta device."""
+    perceptor = view.perceptor
+    assert isinstance(perceptor, Perceptor)
+    perceptor._visual.to(META)
+    perceptor.mean, perceptor.std = perceptor.mean.to(META), perceptor.std.to(META)
+    targets = [Target(target.prompt, target.embeddings.to(META)) for target in view.targets]
+    return dataclasses.replace(view, targets=targets)
+
+
+def take_one(pipeline: Pipeline, images: int) -> tuple[Watch, list[State]]:
+    """A step of a frame whose models and latents lie on the meta device."""
+    frame = pipeline.film.frame(0)
+    objective = pipeline.objective(frame)
+    begun = [pipeline.begin(frame, objective, seed) for seed in range(images)]
+    drawer = objective.drawer
+    drawer.vqgan.to(META)
+    drawer.low, drawer.high = drawer.low.to(META), drawer.high.to(META)
+    objective: Objective = dataclasses.replace(
+        objective, perceptor_losses=[without_numbers(view) for view in objective.perceptor_losses]
+    )
+    states = [State.begin(state.latent.z.to(META), pipeline.make_optimizer, state.seed) for state in begun]
+    with Watch() as watch:
+        steps = take_step(frame, objective, states)
+    assert all(loss.is_meta for step in steps for loss in step.losses.values())
+    return watch, states
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels of other devices than the CPU."""
+    given = strengths(torch.device("mps"))
+    monkeypatch.setattr("vqclip.models.kernels.strengths", lambda _: given)
+
+
+EVERY_CHANCE = {"count": 4, "jitter": 0.5, "erase": 0.5, "border": "grey"}
+STEPS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "several": {"pictures": 3},
+    "tile": {"tile": True},
+    "penalties": {"penalties": {"smooth": "1", "near_start": "1", "vivid": "1"}},
+    "chances": {"cutouts": EVERY_CHANCE},
+    "recomputed": {"recompute": True},
+    "negative": {"prompts": ["a red apple | fog:-0.5:-0.7"]},
+    "bf16": {"precision": "bfloat16"},
+}
+
+
+@pytest.mark.parametrize("given", STEPS.values(), ids=STEPS)
+def test_a_step_waits_for_no_number(given: dict[str, Any], tiny: Tiny) -> None:
+    """And copies once from the CPU: what was drawn by chance."""
+    settings = dict(given)
+    images, recompute = settings.pop("pictures", 1), settings.pop("recompute", False)
+    pipeline = Pipeline(tiny(**settings), CPU)
+    pipeline._budget.recompute = recompute
+    watch, states = take_one(pipeline, images)
+    assert watch.copies == COPIES
+    assert all(state.latent.z.is_meta and state.step == 1 for state in states)
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "sgd", "rmsprop"])
+def test_so_does_every_optimisers(name: str, tiny: Tiny) -> None:
+    watch, _ = take_one(Pipeline(tiny(optimizer={"name": name}), CPU), 1)
+    assert watch.copies == COPIES
+
+
+class TestTheWatch:
+    def test_sees_a_copy_and_whose_it_is(self) -> None:
+        with Watch() as watch:
+            motion.sample(torch.ones(1, 3, 4, 4, device=META), torch.zeros(1, 4, 4, 2), "black")
+        assert watch.copies == {"vqclip.guidance.motion.sample": 1}
+
+    def test_sees_a_read_and_whose_it_is(self) -> None:
+        step = Step(1, 0, 1, 1, {"a": torch.ones((), device=META)}, torch.ones(1))
+        with Watch(), pytest.raises(AssertionError, match=r"a step reads: .* in vqclip\.render"):
+            numbers(step)

@@ -1,0 +1,169 @@
+"""`vqclip batch` finishes what can be finished, names what can't, and never does anything twice."""
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import Tiny
+from PIL import Image
+
+from vqclip.base import lock
+from vqclip.cli.app import main
+from vqclip.config import resolve as configs
+from vqclip.jobs.manifest import MANIFEST, SHEET, copy_numbered
+
+Vqclip = Callable[..., tuple[int, list[str], str]]
+FOLDER = Path("runs/jobs")
+
+
+@pytest.fixture
+def batch(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Vqclip:
+    """`vqclip batch` on tiny models, in this process: exit code, lines of stdout, stderr."""
+    values = configs.to_dict(tiny(steps=2))
+    del values["prompts"], values["seed"]
+    Path("tiny.yaml").write_text(yaml.safe_dump(values))
+
+    def run(*words: str) -> tuple[int, list[str], str]:
+        small = ("-c", "tiny.yaml", "--devices", "cpu", "--workers", "1", "--threads", "1")
+        monkeypatch.setattr(sys, "argv", ["vqclip", "batch", *words, *small])
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capfd.readouterr()
+        return int(left.value.code or 0), out.splitlines(), err
+
+    return run
+
+
+def write_jobs(count: int) -> Path:
+    """A file of so many jobs, three of which can't be done."""
+    lines = [f"picture {number} -- --seed {number}" for number in range(1, count + 1)]
+    lines[4], lines[9], lines[14] = "a pear -- --stpes 3", "[nowhere.png]", "an owl -- --size 0x0"
+    Path("jobs.txt").write_text("\n".join(lines))
+    return Path("jobs.txt")
+
+
+def painted() -> dict[str, int]:
+    """When each run's picture was written."""
+    return {str(path): path.stat().st_mtime_ns for path in FOLDER.glob("jobs/*/image.png")}
+
+
+def test_24_jobs_of_which_three_fail(batch: Vqclip) -> None:
+    """21 pictures, three named failures, exit code 1; again, and nothing is painted twice."""
+    file = str(write_jobs(24))
+    code, lines, err = batch(file)
+    assert code == 1
+    assert len(lines) == len(set(lines)) == 21
+    assert lines[0] == "runs/jobs/0001-picture-1-1.png"
+    assert all(Path(line).is_file() for line in lines)
+    failures = re.findall(r"^vqclip: (line \d+): (.+)$", err, re.MULTILINE)
+    assert [place for place, _ in sorted(failures)] == ["line 10", "line 15", "line 5"]
+    for reason in ("did you mean --steps", "there is no picture nowhere.png", "'0x0' is impossible"):
+        assert any(reason in why for _, why in failures)
+    assert "batch     21 of 24 done" in err
+    manifest = [json.loads(line) for line in (FOLDER / MANIFEST).read_text().splitlines()]
+    assert [entry["index"] for entry in manifest] == list(range(1, 25))
+    assert [entry["status"] for entry in manifest].count("done") == 21
+    assert {entry["place"] for entry in manifest if entry["status"] == "failed"} == {
+        "line 5",
+        "line 10",
+        "line 15",
+    }
+    with Image.open(FOLDER / SHEET) as sheet:
+        assert sheet.size == (5 * 16 + 4 * 4, 5 * 16 + 4 * 4)
+
+    before = painted()
+    again, lines_again, _ = batch(file, "-q")
+    assert (again, sorted(lines_again)) == (1, sorted(lines))
+    assert painted() == before
+    assert len(before) == 21
+
+
+def test_a_stopped_batch_is_completed_by_the_same_command(
+    batch: Vqclip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("jobs.txt").write_text("a\nb\nc\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("vqclip.cli.display.batch_progress.BatchProgress.on_event", interrupt_at_job(1))
+        code, lines, err = batch("jobs.txt")
+    assert (code, len(lines)) == (130, 1)
+    assert "stopped with 1 of 3 done; the same command goes on" in err
+    (done,) = (
+        entry
+        for entry in map(json.loads, (FOLDER / MANIFEST).read_text().splitlines())
+        if entry["status"] == "done"
+    )
+    first = painted()[f"{done['run']}/image.png"]
+    code, lines, _ = batch("jobs.txt", "--json")
+    assert code == 0
+    assert [json.loads(line)["status"] for line in lines] == ["done"] * 3
+    assert first in painted().values()
+
+
+def interrupt_at_job(job: int) -> Any:
+    def on_event(_: Any, event: Any) -> None:
+        if type(event).__name__ == "Progressed" and event.job == job:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return on_event
+
+
+def test_plan_paints_nothing(batch: Vqclip) -> None:
+    code, lines, _ = batch(str(write_jobs(15)), "--plan")
+    assert code == 0
+    assert [line.split()[0] for line in lines].count("failed") == 2, (
+        "what isn't there is found out by painting"
+    )
+    assert lines[0].endswith("0001-picture-1-1.png")
+    assert not Path("runs").exists()
+
+
+def test_two_commands_do_not_work_in_one_folder(batch: Vqclip) -> None:
+    Path("jobs.txt").write_text("a\n")
+    FOLDER.mkdir(parents=True)
+    with lock.held(FOLDER):
+        code, lines, err = batch("jobs.txt")
+    assert (code, lines) == (4, [])
+    assert f"runs/jobs is in use by process {os.getpid()}" in err
+
+
+def test_a_picture_is_never_overwritten() -> None:
+    for name, colour in (("a.png", "red"), ("b.png", "blue"), ("c.png", "red")):
+        Image.new("RGB", (2, 2), colour).save(name)
+    assert copy_numbered(Path("b.png"), Path("a.png")) == Path("a-2.png")
+    assert copy_numbered(Path("b.png"), Path("a.png")) == Path("a-2.png"), "it lies there already"
+    assert copy_numbered(Path("c.png"), Path("a.png")) == Path("a.png")
+    assert Path("a-2.png").read_bytes() == Path("b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "fragment"),
+    [
+        (["nowhere.txt"], 2, "nowhere.txt can't be read: no such file"),
+        (["jobs.txt", "--names", "{seeed}.png"], 2, "did you mean seed"),
+        (["jobs.txt", "--set", "stpes=3"], 2, "did you mean steps"),
+        (["jobs.txt", "--runs", "jobs.txt"], 4, "jobs.txt is a file; name a folder"),
+    ],
+)
+def test_is_refused_in_one_line(batch: Vqclip, words: list[str], code: int, fragment: str) -> None:
+    Path("jobs.txt").write_text("a\n")
+    found, lines, err = batch(*words)
+    assert (found, lines) == (code, [])
+    assert fragment in err
+    assert err.count("\n") == 1
+
+
+def test_a_film_is_delivered_beside_its_last_picture(batch: Vqclip) -> None:
+    Path("jobs.txt").write_text("an owl -- --seed 1\n")
+    code, lines, _ = batch("jobs.txt", "--set", "film.frames=2", "--set", "film.steps=1")
+    assert code == 0
+    (film,) = map(Path, lines)
+    assert film.suffix == ".mp4"
+    assert film.is_file()
+    assert film.with_suffix(".png").is_file()

@@ -1,0 +1,301 @@
+"""Painting: the same Config is the same picture, whatever happens around it, and an interruption changes nothing."""
+
+import dataclasses
+import hashlib
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import DEVICE, Tiny
+from PIL import Image
+
+import vqclip
+from vqclip.base.errors import ConfigError, NotFinite
+from vqclip.config import resolve as configs
+from vqclip.config.schema import OPTIMIZERS, STARTS, Config
+from vqclip.guidance.optimize import Step
+from vqclip.guidance.perceptor import Perceptor
+from vqclip.media.image import load_image, read_metadata, save_png, to_pil
+from vqclip.pipeline.pipeline import Pipeline
+from vqclip.pipeline.render import Interrupted, Painting, render
+from vqclip.runs.run import Run
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("device")
+STAGES = {"stages": [{"scale": 0.5, "share": 1}, {"scale": 1, "share": 1}]}
+
+
+def paint(config: Config, run: Run | None = None, *listeners: Any) -> Painting:
+    return render(config, Pipeline(config, DEVICE), run, listeners)
+
+
+def pixels(painting: Painting) -> np.ndarray:
+    return np.asarray(painting.image)
+
+
+def assert_equal(one: Painting, other: Painting) -> None:
+    assert np.array_equal(pixels(one), pixels(other))
+
+
+class At:
+    """A listener that does something at one step."""
+
+    def __init__(self, index: int, act: Any):
+        self.index, self.act = index, act
+
+    def step(self, step: Step) -> None:
+        if step.index == self.index:
+            self.act()
+
+
+class TestSamePixels:
+    def test_after_other_work_in_the_process(self, tiny: Tiny) -> None:
+        config = tiny(latent=STAGES)
+        first = paint(config)
+        torch.manual_seed(99)
+        torch.rand(1000)
+        paint(tiny(seed=5, size="20x8"))
+        assert_equal(paint(config), first)
+
+    def test_while_others_draw_random_numbers(self, tiny: Tiny) -> None:
+        config = tiny()
+
+        class Disturber:
+            def step(self, step: Step) -> None:
+                torch.manual_seed(step.index)
+                np.random.default_rng().random(3)
+
+        assert_equal(paint(config, None, Disturber()), paint(config))
+
+    def test_in_another_process(self, tiny: Tiny, tmp_path: Path) -> None:
+        config = tiny(steps=3)
+        (tmp_path / "config.yaml").write_text(configs.dump(config))
+        code = (
+            "import hashlib, pathlib, torch; from vqclip.config import resolve as config; from "
+            "vqclip.pipeline.pipeline import Pipeline;"
+            "from vqclip.pipeline.render import render; c = config.resolve(file=pathlib.Path('config.yaml'));"
+            "image = render(c, Pipeline(c, torch.device('cpu'))).image;"
+            "print(hashlib.sha256(image.tobytes()).hexdigest())"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == hashlib.sha256(paint(config).image.tobytes()).hexdigest()
+
+    def test_for_any_seed_of_one_pipeline(self, tiny: Tiny) -> None:
+        """Batches load the models once: a painting doesn't depend on those before it."""
+        pipeline = Pipeline(tiny(), DEVICE)
+        for seed in (3, 4, 3):
+            config = tiny(seed=seed)
+            assert_equal(render(config, pipeline), paint(config))
+
+    def test_but_others_for_another_seed(self, tiny: Tiny) -> None:
+        assert not np.array_equal(pixels(paint(tiny(seed=1))), pixels(paint(tiny(seed=2))))
+
+
+class TestInterruption:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("stop", [1, 3, 5])
+    def test_resumed_is_as_if_it_had_never_been(
+        self, tiny: Tiny, tmp_path: Path, number: int, stop: int
+    ) -> None:
+        """Across a change of the latent's size, too, and the signals' handlers are put back."""
+        config, handler = tiny(latent=STAGES), signal.getsignal(number)
+        whole = paint(config)
+        run = Run.create(tmp_path, config, {})
+        with pytest.raises(Interrupted) as caught:
+            paint(config, run, At(stop, lambda: os.kill(os.getpid(), number)))
+        assert caught.value.number == number
+        assert caught.value.paintings[0].steps == stop
+        assert signal.getsignal(number) is handler
+        assert read_metadata(run.image)["config"] == configs.to_dict(config)
+        resumed = paint(config, run)
+        assert_equal(resumed, whole)
+        assert resumed.losses == whole.losses
+        assert {path.name for path in run.folder.iterdir()} == {
+            "config.yaml", "provenance.json", "image.png", "steps.jsonl", "painting.json",
+        }  # fmt: skip
+
+    def test_twice_and_resumed(self, tiny: Tiny, tmp_path: Path) -> None:
+        config = tiny()
+        run = Run.create(tmp_path, config, {})
+        for stop in (2, 4):
+            with pytest.raises(Interrupted):
+                paint(config, run, At(stop, lambda: os.kill(os.getpid(), signal.SIGINT)))
+        assert_equal(paint(config, run), paint(config))
+
+    def test_in_the_last_step_is_a_finished_picture(self, tiny: Tiny, tmp_path: Path) -> None:
+        config = tiny(steps=2)
+        run = Run.create(tmp_path, config, {})
+        assert_equal(paint(config, run, At(2, lambda: os.kill(os.getpid(), signal.SIGINT))), paint(config))
+
+    def test_a_second_signal_is_obeyed_at_once(self, tiny: Tiny) -> None:
+        def twice() -> None:
+            signal.raise_signal(signal.SIGINT)  # to this thread: two that wait for it would count as one
+            signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            paint(tiny(), None, At(2, twice))
+
+    def test_painting_works_outside_the_main_thread(self, tiny: Tiny) -> None:
+        config, done = tiny(), []
+        thread = threading.Thread(target=lambda: done.append(paint(config)))
+        thread.start()
+        thread.join()
+        assert_equal(done[0], paint(config))
+
+
+class TestWhatIsPainted:
+    @pytest.mark.parametrize("size", ["16x16", "17x15", "1x1", "5x31"])
+    def test_has_exactly_the_asked_size(self, tiny: Tiny, tmp_path: Path, size: str) -> None:
+        config = tiny(size=size, steps=2)
+        run = Run.create(tmp_path, config, {})
+        painting = paint(config, run)
+        with Image.open(run.image) as saved:
+            assert f"{saved.width}x{saved.height}" == size
+            assert np.array_equal(np.asarray(saved), pixels(painting))
+
+    @pytest.mark.parametrize("name", OPTIMIZERS)
+    def test_changes_under_every_optimiser(self, tiny: Tiny, name: str) -> None:
+        config = tiny(
+            optimizer={"name": name, "rate": "1000" if name in ("sgd", "radam") else "1"},
+            latent={"ema_decay": 0},
+        )
+        still = paint(
+            dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, learning_rate="0"))
+        )
+        assert not np.array_equal(pixels(paint(config)), pixels(still))
+
+    @pytest.mark.parametrize("start", STARTS)
+    def test_begins_with_every_start(self, tiny: Tiny, start: str) -> None:
+        one, two = (paint(tiny(start=start, steps=1, seed=seed)) for seed in (1, 1))
+        assert_equal(one, two)
+
+    def test_begins_with_the_given_picture(self, tiny: Tiny, tmp_path: Path) -> None:
+        """With a rate of nothing it stays the autoencoder's own rendering of it."""
+        save_png(to_pil(torch.rand(1, 3, 16, 16)), tmp_path / "init.png", {})
+        flat = {"stages": [{"scale": 1, "share": 1}], "ema_decay": 0.9}
+        config = tiny(init=str(tmp_path / "init.png"), optimizer={"rate": "0"}, latent=flat)
+        vqgan = Pipeline(config, CPU).vqgan
+        with torch.no_grad():
+            encoding = vqgan.encode(load_image(tmp_path / "init.png") * 2 - 1)
+            expected = to_pil((vqgan.decode(vqgan.lookup(vqgan.codes(encoding))) + 1) / 2)
+        difference = np.abs(pixels(paint(config)).astype(int) - np.asarray(expected).astype(int))
+        assert difference.max() <= 1
+
+    def test_follows_texts_images_and_noise(self, tiny: Tiny, tmp_path: Path) -> None:
+        """Every kind of wish is among the losses, and changes the picture."""
+        save_png(to_pil(torch.rand(1, 3, 9, 21)), tmp_path / "wish.png", {})
+        prompts = ["a red apple", f"[{tmp_path}/wish.png]", "[noise:7]"]
+        alone = [paint(tiny(prompts=[prompt], optimizer={"rate": "2"})) for prompt in prompts]
+        assert len({painting.image.tobytes() for painting in alone}) == 3
+        batch_size = paint(tiny(prompts=prompts))
+        assert [name.split(": ", 1)[1] for name in batch_size.losses] == prompts
+
+    def test_pleases_two_perceptors_of_different_sizes(
+        self, tiny: Tiny, tiny_clip: Path, other_clip: Path
+    ) -> None:
+        judges = [{"model": str(tiny_clip)}, {"model": str(other_clip), "weight": 0.5, "crops": 3}]
+        painting = paint(tiny(perceptors=judges))
+        assert len(painting.losses) == 2
+        assert painting.image.tobytes() != paint(tiny()).image.tobytes()
+
+    def test_names_one_model_twice_by_number(self, tiny: Tiny, tiny_clip: Path) -> None:
+        painting = paint(tiny(perceptors=[{"model": str(tiny_clip)}] * 2, steps=1))
+        assert [name.split(":")[0][-3:] for name in painting.losses] == [" #1", " #2"]
+
+    def test_is_that_of_the_running_mean(self, tiny: Tiny) -> None:
+        lively, stages = {"optimizer": {"learning_rate": "2"}, "steps": 9}, [{"scale": 1, "share": 1}]
+        mean, last = (
+            paint(tiny(**lively, latent={"ema_decay": average, "stages": stages})) for average in (0.9, 0)
+        )
+        assert mean.losses == last.losses
+        assert not np.array_equal(pixels(mean), pixels(last))
+
+
+def test_a_prompt_longer_than_the_context_is_reported_and_painted(
+    tiny: Tiny, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "vqclip"):
+        logging.getLogger("vqclip").propagate = True
+        paint(tiny(prompts=["a very long prompt " * 5], steps=1))
+    assert [record.getMessage() for record in caplog.records if "its end goes unread" in record.getMessage()]
+
+
+def test_a_plateau_ends_early_with_its_losses_known(tiny: Tiny) -> None:
+    config = tiny(steps=50, plateau={"patience": 3, "improvement": 10.0})
+    painting = paint(config)
+    assert painting.steps == 4
+    assert list(painting.losses)
+
+
+def test_without_a_run_nothing_is_written(tiny: Tiny) -> None:
+    paint(tiny())
+    assert list(Path().iterdir()) == []
+
+
+class TestLibrary:
+    def test_generate_paints_as_the_config_says(self, tiny: Tiny) -> None:
+        config = tiny(steps=2)
+        settings = {key: value for key, value in configs.to_dict(config).items() if key != "prompts"}
+        painting = vqclip.generate("a red apple", device="cpu", **settings)
+        assert isinstance(painting.image, Image.Image)
+        assert (painting.seed, painting.steps, painting.folder) == (1, 2, None)
+        assert_equal(painting, paint(config))
+        assert list(Path().iterdir()) == []
+
+    def test_generate_keeps_a_run_where_it_is_told(self, tiny: Tiny, tmp_path: Path) -> None:
+        settings = {key: value for key, value in configs.to_dict(tiny(steps=1)).items() if key != "prompts"}
+        painting = vqclip.generate("a red apple", device="cpu", runs=tmp_path, **settings)
+        assert painting.folder is not None
+        assert painting.folder.parent == tmp_path
+        assert (painting.folder / "image.png").is_file()
+
+    def test_generate_refuses_as_the_command_line_does(self) -> None:
+        with pytest.raises(ConfigError, match="did you mean steps"):
+            vqclip.generate("a red apple", stpes=3)
+
+
+class TestOverflow:
+    """Losses that aren't finite any more are noticed, and what was painted before is not lost."""
+
+    @staticmethod
+    def overflowing(monkeypatch: pytest.MonkeyPatch, *dtypes: torch.dtype) -> None:
+        """Perceptors of these types see nothing but infinite numbers from their 24th look on."""
+        embed, looks = Perceptor.embed_crops, []
+
+        def see(self: Perceptor, pixels: torch.Tensor) -> torch.Tensor:
+            looks.append(self.dtype)
+            seen = embed(self, pixels)
+            return seen * float("nan") if self.dtype in dtypes and len(looks) > 23 else seen
+
+        monkeypatch.setattr(Perceptor, "embed_crops", see)
+
+    def test_a_short_type_gives_way_to_float32(
+        self, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        """From the last state that was whole, with one line, and every step is in the log once."""
+        self.overflowing(monkeypatch, torch.bfloat16)
+        config = tiny(steps=35, precision="bfloat16")
+        run = Run.create(tmp_path, config, {})
+        painting = paint(config, run)
+        assert [message for message in caplog.messages if "float32" in message] == [
+            "numbers overflowed; going on from step 0 in float32"
+        ]
+        assert painting.steps == 35
+        assert all(map(math.isfinite, painting.losses.values()))
+        assert run.record() is not None
+
+    def test_float32_ends_in_the_line_to_type(self, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.overflowing(monkeypatch, torch.float32)
+        with pytest.raises(NotFinite, match=r"step 30 .*--set optimizer.rate="):
+            paint(tiny(steps=35))

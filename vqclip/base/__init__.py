@@ -1,0 +1,1 @@
+"""Provide errors, seeds, files, devices and paths to every other folder."""

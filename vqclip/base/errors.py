@@ -1,0 +1,99 @@
+"""What can go wrong, and the exit code of each kind.
+
+    VqclipError          1  failed at work
+    ├── UsageError       2  what was asked for can't be done as written
+    │   ├── ConfigError     a key, a type or a value of the Config
+    │   ├── PromptError     a prompt that doesn't read
+    │   └── ImageError      a picture that was given and can't be read
+    ├── WeightsError     3  a model is missing, damaged, or refused
+    ├── RunError         4  a run folder that can't be used
+    ├── OutOfMemory      1  a picture that this machine has no room to paint
+    ├── NotFinite        1  losses that are infinite or no numbers
+    ├── SaveError        1  a picture that can't be written
+    └── VideoError       1  a video that can't be read or written, or no ffmpeg for it
+
+A message is one line: what was given, what is allowed, what to type next.
+"""
+
+import difflib
+import re
+import reprlib
+from collections.abc import Iterable
+from typing import Any
+
+
+class VqclipError(Exception):
+    """Root of everything that vqclip raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(VqclipError):
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    pass
+
+
+class PromptError(UsageError):
+    pass
+
+
+class ImageError(UsageError):
+    pass
+
+
+class WeightsError(VqclipError):
+    exit_code = 3
+
+
+class RunError(VqclipError):
+    exit_code = 4
+
+
+class OutOfMemory(VqclipError):  # noqa: N818  # as torch calls it
+    pass
+
+
+class NotFinite(VqclipError):  # noqa: N818  # as IEEE 754 has it
+    pass
+
+
+class SaveError(VqclipError):
+    pass
+
+
+class VideoError(VqclipError):
+    pass
+
+
+def cause(error: OSError) -> str:
+    """The operating system's own words for an error, without number and path."""
+    return (error.strerror or str(error)).lower()
+
+
+def suggest(name: str, known: Iterable[str], most: int = 3) -> str:
+    """'; did you mean X or Y?' for the nearest of the known names, or '' where none is near."""
+    folded = {candidate.lower(): candidate for candidate in known}
+    near = [folded[match] for match in difflib.get_close_matches(name.lower(), folded, most, cutoff=0.6)]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 3, 4, 4
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+
+
+def shorten(value: Any) -> str:
+    """A value as Python spells it, cut to what an error's line has room for, however deep and long it is."""
+    return _SHORT.repr(value)
+
+
+# What moves a terminal's cursor, ends its lines, turns its letters' direction, or is half a letter.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """A text with its control characters spelled out, as JSON spells them: JSON it may be, on one line."""
+    return _CONTROL.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)

@@ -1,0 +1,112 @@
+"""Files are written whole or not at all."""
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from vqclip.base.errors import UsageError
+
+LONGEST_NAME = 255  # bytes, on nearly every file system
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """A new, empty file beside `path`, gone at the end unless it was renamed.
+
+    A process that is killed within leaves it where `sweep` finds it.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
+    """A scratch file, for whoever needs a name to write to; at the end it takes the place of `path`, all on the disk.
+
+    What lay at `path` before goes to `previous`, if that is given; a link stays, and what it leads to is replaced. If
+    anything raises within, it stays untouched and nothing is left beside it.
+    """
+    path = path.resolve() if path.is_symlink() else path
+    with scratch(path) as new:
+        yield new
+        sync(new)
+        os.chmod(new, 0o666 & ~_umask())
+        if previous is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, previous)
+        os.replace(new, path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def atomic(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears under its name only when all of it is on the disk: see `replacing`."""
+    with replacing(path, previous) as new, new.open("wb") as file:
+        yield file
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8; what isn't UTF-8 of a file's name is spelled out, as JSON spells it."""
+    with atomic(path) as file:
+        file.write(text.encode(errors="backslashreplace"))
+
+
+def copy(source: Path, target: Path) -> None:
+    with source.open("rb") as reading, atomic(target) as writing:
+        shutil.copyfileobj(reading, writing)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left of their unfinished files; nobody may be writing in the folder."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def check_target(path: Path, example: str) -> None:
+    """Refuse a name for a file, such as `example`, that couldn't be written in the end; raises UsageError."""
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise UsageError(
+            f"{path}: no file's name may have more than {LONGEST_NAME} bytes; write a shorter one"
+        )
+    if os.path.isdir(path):
+        raise UsageError(f"{path} is a folder; name a file in it, as in {path / example}")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UsageError(f"{path} is no file but a device or a pipe; name a file, as in {example}")
+    if not os.path.isdir(path.parent):
+        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: the folder {path.parent} can't be written to; name another")
+
+
+def sync(path: Path) -> None:
+    """Have a file's content on the disk, whoever wrote it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Have a folder's names on the disk, where the system can do that: a rename survives no power cut before."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

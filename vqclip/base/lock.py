@@ -1,0 +1,55 @@
+"""A folder has one worker at a time, and the lock of a dead one is nobody's."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vqclip.base.errors import RunError, cause
+
+LOCK = "lock"
+
+
+@contextlib.contextmanager
+def held(folder: Path, patience: float = 0.0) -> Iterator[None]:
+    """Hold a folder; raises RunError, saying who has it, if it isn't to be had within `patience` seconds.
+
+    The operating system lets go of the lock when its owner ends, however it ends; so it is taken over without asking
+    whether that process still lives.
+    """
+    path = folder / LOCK
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=patience)
+    except Timeout:
+        raise RunError(f"{folder} is in use by {_owner(path)}; wait for its end, or stop it") from None
+    except OSError as error:
+        raise RunError(f"{folder} can't be written to: {cause(error)}") from None
+    try:
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without a name on it
+            path.write_text(
+                json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": _now()})
+            )
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows doesn't unlink what is open
+            path.unlink()
+        lock.release()
+
+
+def _owner(path: Path) -> str:
+    """Who holds a lock, in words."""
+    try:
+        owner = json.loads(path.read_text())
+        return f"process {owner['process']} on {owner['host']}, since {owner['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S")

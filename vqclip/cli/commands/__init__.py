@@ -1,0 +1,1 @@
+"""Define the commands: one file a command, named after it."""

@@ -1,0 +1,41 @@
+"""`vqclip config`: look at a config without painting."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqclip.base.errors import ConfigError, cause
+from vqclip.cli import options
+from vqclip.cli.display.console import listen_to_library, result, say
+
+app = typer.Typer(name="config", help="Show or begin a config.", no_args_is_help=True)
+
+
+@app.command("show")
+def show(
+    preset: options.Preset = None,
+    file: options.File = None,
+    settings: options.Settings = None,
+) -> None:
+    """Print the whole config that these options resolve to, as YAML."""
+    from vqclip.config import resolve as configs  # noqa: PLC0415
+
+    listen_to_library(quiet=False)
+    result(configs.dump(configs.resolve(preset=preset, file=file, settings=settings or [])).rstrip())
+
+
+@app.command("init")
+def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar="FILE")]) -> None:
+    """Write the default config, with a comment for every key, to begin one's own."""
+    from vqclip.base.files import write_text  # noqa: PLC0415
+    from vqclip.base.paths import CONFIGS  # noqa: PLC0415
+
+    if file.exists():
+        raise ConfigError(f"{file} exists already; name a new file")
+    try:
+        write_text(file, (CONFIGS / "default.yaml").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file} can't be written: {cause(error)}") from None
+    say("config", f'edit it, then: vqclip generate "a red apple" -c {file}')
+    result(str(file))

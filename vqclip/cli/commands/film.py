@@ -1,0 +1,36 @@
+"""`vqclip film`: the video of a run's frames, made again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqclip.cli import options
+from vqclip.cli.display.console import listen_to_library, result
+
+
+def film(
+    run: Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN")],
+    output: options.Film = None,
+    fps: options.Fps = None,
+    between: Annotated[
+        int, typer.Option("--interpolate", min=1, help="So many pictures for each one.", metavar="N")
+    ] = 1,
+    hold: Annotated[
+        float, typer.Option("--hold", min=0, help="Seconds that the last one stays.", metavar="S")
+    ] = 0.0,
+    forth_and_back: options.ForthAndBack = False,
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
+) -> None:
+    """Make the video of a film's run folder again, of as many frames as there are.
+
+    What is interpolated is painted from latents between those of the frames; it plays at the same pace, but smoother.
+    """
+    from vqclip.cli.deliver import remake_film  # noqa: PLC0415
+
+    listen_to_library(quiet)
+    made = remake_film(
+        run, output, fps, between=between, hold=hold, forth_and_back=forth_and_back, device=device
+    )
+    result(str(made))

@@ -1,0 +1,96 @@
+"""`vqclip generate`: from a prompt to a picture."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from vqclip.base.errors import UsageError
+from vqclip.cli import options
+from vqclip.cli.outputs import plan_outputs
+from vqclip.cli.painting_options import PaintingOptions, painting
+from vqclip.config import prompt as prompts
+
+if TYPE_CHECKING:
+    from vqclip.config.schema import Config
+    from vqclip.pipeline.progress_video import VideoSettings
+
+
+class Command(TyperCommand):
+    """Lets `--video` stand without a file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        file = re.compile(r"[^-].*\.(mp4|gif|webp)|[^-]\S*\.\w+", re.IGNORECASE)
+        spelled = options.spell_out(args, "--video", "", lambda word: bool(file.fullmatch(word)))
+        return super().parse_args(ctx, spelled)
+
+
+@painting
+def generate(
+    prompt: Annotated[
+        str, typer.Argument(help='What to paint: "text:weight:stop", several by "|".', metavar="PROMPT")
+    ],
+    common: PaintingOptions,
+    output: options.Output = None,
+    tile: Annotated[bool, typer.Option("--tile", help="A picture that repeats without a seam.")] = False,
+    count: Annotated[
+        int, typer.Option("--count", min=1, help="How many pictures, with seeds that follow.", metavar="N")
+    ] = 1,
+    batch_size: options.BatchSize = None,
+    best: Annotated[
+        int | None, typer.Option("--best", min=1, help="Keep so many of --count, the best.", metavar="K")
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option("--judge", help="The CLIP that ranks them; best one that didn't paint.", metavar="NAME"),
+    ] = None,
+    video: options.Video = None,
+    seconds: options.VideoSeconds = None,
+    fps: options.VideoFps = None,
+    hold: options.VideoHold = None,
+    forth_and_back: options.ForthAndBack = False,
+) -> None:
+    """Paint a picture of PROMPT.
+
+    stdout carries the path of each finished picture; everything else goes to stderr.
+    """
+    prompts.parse(prompt)  # a story is told by another command
+    config = common.config(prompt, "tile" if tile else None)
+    check_best(best, judge, count)
+    settings = video_settings(
+        config, video, seconds=seconds, fps=fps, hold=hold, forth_and_back=forth_and_back or None
+    )
+    outputs = plan_outputs(config, output, count, best or count, settings)
+    common.run(outputs, keep=best, judge=judge, batch_size=batch_size)
+
+
+def check_best(best: int | None, judge: str | None, count: int) -> None:
+    """Refuse to choose where there is no choice."""
+    if judge is not None and best is None:
+        raise UsageError("--judge ranks for --best; say how many to keep, as in --count 8 --best 2")
+    if best is not None and best > count:
+        raise UsageError(
+            f"--best {best} of --count {count} is impossible; paint more, as in --count {4 * best}"
+        )
+
+
+def video_settings(config: "Config", video: str | None, **given: Any) -> "VideoSettings | None":
+    """What video is asked for, if any; refused, before anything is painted, if it couldn't be made."""
+    given = {name: value for name, value in given.items() if value is not None}
+    if video is None:
+        if given:
+            raise UsageError("no video is asked for that would be so; add --video, or --video FILE.mp4")
+        return None
+    if config.is_film:
+        raise UsageError("--video shows how a still comes about, and this is a film; -o FILE.mp4 saves it")
+    from vqclip.media import ffmpeg  # noqa: PLC0415
+    from vqclip.media.video_writer import ENCODERS, check_encoder  # noqa: PLC0415
+    from vqclip.pipeline.progress_video import VideoSettings  # noqa: PLC0415
+
+    if not video:
+        ffmpeg.check(ENCODERS[VideoSettings.kind])
+        return VideoSettings(**given)
+    check_encoder(Path(video))
+    return VideoSettings(kind=Path(video).suffix.lower(), file=video, **given)

@@ -1,0 +1,199 @@
+"""`vqclip models`: the checkpoints that have names; where they are; fetching, checking, importing, removing them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqclip.base.errors import UsageError, WeightsError
+from vqclip.cli import options
+from vqclip.cli.display.console import complain, obey, result, result_json, result_topics, say
+
+app = typer.Typer(
+    name="models", help="The models: list, show, pull, verify, import, remove.", no_args_is_help=True
+)
+Name = Annotated[str, typer.Argument(help="A name of the catalogue or of open_clip.", metavar="NAME")]
+Half = Annotated[
+    bool, typer.Option("--half", help="Store 16-bit numbers: half the disk, a little less exact.")
+]
+
+
+@app.command("list")
+def list_models(as_json: options.Json = False) -> None:
+    """Print every model of the catalogue and of the store: what it is, and whether it is here."""
+    from vqclip.models import install  # noqa: PLC0415
+    from vqclip.weights import store  # noqa: PLC0415
+
+    for name, card in store.cards().items():
+        here = install.is_here(name)
+        if as_json:
+            result_json(
+                {"name": name, "family": card.family, "here": here, "size": card.size, "about": card.about}
+            )
+        else:
+            result(f"{name:<52} {card.family:<6} {'here' if here else '-':<5} {card.size:<13} {card.about}")
+
+
+@app.command("show")
+def show(name: Name, as_json: options.Json = False) -> None:
+    """Print what is known about a model: licence, source, size, digest, addresses."""
+    details = _details(name)
+    return result_json(details) if as_json else result_topics(details)
+
+
+@app.command("pull")
+def pull(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of models.", metavar="[NAME…]")] = None,
+    preset: options.Preset = None,
+    config: options.File = None,
+    settings: options.Settings = None,
+    half: Half = False,
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fetch models, check them, and convert them once into what loads at once. Goes on where it was stopped.
+
+    With --preset, -c or --set, fetch every model that such a config needs.
+    """
+    obey(offline)
+    named = preset or config or settings
+    if not names and not named:
+        raise UsageError("name the models, or a preset that needs them, as in --preset pairs/classic")
+    needed, absent = _needs(preset, config, settings) if named else ([], [])
+    for name in dict.fromkeys([*(names or []), *absent]):
+        fetch(name, quiet, half)
+    for name in dict.fromkeys([*(names or []), *needed]):
+        result(name)
+
+
+@app.command("verify")
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names; all that are here if none.", metavar="[NAME…]")
+    ] = None,
+) -> None:
+    """Read models from end to end and compare their digests with those that are known."""
+    from vqclip.weights import store  # noqa: PLC0415
+
+    here = [name for name, card in store.cards().items() if card.ships or store.record(name)]
+    failed = 0
+    for name in names or here:
+        try:
+            store.verify(name)
+            result(f"{name:<52} whole")
+        except WeightsError as error:
+            failed += 1
+            complain(str(error))
+    if failed:
+        raise typer.Exit(WeightsError.exit_code)
+
+
+@app.command("import")
+def import_files(
+    files: Annotated[
+        list[Path], typer.Argument(help="Files of weights, in any known layout.", metavar="FILE…")
+    ],
+    name: Annotated[
+        str, typer.Option("--name", help="The name in the store; the file's own if left out.")
+    ] = "",
+    architecture: Annotated[
+        str,
+        typer.Option(
+            "--architecture",
+            help="For a CLIP: open_clip's name of its network. For a VQGAN: what its file doesn't tell, as in "
+            "tanh_out=true.",
+            metavar="MODEL",
+        ),
+    ] = "",
+    half: Half = False,
+) -> None:
+    """Convert files of weights and keep them in the store, without losses, discriminators and transformers."""
+    if name and len(files) > 1:
+        raise UsageError("--name is for one file; import several without it, or one after the other")
+    from vqclip.models import install  # noqa: PLC0415
+    from vqclip.weights.catalog import human  # noqa: PLC0415
+
+    for file in files:
+        record = install.import_file(file, name, architecture, half)
+        say("imported", f"{human(file.stat().st_size)} became {human(record.bytes)}")
+        if "activation" in record.origin:
+            say("activation", str(record.origin["activation"]))
+        result(record.name)
+
+
+@app.command("remove")
+def remove(name: Name) -> None:
+    """Delete a model from the store."""
+    from vqclip.weights import store  # noqa: PLC0415
+    from vqclip.weights.catalog import human  # noqa: PLC0415
+
+    say("freed", human(store.remove(name)))
+
+
+@app.command("where")
+def where() -> None:
+    """Print the folder of the store; VQCLIP_HOME names another."""
+    from vqclip.base.paths import home  # noqa: PLC0415
+
+    result(str(home()))
+
+
+def fetch(name: str, quiet: bool, half: bool = False) -> None:
+    """Fetch one model, saying before what it is."""
+    from vqclip.cli.display.console import stderr  # noqa: PLC0415
+    from vqclip.cli.display.download_progress import DownloadProgress  # noqa: PLC0415
+    from vqclip.models import install  # noqa: PLC0415
+
+    if install.is_here(name):
+        if not quiet:
+            say("present", name)
+        return
+    if not quiet:
+        for topic, value in _details(name).items():
+            if topic in ("name", "about", "licence", "page", "size", "digest", "status"):
+                say(topic, str(value))
+    with DownloadProgress(stderr, name, quiet) as progress:
+        install.pull(name, progress, half)
+
+
+def _needs(preset: str | None, file: Path | None, settings: list[str] | None) -> tuple[list[str], list[str]]:
+    """The names of all models that a config needs, and of those that are missing here.
+
+    Raises WeightsError if one is missing that can't be fetched.
+    """
+    from vqclip.config import resolve as configs  # noqa: PLC0415
+    from vqclip.requirements.needs import requirements  # noqa: PLC0415
+    from vqclip.requirements.status import check, missing  # noqa: PLC0415
+
+    needs = requirements(configs.resolve(preset=preset, file=file, settings=settings or []))
+    absent = missing(needs)
+    check(absent, pull=True)
+    return [need.name for need in needs], [found.need.name for found in absent]
+
+
+def _details(name: str) -> dict[str, Any]:
+    from vqclip.models import install  # noqa: PLC0415
+    from vqclip.weights import store  # noqa: PLC0415
+
+    card, record = install.find_card(name), store.record(name)
+    details: dict[str, Any] = {
+        "name": name,
+        "family": card.family,
+        "about": card.about,
+        "licence": card.licence,
+        "page": card.page,
+        "size": card.size,
+        "digest": f"{card.sha256} ({card.digest})" if card.sha256 else card.digest,
+        "status": card.status,
+        "refused": card.refused,
+        "urls": list(card.urls),
+        "hub": card.hub,
+        "here": install.is_here(name),
+    }
+    if record is not None:
+        details |= {
+            "file": str(store.folder(name) / record.file),
+            "sha256": record.sha256,
+            "origin": dict(record.origin),
+        }
+    return {topic: value for topic, value in details.items() if value not in ("", [], None)}

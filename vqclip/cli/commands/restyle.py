@@ -1,0 +1,69 @@
+"""`vqclip restyle`: a video, painted over."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqclip.cli import options
+from vqclip.cli.outputs import plan_outputs
+from vqclip.cli.painting_options import PaintingOptions, painting
+
+if TYPE_CHECKING:
+    from vqclip.config.schema import Config
+
+SIDES = 16  # pixels, of which a side is a multiple: the commonest VQGANs' cell
+
+
+@painting
+def restyle(
+    video: Annotated[Path, typer.Argument(help="The video to paint over.", metavar="VIDEO")],
+    prompt: Annotated[
+        str, typer.Argument(help='What to make of it; scenes may be separated by "^".', metavar="PROMPT")
+    ],
+    common: PaintingOptions,
+    output: options.Film = None,
+    nearness: Annotated[
+        str | None, typer.Option("--pull-to-source", help="How much it stays as it is.", metavar="X")
+    ] = None,
+    flow: Annotated[
+        bool, typer.Option("--flow", help="First move the last picture as the video does.")
+    ] = False,
+    begin: Annotated[
+        float | None, typer.Option("--from", help="Where to begin, in seconds.", metavar="S")
+    ] = None,
+    end: Annotated[float | None, typer.Option("--to", help="Where to end, in seconds.", metavar="S")] = None,
+    every: Annotated[
+        int | None, typer.Option("--every", help="Take one frame of so many.", metavar="N")
+    ] = None,
+    frame_steps: options.FrameSteps = None,
+) -> None:
+    """Paint over a video, frame by frame, each from the last; its pace and its sound stay.
+
+    Without --size the picture has the video's shape, and as many pixels as a preset or config says.
+    """
+    source = {
+        "video": video,
+        "begin": begin,
+        "end": end,
+        "every": every,
+        "pull": nearness,
+        "flow": flow or None,
+    }
+    config = common.config(prompt, "films/restyle", film={"steps": frame_steps}, source=source)
+    if common.size is None:
+        config = replace(config, size=shaped_like(video, config))
+    common.run(plan_outputs(config, output))
+
+
+def shaped_like(video: Path, config: "Config") -> str:
+    """A size with the shape of a video and about as many pixels as the Config's; raises VideoError."""
+    from vqclip.media.video_reader import VideoReader  # noqa: PLC0415
+
+    reader = VideoReader(video)
+    aspect = math.sqrt(reader.width / reader.height)
+    side = math.sqrt(config.width * config.height)
+    width, height = (max(1, round(ideal / SIDES)) * SIDES for ideal in (side * aspect, side / aspect))
+    return f"{width}x{height}"

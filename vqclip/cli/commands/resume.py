@@ -1,0 +1,28 @@
+"""`vqclip resume`: go on with a run that was stopped."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqclip.cli import options
+from vqclip.cli.display.console import listen_to_library, obey
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN")],
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    pull: options.Pull = False,
+    offline: options.Offline = False,
+) -> None:
+    """Go on with a run that was stopped, from its last snapshot.
+
+    On the CPU the picture is the one that an uninterrupted run would have painted, bit for bit.
+    """
+    from vqclip.cli.session_calls import resume  # noqa: PLC0415
+
+    obey(offline)
+    listen_to_library(quiet)
+    resume(run, device, as_json=as_json, quiet=quiet, pull=pull)

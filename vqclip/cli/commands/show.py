@@ -1,0 +1,44 @@
+"""`vqclip show`: what a picture or a video knows about itself."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqclip.base.errors import ConfigError
+from vqclip.cli import options
+from vqclip.cli.display.console import result, result_json, say
+
+
+def show(
+    image: Annotated[Path, typer.Argument(help="A PNG or a video that vqclip made.", metavar="PICTURE")],
+    as_json: options.Json = False,
+) -> None:
+    """Print the config that a picture or a video carries."""
+    import yaml  # noqa: PLC0415
+
+    metadata = read_upgraded(image)
+    if as_json:
+        return result_json(metadata)
+    for topic, value in metadata.items():
+        if topic != "config":
+            listed = (
+                ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+            )
+            say(topic, listed)
+    return result(yaml.safe_dump(metadata.get("config"), sort_keys=False, allow_unicode=True).rstrip())
+
+
+def read_upgraded(path: Path) -> dict[str, Any]:
+    """Read what a picture or a video carries, its config in today's keys; one that can't be upgraded stays as it is."""
+    from vqclip.config import resolve as configs  # noqa: PLC0415
+    from vqclip.media.image import read_metadata  # noqa: PLC0415
+    from vqclip.media.video_metadata import read_video_metadata  # noqa: PLC0415
+    from vqclip.media.video_writer import ENCODERS  # noqa: PLC0415
+
+    metadata = read_video_metadata(path) if path.suffix.lower() in ENCODERS else read_metadata(path)
+    try:
+        return metadata | {"config": configs.upgrade(metadata.get("config") or {})}
+    except ConfigError as error:
+        say("note", f"{path}: {error}")
+        return metadata

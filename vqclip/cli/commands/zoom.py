@@ -1,0 +1,48 @@
+"""`vqclip zoom`: a film that moves into, out of, around or along its picture."""
+
+from typing import Annotated
+
+import typer
+
+from vqclip.cli import options
+from vqclip.cli.outputs import plan_outputs
+from vqclip.cli.painting_options import PaintingOptions, painting
+
+
+@painting
+def zoom(
+    prompt: Annotated[
+        str, typer.Argument(help='What to paint; scenes may be separated by "^".', metavar="PROMPT")
+    ],
+    common: PaintingOptions,
+    output: options.Film = None,
+    frames: Annotated[int | None, typer.Option("--frames", help="How many.", metavar="N")] = None,
+    factor: Annotated[
+        str | None,
+        typer.Option("--zoom", help="How much nearer each frame comes; below 1 goes away.", metavar="X"),
+    ] = None,
+    turn: Annotated[
+        str | None, typer.Option("--turn", help="Degrees a frame, clockwise.", metavar="X")
+    ] = None,
+    right: Annotated[
+        str | None, typer.Option("--right", help="Pixels a frame that the picture goes right.", metavar="X")
+    ] = None,
+    down: Annotated[
+        str | None, typer.Option("--down", help="Pixels a frame that the picture goes down.", metavar="X")
+    ] = None,
+    border: Annotated[
+        str | None,
+        typer.Option("--border", help="What comes in: reflect, wrap, black or paint.", metavar="NAME"),
+    ] = None,
+    loop: options.Loop = False,
+    frame_steps: options.FrameSteps = None,
+    fps: options.Fps = None,
+) -> None:
+    """Paint a film in which each frame begins from the last one, moved.
+
+    X is a number or a schedule over the frames: --zoom "1 -> 1.1", --turn "0:0, 50%:3, 100%:0".
+    """
+    film = {"frames": frames, "steps": frame_steps, "fps": fps, "loop": loop or None}
+    motion = {"zoom": factor, "turn": turn, "right": right, "down": down, "border": border}
+    config = common.config(prompt, "films/zoom", film=film, motion=motion)
+    common.run(plan_outputs(config, output))

@@ -1,0 +1,136 @@
+"""The live board of a batch: what each worker paints, how far it is, and what is left."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from vqclip.base.errors import visible
+from vqclip.cli.display.console import Display
+from vqclip.jobs.launcher import Event, Failed, Finished, Progressed, Started
+
+TITLE = 40  # characters of a wish
+
+
+@dataclass
+class Row:
+    """What a worker is at."""
+
+    job: int
+    began: float = field(default_factory=time.monotonic)
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    first: tuple[float, int] | None = None  # when progress was first heard of, and at which step
+
+    def advance(self, event: Progressed) -> None:
+        self.step, self.steps, self.loss = event.step, event.steps, sum(event.losses.values())
+        self.first = self.first or (time.monotonic(), event.step)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds, once two steps have been heard of."""
+        if self.first is None or self.step == self.first[1]:
+            return None
+        return (time.monotonic() - self.first[0]) / (self.step - self.first[1]) * (self.steps - self.step)
+
+
+class BatchProgress(Display):
+    """Hears of a batch's jobs and says nothing."""
+
+    def __init__(self, titles: Sequence[str]):
+        self.titles, self.rows = titles, dict[str, Row]()
+        self.done = self.failed = 0
+        self.began = time.monotonic()
+
+    def on_event(self, event: Event) -> None:
+        match event:
+            case Started(job=job, worker=worker):
+                self.rows[worker] = Row(job)
+            case Progressed(worker=worker) if worker in self.rows:
+                self.rows[worker].advance(event)
+            case Finished():
+                self.done += 1
+                self._clear(event)
+            case Failed():
+                self.failed += 1
+                self._clear(event)
+
+    def _clear(self, event: Event) -> None:
+        self.rows = {worker: row for worker, row in self.rows.items() if row.job != event.job}
+
+    @property
+    def summary(self) -> str:
+        """How much is done, and how long the rest may take."""
+        ended, failed = self.done + self.failed, f", {self.failed} failed" if self.failed else ""
+        left = (time.monotonic() - self.began) / ended * (len(self.titles) - ended) if ended else None
+        return f"{self.done} of {len(self.titles)} done{failed}{f', {duration(left)} left' if left else ''}"
+
+
+class PlainBatchProgress(BatchProgress):
+    """A line where a job starts and where it ends, for logs and pipes."""
+
+    def __init__(self, titles: Sequence[str], console: Console):
+        super().__init__(titles)
+        self.console = console
+
+    def on_event(self, event: Event) -> None:
+        super().on_event(event)
+        match event:
+            case Started():
+                self._say("start", f"{self.titles[event.job][:TITLE]} ({event.worker})")
+            case Finished(record=record):
+                self._say(
+                    "painted", f"{self.titles[event.job][:TITLE]} in {record['seconds']} s; {self.summary}"
+                )
+
+    def _say(self, topic: str, text: str) -> None:
+        self.console.print(Text(f"{topic:<10}{text}"), soft_wrap=True)
+
+
+class LiveBatchProgress(BatchProgress):
+    """A table that stays in place: a row a worker."""
+
+    def __init__(self, titles: Sequence[str], console: Console):
+        super().__init__(titles)
+        # Results go to stdout meanwhile: above the table where both are the terminal, untouched where stdout is a pipe.
+        both = sys.stdout.isatty()
+        self.context = self.live = Live(
+            console=console,
+            get_renderable=self._table,
+            refresh_per_second=2,
+            transient=True,
+            redirect_stdout=both,
+        )
+
+    def _table(self) -> Group:
+        table = Table("worker", "painting", "step", "loss", "left", box=None, header_style="dim")
+        for worker, row in list(self.rows.items()):
+            table.add_row(
+                Text(worker), Text(self.titles[row.job][:TITLE]), f"{row.step}/{row.steps}" if row.steps else "",
+                "" if row.loss is None else f"{row.loss:.3f}", duration(row.left),
+            )  # fmt: skip
+        return Group(table, Text(self.summary, style="dim"))
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in words: 42 s, 3 min, 1 h 5 min."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def batch_progress(console: Console, titles: Sequence[str], quiet: bool) -> BatchProgress:
+    """The board that suits the stream."""
+    titles = [visible(title) for title in titles]
+    if quiet:
+        return BatchProgress(titles)
+    return LiveBatchProgress(titles, console) if console.is_terminal else PlainBatchProgress(titles, console)

@@ -1,0 +1,100 @@
+"""Two streams: stdout carries results and nothing else, stderr the conversation."""
+
+import contextlib
+import io
+import json
+import logging
+import os
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.text import Text
+
+from vqclip.base.errors import SaveError, cause, visible
+
+stderr = Console(stderr=True, highlight=False)
+
+
+def spell_any_letter() -> None:
+    """Let both streams spell out letters that their encoding lacks, instead of raising UnicodeEncodeError."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def result(line: str) -> None:
+    """Print one result on stdout without colours or wrapping; raises SaveError where that can't be written."""
+    try:
+        shown = "\n".join(map(visible, line.split("\n"))) if sys.stdout and sys.stdout.isatty() else line
+        print(shown, flush=True)
+    except OSError as error:
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # the rest goes nowhere: Python writes it when it exits
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SaveError(f"stdout can't be written: {cause(error)}; the result: {line}") from None
+
+
+def result_json(values: dict[str, Any]) -> None:
+    result(visible(json.dumps(values, ensure_ascii=False)))
+
+
+def result_topics(values: dict[str, Any]) -> None:
+    """A result in lines, each under its topic; a list takes a line for each of its items."""
+    for topic, value in values.items():
+        for i, line in enumerate(value if isinstance(value, list) else [value]):
+            result(f"{topic if i == 0 else '':<10} {line}")
+
+
+def say(topic: str, text: str) -> None:
+    """A line of the conversation: what it is about, and what there is to say."""
+    stderr.print(Text.assemble((f"{topic:<10}", "dim"), visible(text)), soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """The one line of an error."""
+    stderr.print(Text.assemble(("vqclip: ", "bold red"), visible(" ".join(text.split()))), soft_wrap=True)
+
+
+class Remarks(logging.Handler):
+    """Prints the library's warnings to stderr, each text once in a command."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._printed: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = visible(record.getMessage())
+        if text not in self._printed:
+            self._printed.add(text)
+            stderr.print(Text.assemble((f"{'note':<10}", "yellow"), text), soft_wrap=True)
+
+
+def listen_to_library(quiet: bool) -> None:
+    logger = logging.getLogger("vqclip")
+    logger.handlers, logger.propagate = [] if quiet else [Remarks()], False
+    if quiet:
+        logger.addHandler(logging.NullHandler())
+
+
+def obey(offline: bool) -> None:
+    """Carry --offline into everything that this process does, and into libraries."""
+    if offline:
+        os.environ["VQCLIP_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+class Display:
+    """What a command shows while it works, from the beginning of a `with` to its end; this one shows nothing."""
+
+    context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+
+    def __enter__(self) -> Self:
+        self.context.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.context.__exit__(kind, error, trace)

@@ -1,0 +1,139 @@
+"""From plain data, as YAML, JSON, tables and command lines give it, to the types of a dataclass."""
+
+import contextlib
+import dataclasses
+import math
+import types
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from vqclip.base.errors import ConfigError, shorten
+from vqclip.config.schedule import LARGEST
+
+_TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
+
+
+def build(schema: Any, values: Any, prefix: str = "") -> Any:
+    """A dataclass of a mapping that has no other keys than its own; raises ConfigError, which says the key."""
+    given = {}
+    for name, is_needed, convert in _plan(schema):
+        if name in values:
+            given[name] = convert(values[name], prefix + name)
+        elif is_needed:
+            raise ConfigError(f"the config lacks {prefix}{name}; `vqclip config show` prints a whole one")
+    return schema(**given)
+
+
+@cache
+def fields(schema: Any) -> tuple[tuple[dataclasses.Field[Any], Any], ...]:
+    """Fields of a dataclass with their types."""
+    hints = get_type_hints(schema)
+    return tuple((field, hints[field.name]) for field in dataclasses.fields(schema))
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one mapping over another, section by section; neither is changed."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def check_text(text: str, name: str) -> str:
+    """Refuse a text that no file could hold as UTF-8, and no system call could take; raises ConfigError."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{name}: {shorten(text)} is no text in UTF-8; write it anew, or set LC_ALL=C.UTF-8"
+        ) from None
+    if "\0" in text:
+        raise ConfigError(f"{name}: {shorten(text)} holds the sign NUL, which no text may")
+    return text
+
+
+Converter = Callable[[Any, str], Any]
+
+
+@cache
+def _plan(schema: Any) -> list[tuple[str, bool, Converter]]:
+    """Name of each field, whether it must be given, and what converts its value."""
+    return [(field.name, _is_needed(field), _converter(hint)) for field, hint in fields(schema)]
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _converter(hint: Any) -> Converter:
+    """What makes a type of plain data, and says the key of what it refuses."""
+    if get_origin(hint) in (types.UnionType, Union):
+        (kind,) = (kind for kind in get_args(hint) if kind is not types.NoneType)
+        return partial(_optional, _converter(kind))
+    if dataclasses.is_dataclass(hint):
+        return partial(_section, hint)
+    if get_origin(hint) is list:
+        return partial(_list, _converter(*get_args(hint)))
+    return partial(_needed, _CONVERTERS[hint])
+
+
+def _section(schema: Any, value: Any, name: str) -> Any:
+    """A section, unless it is one already."""
+    return value if isinstance(value, schema) else build(schema, value, f"{name}.")
+
+
+def _optional(convert: Converter, value: Any, name: str) -> Any:
+    return None if value is None else convert(value, name)
+
+
+def _needed(convert: Converter, value: Any, name: str) -> Any:
+    if value is None:
+        raise ConfigError(f"{name}: null is no value here; leave the key out, or give it one")
+    return convert(value, name)
+
+
+def _list(convert: Converter, value: Any, name: str) -> list[Any]:
+    """One value stands for a list of it."""
+    items = value if isinstance(value, list | tuple) else [value]
+    return [convert(item, f"{name}[{i}]") for i, item in enumerate(items)]
+
+
+def _text(value: Any, name: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ConfigError(f"{name}: {shorten(value)} is no text; put a text in double quotes")
+    return check_text(str(value), name)  # a number may be a prompt, or a constant schedule
+
+
+def _whole(value: Any, name: str) -> int:
+    with contextlib.suppress(ValueError):
+        if isinstance(value, int | str) and not isinstance(value, bool):
+            return int(value)
+    raise ConfigError(f"{name}: {shorten(value)} is no whole number; write one as in 7")
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        is_one = isinstance(value, int | float | str) and not isinstance(value, bool)
+        number = float(value) if is_one else None
+    except OverflowError:
+        number = math.inf
+    except ValueError:
+        number = None
+    if number is None:
+        raise ConfigError(f"{name}: {shorten(value)} is no number; write one as in 0.5")
+    if not abs(number) <= LARGEST:
+        raise ConfigError(f"{name}: {number} is out of range; no number may exceed {LARGEST:g}")
+    return number
+
+
+def _truth(value: Any, name: str) -> bool:
+    word = str(value).strip().lower() if isinstance(value, bool | int | str) else ""
+    if word not in _TRUE + _FALSE:
+        raise ConfigError(f"{name}: {shorten(value)} is neither true nor false; write one of these")
+    return word in _TRUE
+
+
+_CONVERTERS: dict[Any, Converter] = {str: _text, int: _whole, float: _number, bool: _truth}

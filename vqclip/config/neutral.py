@@ -1,0 +1,59 @@
+"""Neutral values: what a config means by the keys that it lacks, as it was written before they existed.
+
+They stand in the metadata of a dataclass's fields. Keys without one are as old as the first configs.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, get_args, get_type_hints
+
+from vqclip.config.schedule import Schedule
+
+_ABSENT: Any = object()
+
+
+def counted(node: Any) -> Any:
+    """Plain data of a dataclass without its neutral values: what a digest is over."""
+    if isinstance(node, list):
+        return [counted(item) for item in node]
+    if not dataclasses.is_dataclass(node):
+        return node
+    values = {leaf: getattr(node, leaf.name) for leaf in dataclasses.fields(node)}
+    kept = {
+        leaf.name: counted(value) for leaf, value in values.items() if not _is_neutral(value, leaf.metadata)
+    }
+    return {name: value for name, value in kept.items() if value != {}}  # sections of neutral keys only
+
+
+def completed(values: Any, schema: Any) -> Any:
+    """The same mapping, in a dataclass's order, with neutral values for the keys that it lacks.
+
+    What is no mapping stays as it is, and so do keys that the dataclass doesn't have.
+    """
+    if not isinstance(values, Mapping):
+        return values
+    hints = get_type_hints(schema)
+    rules = {leaf.name: leaf.metadata for leaf in dataclasses.fields(schema)}
+    known = {name: _complete(values.get(name, _ABSENT), hints[name], rules[name]) for name in rules}
+    unknown = {name: value for name, value in values.items() if name not in rules}
+    return {name: value for name, value in known.items() if value is not _ABSENT} | unknown
+
+
+def _complete(value: Any, hint: Any, rules: Mapping[str, Any]) -> Any:
+    """A key's value, completed if it is a section or a list of sections, or _ABSENT if it has none."""
+    if value is _ABSENT and "neutral" in rules:
+        return rules["neutral"]
+    item = next(iter(get_args(hint)), hint)
+    if not dataclasses.is_dataclass(item):
+        return value
+    if item is hint:
+        return completed({} if value is _ABSENT else value, item) or _ABSENT
+    return [completed(entry, item) for entry in value] if isinstance(value, list) else value
+
+
+def _is_neutral(value: Any, rules: Mapping[str, Any]) -> bool:
+    if "neutral" not in rules:
+        return False
+    if rules.get("schedule"):
+        return Schedule.parse(value) == Schedule.parse(rules["neutral"])
+    return bool(value == rules["neutral"])

@@ -1,0 +1,223 @@
+r"""A Prompt is one wish: a text, an image or a noise seed, with a weight and a stop. Its one-line grammar:
+
+    line    =  scene { "^" scene }
+    scene   =  prompt { "|" prompt }
+    prompt  =  body [ ":" weight [ ":" stop ] ]
+    body    =  text  |  "quoted text"  |  [image.png]  |  [noise:7]
+    weight  =  number  |  "{" schedule over a film's frames "}"
+
+Numbers are read from the right, two at the most, so `a clock: study in blue` is all text. A whole number that
+follows a digit is text as well (`meet at 10:30`, `16:9`). Within a text `\:` `\|` `\^` `\\` stand for the signs
+themselves; within quotes only `\"` and `\\` are special, within brackets only `\]` and `\\`.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import Enum
+
+from vqclip.base.errors import ConfigError, PromptError
+from vqclip.config.schedule import LARGEST, Schedule
+
+_QUOTED = re.compile(r'\s*"((?:[^"\\]|\\.)*)"\s*(?=[:|^]|$)')
+_BRACKETED = re.compile(r"\s*\[((?:[^\]\\]|\\.)*)\]\s*(?=[:|^]|$)")
+_PLAIN = re.compile(r"(?:[^|^\\]|\\.|\\\Z)*", re.DOTALL)
+_COLON = re.compile(r"(?<!\\):|(?<=(?<!\\)\\\\):")  # after no backslash, or after one that stands for itself
+_COURSE = re.compile(r":\s*\{([^{}]*)\}\s*(?::([^:]*))?$")
+_FIELD = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*")
+_LOOKS_NUMERIC = re.compile(r"\s*[-+]?(?:nan|inf|infinity|[\d_.]+e[-+]?\d+|\d+(?:_\d+)+)\s*", re.IGNORECASE)
+_NOISE = re.compile(r"noise:\s*(\d{1,99})")
+
+_DEFAULTS = (1.0, float("-inf"))  # weight and stop
+
+
+class Kind(Enum):
+    TEXT = "text"
+    IMAGE = "image"
+    NOISE = "noise"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One wish. `body` is the text, the image's path, or the seed of a noise; a negative weight pushes away.
+
+    Below the distance `stop` a prompt pulls no more; for a negative weight the distance counts as negative.
+    `course` is the weight's schedule over the frames of a film, where it has one.
+    """
+
+    kind: Kind
+    body: str
+    weight: float = _DEFAULTS[0]
+    stop: float = _DEFAULTS[1]
+    course: str | None = None
+
+    @property
+    def content(self) -> tuple[Kind, str]:
+        """What is wished for, however much."""
+        return self.kind, self.body
+
+    def at(self, frame: int, frames: int) -> "Prompt":
+        """The prompt as one frame of a film sees it, with a plain weight."""
+        if self.course is None:
+            return self
+        return replace(self, weight=Schedule.parse(self.course).at(frame, frames), course=None)
+
+    @property
+    def label(self) -> str:
+        """The wish without its numbers, for people."""
+        return {Kind.TEXT: self.body, Kind.IMAGE: f"[{self.body}]", Kind.NOISE: f"[noise:{self.body}]"}[
+            self.kind
+        ]
+
+
+def parse(line: str) -> list[Prompt]:
+    """All prompts of a still's line, in order. Raises PromptError, quoting what can't be read."""
+    first, *others = scenes(line)
+    if others:
+        raise PromptError(
+            rf"{line!r}: '^' separates the scenes of a story, and this is a still; write \^ for the sign, "
+            "or type: vqclip story"
+        )
+    return first
+
+
+def scenes(line: str) -> list[list[Prompt]]:
+    """The prompts of each scene of a line; a line without `^` is one scene. Raises PromptError."""
+    parsed: list[list[Prompt]] = [[]]
+    rest = line
+    while True:
+        prompt, rest = _parse_one(rest)
+        parsed[-1].append(prompt)
+        if not rest:
+            return parsed
+        if rest[0] == "^":
+            parsed.append([])
+        rest = rest[1:]
+
+
+def format(prompt: Prompt) -> str:
+    """The line that `parse` reads back as this prompt."""
+    match prompt.kind:
+        case Kind.IMAGE:
+            body = f"[{_escape(prompt.body, ']')}]"
+        case Kind.NOISE:
+            body = f"[noise:{prompt.body}]"
+        case Kind.TEXT:
+            plain = prompt.body == prompt.body.strip() and not re.search(r'[:|^\\"\[\]]|\d$', prompt.body)
+            escaped = _escape(prompt.body, '"')
+            body = prompt.body if plain else f'"{escaped}"'
+    stop = "" if prompt.stop == float("-inf") else f":{_number(prompt.stop)}"
+    weight = _number(prompt.weight) if prompt.course is None else f"{{{prompt.course}}}"
+    return body if weight == "1" and not stop else f"{body}:{weight}{stop}"
+
+
+def image(given: str) -> Prompt:
+    """An image prompt from FILE[:weight[:stop]], as `--image-prompt` takes it."""
+    path, numbers = _peel(given, spoken=False)
+    return _build(Kind.IMAGE, path.strip(), numbers, given)
+
+
+def _parse_one(line: str) -> tuple[Prompt, str]:
+    """The first prompt of a line, and what follows it (empty, or from its separator on)."""
+    if bracketed := _BRACKETED.match(line):
+        tail = _plain(line[bracketed.end() :])
+        given, numbers = line[: bracketed.end() + len(tail)], _numbers_only(tail, line)
+        noise = _NOISE.fullmatch(bracketed[1])
+        path = _unescape(bracketed[1], "]").strip()
+        kind, body = (Kind.NOISE, noise[1]) if noise else (Kind.IMAGE, path)
+    elif quoted := _QUOTED.match(line):
+        tail = _plain(line[quoted.end() :])
+        given, numbers = line[: quoted.end() + len(tail)], _numbers_only(tail, line)
+        kind, body = Kind.TEXT, _unescape(quoted[1], '"')
+    else:
+        given = _plain(line)
+        text, numbers = _peel(given)
+        kind, body = Kind.TEXT, _unescape(text.strip(), ":|^")
+    return _build(kind, body, numbers, given), line[len(given) :]
+
+
+def _plain(line: str) -> str:
+    match = _PLAIN.match(line)
+    return match[0] if match else ""
+
+
+def _build(kind: Kind, body: str, values: list[float | str], given: str) -> Prompt:
+    """A prompt of its body, its weight (a number or a course) and its stop."""
+    if not body.strip():
+        raise PromptError(
+            f'the prompt {given.strip()!r} wishes for nothing; write some words, as in "a red apple"'
+        )
+    course = values[0] if values and isinstance(values[0], str) else None
+    numbers = [1.0 if isinstance(value, str) else value for value in values]
+    if not all(abs(number) <= LARGEST for number in numbers):
+        raise PromptError(
+            f"the prompt {given.strip()[:40]!r}… has a number beyond {LARGEST:g}; write one as in :1.5"
+        )
+    weight, stop = (*numbers, *_DEFAULTS[len(numbers) :])
+    return Prompt(kind, body, weight, stop, course)
+
+
+def _numbers_only(tail: str, line: str) -> list[float | str]:
+    """The numbers after a quoted or bracketed body, where nothing but numbers may follow."""
+    text, numbers = _peel(tail)
+    if text.strip():
+        raise PromptError(
+            f"{line!r}: only :weight and :stop may follow the closing sign, not {tail.strip()!r}"
+        )
+    return numbers
+
+
+def _peel(text: str, spoken: bool = True) -> tuple[str, list[float | str]]:
+    """Split at most two numbers off the right end: 'a: b:2:.5' -> ('a: b', [2.0, 0.5]); the first may be a course.
+
+    What is `spoken` may tell the time; a file's name doesn't.
+    """
+    if course := _COURSE.search(text):
+        return text[: course.start()], [_course(course[1], text), *map(float, _stop(course[2], text))]
+    parts = _COLON.split(text)
+    fields: list[str] = []
+    while len(parts) > 1 and len(fields) < 2:
+        if _LOOKS_NUMERIC.fullmatch(parts[-1]):
+            raise PromptError(
+                f"{text.strip()!r}: {parts[-1].strip()!r} is no weight or stop; write a plain number as in :1.5, "
+                "or the whole text in double quotes if it belongs to it"
+            )
+        if not _FIELD.fullmatch(parts[-1]):
+            break
+        fields.insert(0, parts.pop())
+    if spoken and fields and parts[-1][-1:].isdigit() and fields[0].isdigit():
+        parts.append(fields.pop(0))  # a time of day or a ratio
+    return ":".join(parts), [float(field) for field in fields]
+
+
+def _course(schedule: str, given: str) -> str:
+    """A weight's schedule, as it was written, if it is one."""
+    try:
+        Schedule.parse(schedule)
+    except ConfigError:
+        raise PromptError(
+            f"{given.strip()!r}: {{{schedule}}} is no weight over time; write {{0 -> 1}} or {{0:0, 50%:1}}"
+        ) from None
+    return schedule.strip()
+
+
+def _stop(text: str | None, given: str) -> list[str]:
+    """The number after a course, if there is one."""
+    if text is not None and not _FIELD.fullmatch(text):
+        raise PromptError(f"{given.strip()!r}: {text.strip()!r} is no stop; write a plain number as in :0.5")
+    return [] if text is None else [text]
+
+
+def _escape(text: str, signs: str) -> str:
+    r"""A backslash before each of the signs, and before each backslash."""
+    return "".join("\\" + sign if sign in signs + "\\" else sign for sign in text)
+
+
+def _unescape(text: str, signs: str) -> str:
+    r"""What `_escape` made, without its backslashes; one before any other sign stays."""
+    return re.sub(rf"\\([{re.escape(signs)}\\])", r"\1", text)
+
+
+def _number(value: float) -> str:
+    """The shortest plain spelling that reads back as the same number; the grammar knows no exponents."""
+    return f"{Decimal(repr(value)):f}".removesuffix(".0")

@@ -1,0 +1,227 @@
+"""How a Config comes together: default < preset < file < settings < what the caller gives."""
+
+import dataclasses
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, reduce
+from pathlib import Path
+from typing import Any, get_args
+
+from vqclip.base import seeds
+from vqclip.base.errors import ConfigError, shorten, suggest
+from vqclip.base.paths import CONFIGS
+from vqclip.config import dotted, neutral, renames, yaml12
+from vqclip.config.conversion import build, fields, merge
+from vqclip.config.schema import Config
+
+log = logging.getLogger(__name__)
+
+VERSION = 2  # of the keys, raised with every release that adds or renames some; without a number, it is 1
+
+
+def resolve(
+    given: Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    file: Path | None = None,
+    settings: Sequence[str] = (),
+    draw: Callable[[], int] = seeds.draw,
+) -> Config:
+    """Merge default < preset < file < settings (KEY=VALUE) < given, check, and fix the seed, drawn where it is null.
+
+    Raises ConfigError or PromptError, in one line.
+    """
+    return base(preset, file, settings).resolve(given or {}, draw=draw)
+
+
+@dataclass(frozen=True)
+class Base:
+    """The plain data that many Configs share, with known keys; its sections are converted once."""
+
+    values: Mapping[str, Any]
+
+    @cached_property
+    def _sections(self) -> dict[str, Any]:
+        return {
+            field.name: build(hint, self.values[field.name], f"{field.name}.")
+            for field, hint in fields(Config)
+            if dataclasses.is_dataclass(hint)
+        }
+
+    def resolve(
+        self, given: Mapping[str, Any], settings: Sequence[str] = (), draw: Callable[[], int] = seeds.draw
+    ) -> Config:
+        """Lay settings and what is given on top, as the function `resolve` does."""
+        above = _lay(*_modernise(map(_parse_setting, settings), "--set "), *_modernise([given], ""))
+        untouched = {name: section for name, section in self._sections.items() if name not in above}
+        values = merge(self.values, above) | untouched
+        if values.get("seed") is None:
+            values["seed"] = draw()
+        return build(Config, values)
+
+
+def base(preset: str | None = None, file: Path | None = None, settings: Sequence[str] = ()) -> Base:
+    """What default < preset < file < settings say; raises ConfigError."""
+    layers: list[Mapping[str, Any]] = [_shipped("default.yaml")]
+    if preset is not None:
+        layers.append(read_preset(preset))
+    if file is not None:
+        layers.append(_read_layer(file))
+    return Base(_lay(*layers, *_modernise(map(_parse_setting, settings), "--set ")))
+
+
+def from_dict(values: Mapping[str, Any]) -> Config:
+    """A Config of a complete mapping, such as `to_dict` gives; raises ConfigError if it isn't one."""
+    return build(Config, _lay(_unversioned(upgrade(values))))
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Plain data of a Config, and the version of its keys."""
+    return {"version": VERSION, **dataclasses.asdict(config)}
+
+
+def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A complete mapping in today's keys, whatever the version that wrote it; keys that it lacks become neutral.
+
+    Raises ConfigError if a newer version wrote it. Keys and values are not checked.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"it is a {type(values).__name__}; a config is a mapping of keys to values")
+    renamed = renames.with_new_names(_unversioned(values))
+    return {"version": VERSION, **neutral.completed(renamed, Config)}
+
+
+def dump(config: Config) -> str:
+    """A Config as YAML that `resolve(file=...)` reads back."""
+    return yaml12.dump(to_dict(config))
+
+
+def presets() -> list[str]:
+    """Names of all presets, as `--preset` takes them."""
+    folder = CONFIGS / "presets"
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+def keys() -> list[str]:
+    """The dotted names of all keys and sections of a Config."""
+    return list(_keys(Config))
+
+
+def old_keys() -> list[str]:
+    """The dotted names that keys had before and that are still read."""
+    return [rename.old for rename in renames.RENAMES]
+
+
+def read_preset(names: str) -> dict[str, Any]:
+    """The layer of one preset, or of several joined by '+', the later ones winning."""
+    known = presets()
+    for name in names.split("+"):
+        if name not in known:
+            raise ConfigError(
+                f"there is no preset {shorten(name)}, only {', '.join(known)}{suggest(name, known)}"
+            )
+    return _lay(*(_shipped(f"presets/{name}.yaml") for name in names.split("+")))
+
+
+@cache
+def _shipped(name: str) -> dict[str, Any]:
+    return _read_layer(CONFIGS / name)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; raises ConfigError if it isn't one."""
+    values = yaml12.read(path)
+    if values is not None and not isinstance(values, dict):
+        raise ConfigError(f"{path} holds a {type(values).__name__}; a config is a mapping of keys to values")
+    return values or {}
+
+
+def _parse_setting(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text!r} is no KEY=VALUE; write for instance --set cutouts.count=32")
+    # Only what can't be a plain word is YAML: a prompt may begin with an exclamation mark.
+    is_yaml = re.match(r"\s*([\[{]|(null|~)\s*$)", value)
+    try:
+        layer: Any = yaml12.parse(value) if is_yaml else value.strip()
+    except ConfigError as error:
+        raise ConfigError(f"--set {key.strip()}={value}: {error}") from None
+    nested: dict[str, Any] = {}
+    dotted.put(nested, key.strip(), layer)
+    return nested
+
+
+def _read_layer(path: Path) -> dict[str, Any]:
+    (layer,) = _modernise([read_yaml(path)], f"{path}: ")
+    return layer
+
+
+def _modernise(layers: Iterable[Mapping[str, Any]], place: str) -> list[dict[str, Any]]:
+    """Layers that somebody wrote in one place, in today's keys; of every old name there, a warning says the new one."""
+    plain = [_unversioned(layer, place) for layer in layers]
+    try:
+        for rename in renames.used(plain):
+            log.warning("%s%s is now called %s; the old name still works", place, rename.old, rename.new)
+    except ConfigError as error:
+        raise ConfigError(f"{place}{error}") from None
+    return [renames.with_new_names(layer) for layer in plain]
+
+
+def _unversioned(values: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """The keys without the version, once that is known to be readable; raises ConfigError."""
+    version = values.get("version", 1)
+    if not isinstance(version, int) or version < 1:
+        raise ConfigError(f"{place}version: {version!r} is none; leave the line out, or write {VERSION}")
+    if version > VERSION:
+        raise ConfigError(
+            f"{place}version: {version} is that of a newer vqclip, and this one reads up to {VERSION}; update vqclip"
+        )
+    return {key: value for key, value in values.items() if key != "version"}
+
+
+def _lay(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the keys of layers, and lay each over the one before."""
+    for layer in layers:
+        _check_keys(layer, Config)
+    return reduce(merge, layers, {})
+
+
+def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
+    """Refuse keys that the schema doesn't have, and plain values where it has keys."""
+    if not isinstance(layer, Mapping):
+        example = f"{prefix}{dataclasses.fields(schema)[0].name}"
+        raise ConfigError(
+            f"{prefix.rstrip('.')}: {shorten(layer)} is one value; this takes keys, such as {example}"
+        )
+    hints = {field.name: hint for field, hint in fields(schema)}
+    for key, value in layer.items():
+        if key not in hints:
+            raise ConfigError(_unknown_key(f"{prefix}{key}"))
+        item = next(iter(get_args(hints[key])), hints[key])
+        if not dataclasses.is_dataclass(item):
+            continue
+        if item is hints[key]:
+            _check_keys(value, item, f"{prefix}{key}.")
+        else:
+            for i, entry in enumerate(value if isinstance(value, list) else [value]):
+                _check_keys(entry, item, f"{prefix}{key}[{i}].")
+
+
+@cache
+def _unknown_key(key: str) -> str:
+    known = keys()
+    leaf = key.rpartition(".")[2]
+    alike = [name for name in known if name.rpartition(".")[2] == leaf]
+    alike += [rename.new for rename in renames.RENAMES if rename.old.rpartition(".")[2] == leaf]
+    hint = f"; did you mean {' or '.join(alike)}?" if alike else suggest(key, known)
+    return f"there is no key {shorten(key)} in a config{hint or '; `vqclip config show` prints them all'}"
+
+
+def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted names of all keys and sections under a dataclass; an item of a list is `[0]`."""
+    for name, hint in ((field.name, hint) for field, hint in fields(schema)):
+        item = next(iter(get_args(hint)), hint)
+        yield prefix + name
+        if dataclasses.is_dataclass(item):
+            yield from _keys(item, f"{prefix}{name}{'' if item is hint else '[0]'}.")

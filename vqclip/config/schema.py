@@ -1,0 +1,317 @@
+"""What a Config may say: frozen dataclasses, their types, and the rules that their values keep.
+
+The values themselves, with a sentence for each key, stand in configs/default.yaml.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property, lru_cache
+from typing import Any, get_args, get_origin
+
+from vqclip.base.errors import ConfigError, suggest
+from vqclip.config import neutral, prompt, renames
+from vqclip.config.conversion import fields
+from vqclip.config.prompt import Prompt
+from vqclip.config.schedule import Schedule
+
+OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
+STARTS = ("sketch", "codes", "noise", "gradient", "grey")
+BORDERS = ("reflect", "smear", "wrap", "grey")  # of the picture, for crops
+EDGES = ("reflect", "wrap", "black", "paint")  # of the last picture, for motion
+LARGEST_SIDE = 16384
+
+
+_NONE = dataclasses.MISSING
+
+
+def key(default: Any = _NONE, neutral: Any = _NONE, **rules: Any) -> Any:
+    """A key with rules for its value.
+
+    Every key that is added to those of the first configs says its neutral value, which means "as before the key
+    existed". Only items of lists have a default: default.yaml can't reach into them.
+    """
+    return field(default=default, metadata=rules if neutral is _NONE else rules | {"neutral": neutral})
+
+
+def among(*choices: str, neutral: Any = _NONE) -> Any:
+    """A text's choices."""
+    return key(neutral=neutral, choices=choices)
+
+
+def within(minimum: float, maximum: float = math.inf, default: Any = _NONE, neutral: Any = _NONE) -> Any:
+    """A number's range."""
+    return key(default, neutral, minimum=minimum, maximum=maximum)
+
+
+def schedule(minimum: float = -math.inf, neutral: Any = _NONE) -> Any:
+    """The least value that a schedule may come to."""
+    return key(neutral=neutral, schedule=True, minimum=minimum)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptorConfig:
+    model: str
+    weight: float = within(0, default=1.0)
+    crops: int | None = within(1, default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutoutsConfig:
+    count: int = within(1, 4096)
+    anchors: int = within(0, 4096)
+    smallest: float = within(0.01, 4)
+    largest: float = within(0.01, 4)
+    power: float = within(0.01, 100)
+    beyond: float = within(0, 2)
+    aspect: str = among("keep", "squash")
+    border: str = among(*BORDERS)
+    flip: float = within(0, 1)
+    warp: float = within(0, 1)
+    rotate: float = within(0, 180)
+    shear: float = within(0, 60)
+    shift: float = within(0, 1)
+    perspective: float = within(0, 0.9)
+    jitter: float = within(0, 1)
+    brightness: float = within(0, 1)
+    contrast: float = within(0, 1)
+    saturation: float = within(0, 1)
+    hue: float = within(0, 0.5)
+    noise: float = within(0, 1)
+    erase: float = within(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    name: str = among(*OPTIMIZERS)
+    learning_rate: str = schedule(minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    scale: float = within(0.01, 1)
+    share: float = within(0.001, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentConfig:
+    stages: list[StageConfig]
+    ema_decay: float = within(0, 0.9999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltiesConfig:
+    tv: str = schedule(minimum=0)
+    near_start: str = schedule(minimum=0)
+    saturation: str = schedule()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlateauConfig:
+    patience: int = within(0)
+    improvement: float = within(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmConfig:
+    frames: int | None = within(1, 1_000_000)
+    steps: int = within(1, 1_000_000)
+    learning_rate: str = schedule(minimum=0)
+    fps: float | None = within(0.1, 240)
+    window: int = within(1, 99)
+    falloff: float = within(0, 1)
+    loop: bool
+    overlap: int = within(1, 10_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoryConfig:
+    frames: int = within(1, 1_000_000)
+    fade: float = within(0, 1)
+    fresh: float = within(0, 1)
+    after: str = among("stay", "repeat")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionConfig:
+    zoom: str = schedule(minimum=0.1)
+    turn: str = schedule()
+    right: str = schedule()
+    down: str = schedule()
+    border: str = among(*EDGES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    video: str | None
+    begin: float = within(0)
+    end: float | None = within(0)
+    every: int = within(1, 10_000)
+    pull: str = schedule(minimum=0)
+    flow: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    prompts: list[str]
+    seed: int = within(0, 2**62)
+    size: str
+    steps: int = within(1, 1_000_000)
+    init: str | None
+    start: str = among(*STARTS)
+    sketchbook: str
+    vqgan: str
+    perceptors: list[PerceptorConfig]
+    cutouts: CutoutsConfig
+    optimizer: OptimizerConfig
+    latent: LatentConfig
+    penalties: PenaltiesConfig
+    plateau: PlateauConfig
+    tile: bool
+    film: FilmConfig
+    story: StoryConfig
+    motion: MotionConfig
+    source: SourceConfig
+    precision: str = among("auto", "float32", "bfloat16")
+
+    def __post_init__(self) -> None:
+        _check_settings(self, "")
+        _ = self.parsed_prompts, self.width  # both are read here for the first time, and may be refused
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """The rules that hold between keys."""
+        if not self.perceptors:
+            raise ConfigError(
+                "perceptors: nobody looks at the picture; name at least one, as in [{model: mini-clip}]"
+            )
+        if self.cutouts.smallest > self.cutouts.largest:
+            raise ConfigError(
+                f"cutouts: smallest {self.cutouts.smallest} exceeds largest {self.cutouts.largest}"
+            )
+        scales = [stage.scale for stage in self.latent.stages]
+        if not scales or scales[-1] != 1 or scales != sorted(scales):
+            raise ConfigError(f"latent.stages: the scales {scales} must rise and end at 1, as in 0.5, 1")
+
+        self._check_film()
+
+    def _check_film(self) -> None:
+        """The rules that hold between keys of a film."""
+        numbers = sorted({len(line) for line in self.lines} - {1})
+        if len(numbers) > 1:
+            raise ConfigError(
+                f"prompts: lines of {' and '.join(map(str, numbers))} scenes; all that tell a story need as many"
+            )
+        course = next((prompt for prompt in self.parsed_prompts if prompt.course), None)
+        if course and not self.is_film:
+            raise ConfigError(
+                f"prompts: {{{course.course}}} is a weight over a film's frames, and this is a still; write a number"
+            )
+        if self.film.window % 2 == 0:
+            raise ConfigError(
+                f"film.window: {self.film.window} frames have no middle one; write an odd number"
+            )
+        if self.source.end is not None and self.source.end <= self.source.begin:
+            raise ConfigError(
+                f"source: it would end at {self.source.end:g} s and begin at {self.source.begin:g} s"
+            )
+
+    @cached_property
+    def lines(self) -> tuple[tuple[tuple[Prompt, ...], ...], ...]:
+        """Every line's scenes, parsed; a line of one scene is wished for throughout."""
+        return tuple(tuple(map(tuple, prompt.scenes(line))) for line in self.prompts)
+
+    @property
+    def parsed_prompts(self) -> tuple[Prompt, ...]:
+        """Every prompt of every scene."""
+        return tuple(prompt for line in self.lines for scene in line for prompt in scene)
+
+    @property
+    def scenes(self) -> int:
+        """How many scenes the story has; without one, everything is a single scene."""
+        return max((len(line) for line in self.lines), default=1)
+
+    @property
+    def is_film(self) -> bool:
+        """Whether more than one picture is asked for."""
+        return self.scenes > 1 or (self.film.frames or 1) > 1 or self.source.video is not None
+
+    @property
+    def width(self) -> int:
+        return parse_size(self.size)[0]
+
+    @property
+    def height(self) -> int:
+        return parse_size(self.size)[1]
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name this Config and no other.
+
+        They stay when keys are added, as neutral values don't count, and when keys are renamed, as first names do.
+        """
+        counted = renames.with_first_names(neutral.counted(self))
+        return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """'WxH' -> (width, height) in pixels; raises ConfigError."""
+    match = re.fullmatch(r"\s*(\d{1,9})\s*[xX×]\s*(\d{1,9})\s*", text)
+    if not match:
+        raise ConfigError(f"size: {text!r} is no size; write width x height in pixels, as in 256x256")
+    width, height = int(match[1]), int(match[2])
+    if not (min(width, height) >= 1 and max(width, height) <= LARGEST_SIDE):
+        raise ConfigError(
+            f"size: {text!r} is impossible; each side takes 1 to {LARGEST_SIDE} pixels, as in 256x256"
+        )
+    return width, height
+
+
+def _check_settings(node: Any, prefix: str) -> None:
+    """Refuse a value that breaks its key's rules, here or in a section below."""
+    for name, is_section, rules in _leaves(node.__class__):
+        value = getattr(node, name)
+        if is_section and isinstance(value, list):
+            for i, item in enumerate(value):
+                _check_section(item, f"{prefix}{name}[{i}].")
+        elif is_section:
+            (_check_section if _is_hashable(value.__class__) else _check_settings)(value, f"{prefix}{name}.")
+        elif rules:
+            _check(prefix + name, value, rules)
+
+
+# A batch has thousands of Configs, and most of their sections are equal: each is looked at once.
+_check_section = lru_cache(maxsize=4096)(_check_settings)
+
+
+@cache
+def _leaves(schema: Any) -> tuple[tuple[str, bool, Mapping[str, Any]], ...]:
+    """Name, whether it is a section or a list of sections, and rules of each field."""
+    return tuple(
+        (leaf.name, any(map(dataclasses.is_dataclass, (hint, *get_args(hint)))), leaf.metadata)
+        for leaf, hint in fields(schema)
+    )
+
+
+@cache
+def _is_hashable(schema: Any) -> bool:
+    return not any(get_origin(hint) is list for _, hint in fields(schema))
+
+
+def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
+    if value is None:
+        return
+    choices, minimum = rules.get("choices"), rules.get("minimum", -math.inf)
+    if choices and value not in choices:
+        raise ConfigError(f"{name}: {value!r} is none of {', '.join(choices)}{suggest(value, choices)}")
+    if rules.get("schedule"):
+        smallest = Schedule.parse(value, name).smallest
+        if smallest < minimum:
+            raise ConfigError(f"{name}: {value!r} goes down to {smallest}; at least {minimum} is allowed")
+    elif "minimum" in rules and not minimum <= value <= rules["maximum"]:
+        bound = f" to {rules['maximum']}" if rules["maximum"] < math.inf else " or more"
+        raise ConfigError(f"{name}: {value} is out of range; it takes {minimum}{bound}")

@@ -1,0 +1,211 @@
+"""A Film is the sequence of pictures that a Config asks for; a still is a film of one Frame.
+
+Story (wishes over time), motion (a frame begins from the moved last picture) and source (a frame follows one of a
+video's) are fields of the Config that know nothing of each other. Frames are painted one after the other; the
+pictures that are shown are made of the painted frames' latents, mixed as `blend` says: that smooths, and closes a loop.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from vqclip.base.errors import ConfigError
+from vqclip.config.prompt import Prompt
+from vqclip.config.schedule import Schedule
+from vqclip.config.schema import Config, MotionConfig
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of steps on a latent of one scale: steps `begin` to `end` (exclusive)."""
+
+    scale: float
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class FramePrompt:
+    """What one frame wishes for: a prompt, and between two scenes also the one that it comes from.
+
+    Its direction lies on the arc from `leaving` to `prompt`, at `share` of the way.
+    """
+
+    prompt: Prompt
+    leaving: Prompt | None = None
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Move:
+    """Where the last picture's content goes before a frame is painted: about the middle, then to the side."""
+
+    zoom: float = 1.0  # above 1 comes nearer
+    turn: float = 0.0  # degrees, clockwise
+    right: float = 0.0  # pixels
+    down: float = 0.0  # pixels
+
+
+STANDSTILL = Move()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture to paint."""
+
+    index: int
+    prompts: tuple[FramePrompt, ...]
+    width: int
+    height: int
+    steps: int
+    stages: tuple[Stage, ...]
+    scene: int = 0
+    fresh: float = 0.0  # the share of its scene's own beginning that is mixed into the last picture
+    move: Move = STANDSTILL
+
+
+class Film:
+    """The frames of a Config and the pictures made of them; raises ConfigError for what can't be a film.
+
+    `source_frames` is the number of the source video's frames, where there is one. A loop's `overlap` is painted
+    twice, at
+    the beginning, where it isn't shown, and at the end, where it melts into what was painted at the beginning.
+    """
+
+    def __init__(self, config: Config, source_frames: int | None = None):
+        self.config = config
+        story_frames = config.scenes * config.story.frames if config.scenes > 1 else 1
+        requested = config.film.frames or source_frames or story_frames
+        self.output_frames = min(requested, source_frames) if source_frames else requested
+        self.preroll = config.film.overlap if config.film.loop else 0
+        self.rendered_frames = self.output_frames + self.preroll
+        if self.preroll and source_frames:
+            raise ConfigError("film.loop: a video's film ends where the video ends; loop a story or a zoom")
+        if self.preroll >= self.output_frames:
+            raise ConfigError(
+                f"film.overlap: {self.preroll} frames of {self.output_frames} can't melt into the beginning; have fewer"
+            )
+
+    def __iter__(self) -> Iterator[Frame]:
+        return map(self.frame, range(self.rendered_frames))
+
+    def frame(self, index: int) -> Frame:
+        config = self.config
+        steps = config.film.steps if index else config.steps
+        _, scene, share = self._scene(index)
+        return Frame(
+            index=index,
+            prompts=tuple(self.prompts(index)),
+            width=config.width,
+            height=config.height,
+            steps=steps,
+            stages=(Stage(1.0, 0, steps),) if index else tuple(stages(config)),
+            scene=scene,
+            fresh=config.story.fresh if share < 1 else 0.0,
+            move=move(config.motion, index, self.rendered_frames) if index else STANDSTILL,
+        )
+
+    def prompts(self, index: int) -> Iterator[FramePrompt]:
+        """What a frame wishes for: every line's present scene, on its way from the one before."""
+        leaving, entering, share = self._scene(index)
+        for line in self.config.lines:
+            scenes = [[prompt.at(index, self.rendered_frames) for prompt in scene] for scene in line]
+            if len(scenes) == 1:
+                yield from map(FramePrompt, scenes[0])
+            else:
+                yield from fade(scenes[leaving], scenes[entering], share)
+
+    def _scene(self, index: int) -> tuple[int, int, float]:
+        """The scene before, the scene that a frame lies in, and how much of the way to it is done."""
+        story = self.config.story
+        if self.preroll and index >= self.output_frames:  # back to where the loop begins
+            before, now = self._scene_at((self.output_frames - 1) // story.frames), 0
+            within, length = index - self.output_frames, self.preroll
+        else:
+            number, within = divmod(index, story.frames)
+            before, now, length = self._scene_at(max(0, number - 1)), self._scene_at(number), story.frames
+        if before == now:
+            return now, now, 1.0
+        fading = min(round(story.fade * story.frames), length)
+        return before, now, min(1.0, (within + 1) / (fading + 1))
+
+    def _scene_at(self, number: int) -> int:
+        """Which scene is told as the `number`th: after all of them the last one stays, or they begin again."""
+        scenes = self.config.scenes
+        return min(number, scenes - 1) if self.config.story.after == "stay" else number % scenes
+
+    def blend(self, output_frame: int) -> dict[int, float]:
+        """The painted frames that a shown picture is made of, with their shares of its latent, which add up to 1."""
+        index = output_frame + self.preroll
+        shares = self._smoothed(index)
+        if self.preroll and index >= self.output_frames:
+            tail = index - self.output_frames
+            melted = (tail + 1) / (self.preroll + 1)
+            shares = {i: (1 - melted) * share for i, share in shares.items()}
+            for i, share in self._smoothed(tail).items():
+                shares[i] = shares.get(i, 0.0) + melted * share
+        return shares
+
+    def _smoothed(self, index: int) -> dict[int, float]:
+        """The frames around one that there are, weighing less by the distance."""
+        reach, falloff = self.config.film.window // 2, self.config.film.falloff
+        near = range(max(0, index - reach), min(self.rendered_frames, index + reach + 1))
+        weights = {i: (1 - falloff) ** abs(i - index) for i in near}
+        total = sum(weights.values())
+        return {i: weight / total for i, weight in weights.items() if weight}
+
+    def ready(self, frame: int) -> Iterator[int]:
+        """The pictures that can be made when a frame is painted, and couldn't be before."""
+        reach = self.config.film.window // 2
+        near = range(max(0, frame - reach - self.preroll), min(self.output_frames, frame - self.preroll + 1))
+        return (output_frame for output_frame in near if max(self.blend(output_frame)) == frame)
+
+    def steps_before(self, index: int) -> int:
+        """How often the latent is nudged for all frames before one."""
+        return self.config.steps + (index - 1) * self.config.film.steps if index else 0
+
+    @property
+    def steps(self) -> int:
+        """How often the latent is nudged for the whole film."""
+        return self.steps_before(self.rendered_frames)
+
+
+def fade(before: list[Prompt], now: list[Prompt], share: float) -> Iterator[FramePrompt]:
+    """One scene's wishes on their way into the next one's: pairs turn into each other, what has no partner fades."""
+    if share == 1:
+        yield from map(FramePrompt, now)
+        return
+    for old, new in itertools.zip_longest(before, now):
+        if new is None:
+            yield FramePrompt(replace(old, weight=old.weight * (1 - share)))
+        elif old is None:
+            yield FramePrompt(replace(new, weight=new.weight * share))
+        else:
+            yield FramePrompt(replace(new, weight=old.weight + share * (new.weight - old.weight)), old, share)
+
+
+def move(motion: MotionConfig, frame: int, frames: int) -> Move:
+    """A frame's motion, from the schedules over all frames."""
+    names = ("zoom", "turn", "right", "down")
+    return Move(**{name: Schedule.parse(getattr(motion, name)).at(frame, frames) for name in names})
+
+
+def latent_shape(width: int, height: int, factor: int, scale: float = 1.0) -> tuple[int, int]:
+    """Rows and columns of the latent, each cell `factor` pixels wide, whose picture covers the size at this scale."""
+    return math.ceil(height * scale / factor), math.ceil(width * scale / factor)
+
+
+def stages(config: Config) -> Iterator[Stage]:
+    """Share out the steps; a stage that gets none is left out, the last one always has at least one."""
+    total, done, begin = sum(stage.share for stage in config.latent.stages), 0.0, 0
+    for stage in config.latent.stages:
+        done += stage.share
+        end = (
+            config.steps
+            if stage is config.latent.stages[-1]
+            else min(round(config.steps * done / total), config.steps - 1)
+        )
+        if end > begin:
+            yield Stage(stage.scale, begin, end)
+        begin = end

@@ -1,0 +1,1 @@
+"""Optimise a latent: cutouts, perceptors, losses, the optimiser's state and the loop."""

@@ -1,0 +1,113 @@
+"""How the picture is looked at: random crops, all of a step's taken by one warp.
+
+Letters in shapes: n crops, s pixels of a crop's side, h w pixels of the picture.
+
+Every crop's box, mirror image, rotation, shear, shift and tilt compose into one projective map. What is random is drawn
+on the CPU, before (cutout_draws); the crops are then cut where the picture lies (crop_sampling).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from vqclip.config.schema import CutoutsConfig
+from vqclip.guidance.crop_sampling import place_crops, warp
+from vqclip.guidance.cutout_draws import (
+    NOISES,
+    CropDraw,
+    draw_blanks,
+    draw_boxes,
+    draw_colours,
+    draw_maps,
+    draw_noise,
+    largest_side,
+)
+from vqclip.guidance.records import sent
+
+
+@dataclass(frozen=True)
+class Crops:
+    """One draw of views: pixels (n 3 s s) in about [0, 1], boxes (n 4) of picture pixels (left, top, right, bottom)."""
+
+    pixels: Tensor
+    boxes: Tensor
+
+
+class Cutouts:
+    """Draws crops as a CutoutsConfig says."""
+
+    def __init__(self, config: CutoutsConfig):
+        self.config = config
+        self._tables: dict[torch.device, Tensor] = {}
+
+    def of(self, image: Tensor, size: int, seed: int, count: int | None = None) -> Crops:
+        """`count` crops of `size` pixels of a picture (1 3 h w), to which gradients flow. All chance is in `seed`."""
+        height, width = image.shape[2:]
+        fixed = image.device.type != "cpu"
+        draw = self.draw(height, width, size, seed, count, fixed)
+        return Crops(self.cut(image, sent(draw, image.device), size), draw.boxes)
+
+    def draw(
+        self, height: int, width: int, size: int, seed: int, count: int | None = None, fixed: bool = False
+    ) -> CropDraw:
+        """What a seed draws for crops of a picture of this size, as CPU tensors.
+
+        With `fixed` no shape depends on the seed, and the noise comes from a table; without, it is the generator's.
+        """
+        generator, c, n = Generator().manual_seed(seed), self.config, count or self.config.count
+        boxes = draw_boxes(n, height, width, c, generator)
+        maps = draw_maps(n, c, generator)
+        matrix, offset = draw_colours(n, c, generator)
+        blanks = draw_blanks(n, c.erase, generator)
+        strength = c.noise * torch.rand(n, 1, 1, 1, generator=generator)
+        placement = place_crops(boxes, height, width, size, largest_side(height, width, c) if fixed else None)
+        noise = draw_noise(n, fixed, generator)
+        return CropDraw(boxes, maps, placement, matrix, offset, blanks, strength, noise)
+
+    def cut(self, image: Tensor, draw: CropDraw, size: int) -> Tensor:
+        """The crops (n 3 s s) of a picture (1 3 h w) that were drawn; the draw lies where the picture does."""
+        c = self.config
+        pixels = warp(image, draw.maps, draw.placement, size, c.border)
+        if c.jitter > 0:
+            pixels = torch.einsum("nij,njyx->niyx", draw.matrix.to(pixels), pixels) + draw.offset.to(pixels)
+        if c.noise > 0:
+            pixels = pixels + draw.strength.to(pixels) * self._noise(pixels, draw.noise)
+        return pixels * kept(draw.blanks, size).to(pixels) if c.erase > 0 else pixels
+
+    def _noise(self, pixels: Tensor, source: Tensor) -> Tensor:
+        """Normal numbers for pixels (n 3 s s), as `draw_noise` says: a generator's, or stretches of the table."""
+        if source.dtype == torch.uint8:
+            return torch.randn(pixels.shape, generator=Generator().set_state(source)).to(pixels)
+        each = pixels[0].numel()
+        table = self._tables.get(pixels.device)
+        if table is None or len(table) < NOISES + each:
+            table = self._tables[pixels.device] = normal_numbers(NOISES + each, pixels.device)
+        return table.unfold(0, each, 1)[source].view(pixels.shape).to(pixels)
+
+
+def kept(blanks: Tensor, size: int) -> Tensor:
+    """Masks (n 1 s s) of rectangles as `draw_blanks` gives them: 0 where a crop is erased, 1 elsewhere."""
+    top, left, bottom, right = (edge[:, None] for edge in blanks[:, :4].unbind(1))
+    axis = (torch.arange(size, device=blanks.device) + 0.5) / size
+    rows, columns = (axis >= top) & (axis < bottom), (axis >= left) & (axis < right)
+    blank = rows[:, None, :, None] & columns[:, None, None, :] & (blanks[:, 4] > 0)[:, None, None, None]
+    return 1 - blank.float()
+
+
+def normal_numbers(count: int, device: torch.device) -> Tensor:
+    """Normal numbers (count), the same each time, made where they are needed and without a generator.
+
+    Box and Muller's transform (1958) of a hash of 0, 1, 2, …: the finaliser of MurmurHash3 (Appleby, 2011).
+    """
+    mask, half = 0xFFFFFFFF, (count + 1) // 2
+
+    def hashed(x: Tensor) -> Tensor:  # 32 bits to 32 bits, held in 64; products wrap in bits that are cut off
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+            x = ((x ^ (x >> shift)) * factor) & mask
+        return x ^ (x >> 16)
+
+    bits = hashed(torch.arange(1, 2 * half + 1, device=device)).float().add(0.5) / 2.0**32
+    radius, angle = (-2 * bits[:half].log()).sqrt(), 2 * math.pi * bits[half:]
+    return torch.cat([radius * angle.cos(), radius * angle.sin()])[:count]

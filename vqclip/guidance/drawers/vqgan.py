@@ -1,0 +1,147 @@
+"""The VQGANDrawer turns a latent into the picture that everyone looks at."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqclip.base.errors import ConfigError
+from vqclip.config.timeline import latent_shape
+from vqclip.guidance.ops import clamp_with_grad, resize, straight_through
+from vqclip.models.quantizers import nearest
+from vqclip.models.vqgan import VQGAN
+
+
+class VQGANDrawer:
+    """Latents (n d y x) -> pictures (n 3 h w) in [0, 1], and back; the VQGAN is frozen."""
+
+    def __init__(self, vqgan: VQGAN, width: int, height: int, tile: bool = False):
+        self.vqgan, self.width, self.height, self.tile = vqgan, width, height, tile
+        if tile and (width % vqgan.factor or height % vqgan.factor):
+            raise ConfigError(
+                f"size: {width}x{height} is no tile; its sides must be multiples of {vqgan.factor}, as in "
+                f"{rounded(width, vqgan.factor)}x{rounded(height, vqgan.factor)}"
+            )
+        codebook = vqgan.codebook
+        self.low, self.high = (bound.view(1, -1, 1, 1) for bound in (codebook.amin(0), codebook.amax(0)))
+        self.codebook_std = float(codebook.float().std(0).mean())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.vqgan.post_quant_conv.weight.dtype
+
+    def latent_shape(self, scale: float = 1.0) -> tuple[int, int]:
+        """Rows and columns of the latent whose picture covers the canvas at this scale."""
+        return latent_shape(self.width, self.height, self.vqgan.factor, scale)
+
+    def drawn_size(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the pictures that `decode` makes of latents with so many rows and columns."""
+        rows, columns = shape
+        return min(self.height, rows * self.vqgan.factor), min(self.width, columns * self.vqgan.factor)
+
+    def decode(self, z: Tensor, shifts: Tensor | None = None, recompute: bool = False) -> Tensor:
+        """The pictures of latents. What sticks out over the asked size, by less than a cell, is cut from all sides.
+
+        Each latent is decoded turned around by its shift (n 2: rows, columns), and the picture turned back: so that a
+        tile's seam lies elsewhere each time. `recompute` spares memory on the way back, and takes time.
+        """
+        image = self.decode_full(z if shifts is None else turned(z, shifts), recompute)
+        if shifts is not None:
+            image = turned(image, -self.vqgan.factor * shifts)
+        top, left = (
+            max(0, (have - want) // 2)
+            for have, want in zip(image.shape[2:], (self.height, self.width), strict=True)
+        )
+        return image[..., top : top + self.height, left : left + self.width]
+
+    def decode_full(self, z: Tensor, recompute: bool = False) -> Tensor:
+        """The picture of all of a latent's cells."""
+        codes = self.vqgan.lookup(nearest(z.detach(), self.vqgan.codebook))
+        image = self.vqgan.decode(straight_through(codes, z).to(self.dtype), recompute).float()
+        return clamp_with_grad((image + 1) / 2)
+
+    def decode_output(self, z: Tensor) -> Tensor:
+        """The picture that people see: a tile is decoded amid its own repetitions, so that no seam is left.
+
+        Half of it to either side: then every cell is there four times, and normalisations see what they would see on
+        an endless plane.
+        """
+        if not self.tile:
+            return self.decode(z)
+        rows, columns = z.shape[2:]
+        top, left = rows // 2, columns // 2
+        surrounded = F.pad(z, (left, columns - left, top, rows - top), mode="circular")
+        image = self.decode_full(surrounded)
+        top, left = top * self.vqgan.factor, left * self.vqgan.factor
+        return image[..., top : top + self.height, left : left + self.width]
+
+    def shifts(self, shape: tuple[int, int], seeds: Sequence[int]) -> Tensor | None:
+        """By how many rows and columns (n 2) latents are turned around for one step: tiles by chance, others not."""
+        if not self.tile:
+            return None
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        drawn = [torch.stack([torch.randint(side, (), generator=g) for side in shape]) for g in generators]
+        return torch.stack(drawn)
+
+    @torch.no_grad()
+    def encode(self, image: Tensor, shape: tuple[int, int]) -> Tensor:
+        """The latent of codes that the VQGAN itself would write for a picture (1 3 h w), filling `shape`."""
+        rows, columns = (cell * self.vqgan.factor for cell in shape)
+        fitted = cover(image, rows, columns).clamp(0, 1) * 2 - 1
+        encoding = self.vqgan.encode(fitted.to(self.low.device, self.dtype))
+        return self.vqgan.lookup(self.vqgan.codes(encoding)).float()
+
+    def random_latent(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+        """A latent of random codes."""
+        codebook = self.vqgan.codebook
+        codes = torch.randint(len(codebook), (1, *shape), generator=generator)
+        return self.vqgan.lookup(codes.to(codebook.device)).float()
+
+
+def turned(images: Tensor, shifts: Tensor) -> Tensor:
+    """Images (n c h w), each rolled by its own shift (n 2: rows, columns), which may lie on any device."""
+    pairs = zip(torch.split(images, 1), shifts, strict=True)
+    return torch.cat([_Turn.apply(image, shift) for image, shift in pairs])
+
+
+class _Turn(torch.autograd.Function):
+    """torch.roll by numbers that are tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, shift: Tensor) -> Tensor:
+        ctx.save_for_backward(shift)
+        return _rolled(image, shift)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return _rolled(grads[0], -ctx.saved_tensors[0]), None
+
+
+def _rolled(image: Tensor, shift: Tensor) -> Tensor:
+    return image.roll(shift.tolist(), (2, 3)) if shift.device.type == "cpu" else rolled_unread(image, shift)
+
+
+def rolled_unread(image: Tensor, shift: Tensor) -> Tensor:
+    """torch.roll of rows and columns of an image (n c h w) by a shift (2) whose numbers aren't read."""
+    for dim, by in zip((2, 3), shift.unbind(), strict=True):
+        side = image.shape[dim]
+        image = image.index_select(dim, (torch.arange(side, device=image.device) - by) % side)
+    return image
+
+
+def rounded(side: int, factor: int) -> int:
+    """The nearest multiple of a factor."""
+    return max(1, round(side / factor)) * factor
+
+
+def cover(image: Tensor, height: int, width: int) -> Tensor:
+    """Scale a picture (1 3 h w) until it covers height x width, and cut what sticks out from both sides evenly."""
+    scale = max(height / image.shape[2], width / image.shape[3])
+    rows, columns = (
+        max(round(side * scale), want) for side, want in zip(image.shape[2:], (height, width), strict=True)
+    )
+    image = resize(image, rows, columns)
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return image[..., top : top + height, left : left + width]

@@ -1,0 +1,1 @@
+"""Change an image before it is scored."""

@@ -1,0 +1,106 @@
+"""The Objective: what stays the same from step to step, and what a step draws by chance before it begins."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vqclip.base import seeds
+from vqclip.config.schedule import Schedule
+from vqclip.config.schema import PlateauConfig
+from vqclip.config.timeline import Frame
+from vqclip.guidance.cutout_draws import CropDraw
+from vqclip.guidance.cutouts import Cutouts
+from vqclip.guidance.drawers.vqgan import VQGANDrawer
+from vqclip.guidance.losses.terms import Penalty, Target
+from vqclip.guidance.memory import MemoryBudget
+from vqclip.guidance.state import State
+from vqclip.guidance.step_graph import StepGraphs
+
+
+class Embeds(Protocol):
+    """What the loop needs of a Perceptor."""
+
+    size: int
+
+    def embed_crops(self, pixels: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class PerceptorLoss:
+    """One perceptor with its say: what it wishes for, how much it weighs, how many crops it sees."""
+
+    name: str
+    perceptor: Embeds
+    targets: Sequence[Target]
+    weight: float
+    crops: int
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Everything that stays the same from step to step, and from picture to picture of those painted together.
+
+    `graphs` runs the steps where a device can replay them; a CPU has none.
+    """
+
+    drawer: VQGANDrawer
+    cutouts: Cutouts
+    perceptor_losses: Sequence[PerceptorLoss]
+    penalties: Sequence[Penalty]
+    learning_rate: Schedule  # in deviations of the codebook
+    ema_decay: float
+    plateau: PlateauConfig
+    budget: MemoryBudget = field(default_factory=MemoryBudget)
+    graphs: StepGraphs | None = None
+
+    def is_fixed(self, device: torch.device) -> bool:
+        """Whether a step's shapes mustn't depend on chance, nor its numbers be read: everywhere but on a CPU."""
+        return device.type != "cpu" or self.graphs is not None
+
+
+@dataclass(frozen=True)
+class StepDraw:
+    """What one step of k pictures draws, as tensors of one device.
+
+    The learning rate (), the penalties' weights (p), tiles' shifts (k 2), and crops by view and picture.
+    """
+
+    rate: Tensor
+    weights: Tensor
+    shifts: Tensor | None
+    crops: list[list[CropDraw]]
+
+    def of(self, begin: int, end: int) -> "StepDraw":
+        """That of some of the pictures."""
+        shifts = None if self.shifts is None else self.shifts[begin:end]
+        return replace(self, shifts=shifts, crops=[view[begin:end] for view in self.crops])
+
+
+def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> StepDraw:
+    """What the states' next step draws, each by its own seed, on the CPU."""
+    i, drawer, latent = states[0].step, objective.drawer, states[0].latent
+    fixed = objective.is_fixed(latent.z.device)
+    kind = torch.float32 if fixed else torch.float64  # optimisers on a CPU take rates as Python has them
+
+    def chances(purpose: str) -> list[int]:
+        return [seeds.derive(state.seed, purpose, frame.index, i) for state in states]
+
+    shifts = drawer.shifts(latent.shape, chances("shift"))
+    if not fixed and shifts is not None and not shifts.any():
+        shifts = None  # the latent passes as it is, in its own memory layout
+    height, width = drawer.drawn_size(latent.shape)
+    return StepDraw(
+        rate=torch.tensor(objective.learning_rate.at(i, frame.steps) * drawer.codebook_std, dtype=kind),
+        weights=torch.tensor([p.weight.at(i, frame.steps) for p in objective.penalties], dtype=kind),
+        shifts=shifts,
+        crops=[
+            [
+                objective.cutouts.draw(height, width, view.perceptor.size, chance, view.crops, fixed)
+                for chance in chances(f"crops {k}")
+            ]
+            for k, view in enumerate(objective.perceptor_losses)
+        ],
+    )

@@ -1,0 +1,106 @@
+"""Tensor mathematics, each piece with its source; nothing here knows what it is used for."""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def unit(x: Tensor) -> Tensor:
+    """Vectors (... d) scaled to length one."""
+    return F.normalize(x, dim=-1)
+
+
+def spherical_distance(x: Tensor, y: Tensor) -> Tensor:
+    """Half the squared angle between unit vectors (... d) and (... d) -> (...), from 0 to pi^2 / 2.
+
+    2 arcsin(|x - y| / 2)^2, the distance that the first VQGAN+CLIP notebooks (Crowson, 2021) put in place of the
+    cosine. The chord is kept off 0 and 2, where the gradients of the norm and of arcsin are not finite.
+    """
+    chord = (x - y).square().sum(-1).clamp(min=1e-12).sqrt().clamp(1e-6, 2 - 1e-6)
+    return 2 * torch.arcsin(chord / 2).square()
+
+
+def slerp(x: Tensor, y: Tensor, share: float) -> Tensor:
+    """Unit vectors (... d) at `share` of the way from x to y on the great circle (Shoemake, 1985)."""
+    angle = (x * y).sum(-1, keepdim=True).clamp(-1, 1).arccos()
+    straight = unit(x + share * (y - x))
+    arc = (((1 - share) * angle).sin() * x + (share * angle).sin() * y) / angle.sin().clamp(min=1e-6)
+    return torch.where(angle.sin() > 1e-3, arc, straight)
+
+
+def straight_through(forward: Tensor, backward: Tensor) -> Tensor:
+    """The value of one tensor with the gradient of the other (Bengio et al., 2013, arXiv 1308.3432)."""
+    return forward.detach() + (backward - backward.detach())
+
+
+class _ClampWithGrad(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(x - x.clamp(low, high))
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (excess,) = ctx.saved_tensors
+        return grads[0] * (grads[0] * excess >= 0), None, None
+
+
+def clamp_with_grad(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Clamp that lets a gradient pass which leads back into [low, high], and only stops those that lead further out."""
+    return _ClampWithGrad.apply(x, low, high)
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Mean squared difference of neighbouring pixels of (n c h w): 0 for a flat picture."""
+    down = (images[..., 1:, :] - images[..., :-1, :]).square()
+    right = (images[..., 1:] - images[..., :-1]).square()
+    return down.mean() + right.mean()
+
+
+def saturation(images: Tensor) -> Tensor:
+    """Mean root-mean-square distance of pixels (n 3 h w) from grey of the same brightness."""
+    grey = images.mean(1, keepdim=True)
+    return (images - grey).square().mean(1).add(1e-8).sqrt().mean()
+
+
+def resize(x: Tensor, height: int, width: int) -> Tensor:
+    """Smooth resampling of (n c h w), without aliasing where it shrinks."""
+    if x.shape[-2:] == (height, width):
+        return x
+    return F.interpolate(x, (height, width), mode="bicubic", antialias=True, align_corners=False)
+
+
+def fractal_noise(height: int, width: int, generator: torch.Generator) -> Tensor:
+    """A picture (1 3 h w) in [0, 1] of smooth noise, each octave half as coarse and strong as the one before."""
+    octaves = max(1, int(math.log2(max(2, min(height, width)))) - 1)
+    image = torch.zeros(1, 3, height, width)
+    for octave in range(octaves):
+        coarse = torch.rand(1, 3, 2 ** (octave + 1), 2 ** (octave + 1), generator=generator)
+        image += F.interpolate(coarse, (height, width), mode="bicubic", align_corners=False) * 0.5**octave
+    low, high = image.amin((2, 3), keepdim=True), image.amax((2, 3), keepdim=True)
+    return (image - low) / (high - low).clamp(min=1e-6)
+
+
+def gradient_image(height: int, width: int, generator: torch.Generator) -> Tensor:
+    """A picture (1 3 h w) in [0, 1] that blends four random corner colours."""
+    corners = torch.rand(1, 3, 2, 2, generator=generator)
+    return F.interpolate(corners, (height, width), mode="bilinear", align_corners=True)
+
+
+def homographies(corners: Tensor) -> Tensor:
+    """The projective maps (n 3 3) that take the corners of [-1, 1]^2 to `corners` (n 4 2).
+
+    Order: upper left, upper right, lower right, lower left. Direct linear transform with the last entry fixed
+    at 1 (Hartley & Zisserman, Multiple View Geometry, section 4.1).
+    """
+    x, y = torch.tensor([[-1.0, 1, 1, -1], [-1, -1, 1, 1]], dtype=corners.dtype).unsqueeze(1)
+    x, y = x.expand(len(corners), 4), y.expand(len(corners), 4)
+    u, v = corners.unbind(-1)
+    one, zero = torch.ones_like(u), torch.zeros_like(u)
+    rows_u = torch.stack([x, y, one, zero, zero, zero, -u * x, -u * y], -1)
+    rows_v = torch.stack([zero, zero, zero, x, y, one, -v * x, -v * y], -1)
+    solution = torch.linalg.solve(torch.cat([rows_u, rows_v], 1), torch.cat([u, v], 1))
+    return torch.cat([solution, one[:, :1]], 1).view(-1, 3, 3)

@@ -1,0 +1,51 @@
+"""A Perceptor is a frozen CLIP that looks at crops and reads prompts, both as unit vectors of one space."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vqclip.guidance.ops import unit
+from vqclip.models.clip import image_size, load_clip
+
+
+class Perceptor:
+    """Owns its picture size, normalisation and context length; embeds into d dimensions."""
+
+    def __init__(self, name: str, device: torch.device, dtype: torch.dtype, pull: bool = False):
+        self.name, self.device, self.dtype = name, device, dtype
+        self._model, self._tokenizer = load_clip(name, pull, device)
+        self._visual = self._model.visual.to(device, dtype)
+        preprocess = self._visual.preprocess_cfg
+        self.mean, self.std = (
+            torch.tensor(preprocess[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std")
+        )
+        self.size = image_size(self._visual)
+        self.context: int = self._tokenizer.context_length
+
+    def embed_crops(self, pixels: Tensor) -> Tensor:
+        """Crops (n 3 s s) in [0, 1] -> unit vectors (n d) in fp32, differentiable."""
+        return unit(_first(self._visual(((pixels - self.mean) / self.std).to(self.dtype))).float())
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> unit vectors (n d). Texts longer than the context are cut."""
+        if self._model is None:
+            raise RuntimeError("the text tower was freed; embed all texts before")
+        embeddings = self._model.encode_text(self._tokenizer(list(texts)))
+        return unit(embeddings.float()).to(self.device)
+
+    def tokens(self, text: str) -> int:
+        """How many tokens a text takes, its start and end included."""
+        inner: Any = getattr(self._tokenizer, "tokenizer", self._tokenizer)
+        return len(inner.encode(text)) + 2 * (inner is self._tokenizer)
+
+    def forget_texts(self) -> None:
+        """Free the text tower."""
+        self._model = self._tokenizer = None
+
+
+def _first(features: Any) -> Tensor:
+    """The pooled embedding, where a tower returns tokens beside it."""
+    return features[0] if isinstance(features, tuple) else features

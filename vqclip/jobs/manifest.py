@@ -1,0 +1,80 @@
+"""What became of the tasks of a batch: its manifest, its pictures under their names, its contact sheet."""
+
+import filecmp
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vqclip.base.errors import SaveError, cause, visible
+from vqclip.base.files import atomic, copy, write_text
+from vqclip.jobs.batch import Task
+from vqclip.media.contact_sheet import contact_sheet, thumbnails
+from vqclip.runs.record import IMAGE
+from vqclip.runs.run import VIDEO, writing
+
+MANIFEST, SHEET = "manifest.jsonl", "contact.png"
+
+
+class Manifest:
+    """Keeps account in a batch's folder; raises RunError or SaveError where it can't."""
+
+    def __init__(self, folder: Path, tasks: Sequence[Task]):
+        self.folder, self.tasks = folder, tasks
+        self.entries = {task.index: _entry(task) for task in tasks}
+
+    def finish(self, task: Task, record: dict[str, Any]) -> dict[str, Any]:
+        """Note that a task is done, with its picture, and its film, under its name in the folder."""
+        if task.job is None:
+            raise ValueError(f"{task.entry.position} has no job that could be done")
+        image = copy_numbered(task.job.folder / IMAGE, self.folder / task.name)
+        made = {"image": str(image)}
+        if task.job.config.is_film:
+            made["film"] = str(copy_numbered(task.job.folder / VIDEO, image.with_suffix(".mp4")))
+        self.entries[task.index] |= {"status": "done", **made, **record}
+        return self.entries[task.index]
+
+    def fail(self, task: Task, why: str) -> dict[str, Any]:
+        self.entries[task.index] |= {"status": "failed", "error": why}
+        return self.entries[task.index]
+
+    def count(self, status: str) -> int:
+        """How many tasks are "done", "failed" or still "open"."""
+        return sum(entry["status"] == status for entry in self.entries.values())
+
+    def write(self) -> None:
+        """Write the manifest, and a contact sheet of what is done."""
+        with writing(self.folder, "make it writable, and give the command again"):
+            lines = (visible(json.dumps(entry, ensure_ascii=False)) for entry in self.entries.values())
+            write_text(self.folder / MANIFEST, "".join(f"{line}\n" for line in lines))
+            images = [entry["image"] for entry in self.entries.values() if entry["status"] == "done"]
+            if small := thumbnails(map(Path, images)):
+                with atomic(self.folder / SHEET) as file:
+                    contact_sheet(small).save(file, format="PNG", optimize=True)
+
+
+def copy_numbered(image: Path, path: Path) -> Path:
+    """Copy a picture to a path, or to a numbered one beside it where another picture has that name."""
+    for number in itertools.count(1):
+        candidate = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        try:
+            if not candidate.exists():
+                copy(image, candidate)
+            elif not filecmp.cmp(image, candidate, shallow=False):
+                continue
+        except OSError as error:
+            raise SaveError(
+                f"{candidate} can't be written: {cause(error)}; the picture is in {image}"
+            ) from None
+        return candidate
+    raise AssertionError("numbers don't end")
+
+
+def _entry(task: Task) -> dict[str, Any]:
+    """A manifest's line for a task that nobody has begun."""
+    line: dict[str, Any] = {"index": task.index, "place": task.entry.position, "prompt": task.entry.title}
+    if task.job:
+        config = task.job.config
+        line |= {"seed": config.seed, "digest": config.digest, "run": str(task.job.folder)}
+    return line | {"status": "open"}

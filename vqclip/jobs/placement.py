@@ -1,0 +1,64 @@
+"""How many workers a machine gets, on which devices, with how many threads."""
+
+import os
+from collections.abc import Sequence
+
+import torch
+
+from vqclip.base import device as devices
+from vqclip.base.device import dtype_for
+from vqclip.base.errors import WeightsError
+from vqclip.config.schema import Config
+from vqclip.config.timeline import Film
+from vqclip.guidance.memory import MemoryBudget
+from vqclip.guidance.memory_estimate import estimate
+from vqclip.jobs.processes import WorkerSpec
+
+SHARE_OF_MEMORY = 0.8
+
+
+def worker_specs(
+    configs: Sequence[Config],
+    names: Sequence[str] = (),
+    workers: int | None = None,
+    threads: int | None = None,
+) -> list[WorkerSpec]:
+    """A worker for each device; on the CPU one for each core that memory allows, with one thread.
+
+    The number of threads follows from the cores and from `workers` as it is given, never from how many jobs there are:
+    in bfloat16 a picture's pixels depend on it. Raises UsageError for devices that aren't here.
+    """
+    targets = [devices.pick(name) for name in names] or _all_of_the_fastest()
+    if not devices.strengths(targets[0]).counts_threads:
+        count = workers or len(targets)
+        return [WorkerSpec(f"{target}" if count <= len(targets) else f"{target} #{k + 1}", str(target), threads)
+                for k, target in zip(range(count), targets * count, strict=False)]  # fmt: skip
+    threads = threads or max(1, cores() // (workers or cores()))
+    count = min(workers or _most(configs, threads), len(configs))
+    return [WorkerSpec(f"cpu #{k + 1}", "cpu", threads) for k in range(max(1, count))]
+
+
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _all_of_the_fastest() -> list[torch.device]:
+    fastest = torch.device(devices.present()[0])
+    return [target for target in map(torch.device, devices.present()) if target.type == fastest.type]
+
+
+def _most(configs: Sequence[Config], threads: int) -> int:
+    """Workers that cores and memory allow, if all paint what the largest picture needs."""
+    by_cores = max(1, cores() // threads)
+    if not configs or by_cores == 1 or not hasattr(os, "sysconf"):
+        return by_cores
+    largest = max(configs, key=lambda config: config.width * config.height)
+    cpu = torch.device("cpu")
+    budget = MemoryBudget.of(largest.width, largest.height, cpu)
+    try:
+        need = estimate(largest, Film(largest).frame(0), dtype_for(largest.precision, cpu), budget).total
+    except WeightsError:
+        return by_cores
+    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * SHARE_OF_MEMORY
+    return max(1, min(by_cores, int(have // need)))

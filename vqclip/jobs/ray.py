@@ -1,0 +1,194 @@
+"""The launcher that does jobs on a Ray cluster: one that exists, or one of this machine that is started for it.
+
+Lost nodes are Ray's to see and jobs' retries its to make; a job goes on from the snapshot in its folder, which
+therefore has to be on storage that all nodes share.
+"""
+
+import contextlib
+import functools
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vqclip.base.errors import RunError, UsageError
+from vqclip.jobs.launcher import RETRIES, Event, Failed, Finished, Launcher, OnEvent, run_job
+from vqclip.jobs.weight_transfer import WeightBundle, pack, unpack
+from vqclip.jobs.worker import Worker
+from vqclip.runs.job import Job
+
+LOCAL = "local"
+LISTEN_EVERY = 0.3  # seconds
+GRACE = 60.0  # seconds for tasks to save what they have
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a task needs to know besides its job."""
+
+    origin: str  # where relative paths begin
+    beacon: str  # a file that a node sees if it shares the storage of the run folders
+    device: str
+    threads: int
+    pull: bool
+    bundles: Mapping[str, WeightBundle]
+
+
+def on_ray(address: str = LOCAL, cpus: int = 1, gpus: float = 0, pull: bool = False) -> Launcher:
+    """A Launcher on the cluster at an address ("auto" finds one), each job with so many CPUs and GPUs of a node.
+
+    Raises UsageError where Ray isn't installed.
+    """
+    ray = _import_ray()
+
+    def launch(jobs: Sequence[Job], on_event: OnEvent) -> None:
+        jobs = [replace(job, folder=job.folder.absolute()) for job in jobs]
+        if not jobs:
+            return
+        with _cluster(ray, address), _beacon(jobs[0].folder.parent) as beacon:
+            bundles = pack((job.config for job in jobs), ray.put)
+            order = Order(os.getcwd(), beacon, "cuda" if gpus else "cpu", cpus, pull, bundles)
+            _conduct(ray, jobs, on_event, order, {"num_cpus": cpus, "num_gpus": gpus, "max_retries": RETRIES})
+
+    return launch
+
+
+def _conduct(ray: Any, jobs: Sequence[Job], on_event: OnEvent, order: Order, needs: dict[str, Any]) -> None:
+    """Submit every job, and tell of them until all have ended."""
+    inbox = _inbox(ray)
+    task = ray.remote(_paint).options(**needs)
+    open_: dict[Any, int] = {task.remote(index, job, order, inbox): index for index, job in enumerate(jobs)}
+    try:
+        while open_:
+            ended, _ = ray.wait(list(open_), timeout=LISTEN_EVERY)
+            for event in _news(ray, inbox):
+                if event.job in open_.values():
+                    on_event(event)
+            for ref in ended:
+                on_event(_end(ray, ref, open_.pop(ref)))
+    finally:
+        for ref in open_:
+            ray.cancel(ref)  # as Ctrl-C does: a task saves what it has
+        ray.wait(list(open_), num_returns=len(open_), timeout=GRACE) if open_ else None
+
+
+def _news(ray: Any, inbox: Any) -> list[Event]:
+    """What has come in; nothing if the queue's node is lost, as no job's end depends on it."""
+    try:
+        return list(inbox.get_nowait_batch(inbox.qsize()))
+    except ray.exceptions.RayError:
+        return []
+
+
+def _end(ray: Any, ref: Any, index: int) -> Event:
+    """How a task ended; Ray has tried again by itself what died."""
+    try:
+        event: Event = ray.get(ref)
+    except ray.exceptions.RayError as error:
+        last = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        return Failed(index, "ray", f"its node or worker was lost for good: {last}")
+    return event
+
+
+def _paint(index: int, job: Job, order: Order, inbox: Any) -> Event:
+    """A task, on whatever node."""
+    worker = f"{socket.gethostname()}/{os.getpid()}"
+    if not Path(order.beacon).is_file():
+        where = Path(order.beacon).parent
+        return Failed(
+            index, worker, f"the node {worker} can't see {where}; share it, or name another with --runs"
+        )
+    if Path(order.origin).is_dir():
+        os.chdir(order.origin)
+    import ray  # noqa: PLC0415  # here it is installed
+
+    locations = unpack(order.bundles, ray.get)
+    ends: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Finished | Failed):
+            ends.append(event)
+        else:
+            with contextlib.suppress(Exception):  # whoever listened may be gone; the job goes on
+                inbox.put_nowait(event)
+
+    run_job(
+        index,
+        job,
+        _worker(order.device, order.threads, order.pull, tuple(locations.items())),
+        worker,
+        on_event,
+    )
+    return ends[-1]
+
+
+@functools.cache
+def _worker(device: str, threads: int, pull: bool, locations: tuple[tuple[str, str], ...]) -> Worker:
+    """A worker process serves many tasks, and loads its models once."""
+    return Worker(device, threads, pull, dict(locations))
+
+
+def _inbox(ray: Any) -> Any:
+    """A queue for progress that lives on this node, and so as long as the launcher."""
+    from ray.util.queue import Queue  # noqa: PLC0415
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+
+
+@contextlib.contextmanager
+def _cluster(ray: Any, address: str) -> Iterator[None]:
+    """Be connected to a cluster; one that was started for this is stopped again."""
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        _knock(address)
+        ray.init(address=address, **quiet, **({"include_dashboard": False} if address == LOCAL else {}))
+    except Exception as error:  # Ray raises all kinds, Exception itself among them
+        first = " ".join(str(error).split())[:160]
+        raise UsageError(
+            f"--ray {address}: there is no cluster ({first}); `ray start --head` starts one"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+@contextlib.contextmanager
+def _beacon(folder: Path) -> Iterator[str]:
+    """A file by which a node knows that it sees the same storage."""
+    path = folder / f".beacon-{secrets.token_hex(8)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise RunError(f"{folder} can't be written: {error.strerror}; name another with --runs") from None
+    try:
+        yield str(path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _import_ray() -> Any:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray  # noqa: PLC0415
+    except ImportError:
+        raise UsageError("--ray: Ray isn't installed; pip install 'vqclip[ray]'") from None
+    return ray

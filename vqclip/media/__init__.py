@@ -1,0 +1,1 @@
+"""Read and write image and video files."""

@@ -1,0 +1,94 @@
+"""Pictures in and out, with the Config that made them inside."""
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from vqclip.base.errors import ImageError, SaveError, cause
+from vqclip.base.files import atomic
+from vqclip.media.pixels import to_eight_bits, to_srgb
+
+CHUNK = "vqclip"  # keyword of the iTXt chunk
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """A picture (1 3 h w) in [0, 1] as 8-bit RGB."""
+    pixels = (image[0].detach().float().clamp(0, 1) * 255).round().byte()
+    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
+
+
+def load_image(path: Path) -> Tensor:
+    """An image file as a picture (1 3 h w) in [0, 1]: upright, in sRGB, over white; raises ImageError.
+
+    It is turned as its EXIF says and its colour profile is applied; of these, what is broken is passed by.
+    """
+    try:
+        with _quietly(), Image.open(path) as image:
+            image.load()
+            upright = to_srgb(to_eight_bits(_upright(image), getattr(image, "tag_v2", {}))).convert("RGBA")
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{path} is no picture that can be read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
+        ) from None
+    except FileNotFoundError:
+        raise ImageError(f"there is no picture {path}") from None
+    except OSError as error:
+        raise ImageError(f"{path} can't be read: {cause(error)}") from None
+    except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
+        raise ImageError(f"{path} can't be read: {error}") from None
+    white = Image.new("RGBA", upright.size, "white")
+    pixels = np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep Pillow's warnings, of large pictures and odd files, from the terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # see load_picture; the pixels are whole
+        return image
+
+
+def save_png(image: Image.Image, path: Path, metadata: dict[str, Any]) -> None:
+    """Write a PNG that carries facts as JSON; raises SaveError, leaving what was there."""
+    info = PngInfo()
+    info.add_text("Software", "vqclip")
+    info.add_itxt(CHUNK, json.dumps(metadata, ensure_ascii=False))
+    try:
+        with atomic(path) as file:
+            image.save(file, format="PNG", pnginfo=info)
+    except OSError as error:
+        raise SaveError(f"{path} can't be written: {cause(error)}") from None
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What a picture of vqclip's carries; raises ImageError if there is nothing."""
+    try:
+        with _quietly(), Image.open(path) as image:
+            image.load()  # text may follow the pixels
+            text = image.info.get(CHUNK)
+    except Exception as error:
+        load_image(path)  # says what is wrong with it
+        raise ImageError(f"{path} can't be read: {error}") from None
+    if not isinstance(text, str):
+        raise ImageError(f"{path} carries no config of vqclip's; only the PNGs that it saved do")
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        raise ImageError(f"{path} carries a config that is damaged") from None

@@ -1,0 +1,1 @@
+"""Turn a Config into an image or a film."""

@@ -1,0 +1,81 @@
+"""The projector makes a film's video out of its run folder, again and again: the frames on the disk are the truth."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import torch
+from PIL import Image
+
+from vqclip.base.errors import RunError
+from vqclip.config.schema import Config
+from vqclip.config.timeline import Film
+from vqclip.guidance.drawers.vqgan import VQGANDrawer
+from vqclip.media.image import to_pil
+from vqclip.media.video_metadata import Sound
+from vqclip.media.video_writer import assemble
+from vqclip.pipeline.source_video import open_source
+from vqclip.runs.run import Run, image_metadata
+
+FPS = 12.0  # of a film that has no source, unless it says so
+
+
+def write_film(
+    run: Run, path: Path, fps: float | None = None, *, hold: float = 0.0, forth_and_back: bool = False,
+    between: "InBetween | None" = None,
+) -> None:  # fmt: skip
+    """Write the video of a run's pictures, or of those and what lies `between` them, with the sound of its source.
+
+    A video that is played at another pace than the source has no sound. Raises RunError and VideoError.
+    """
+    images = run.frames.images
+    if not images:
+        raise RunError(f"{run.folder} has no frames; story, zoom and restyle make films, which have them")
+    own = frame_rate(run.config)
+    smoothness = between.number if between else 1
+    rate = fps or own * smoothness
+    source, in_step = run.config.source, rate == own * smoothness and not forth_and_back
+    assemble(
+        between or images, path, rate, image_metadata(run.config, run.metadata), " | ".join(run.config.prompts),
+        hold=hold, forth_and_back=forth_and_back,
+        sound=Sound(Path(source.video), source.begin, source.end) if source.video and in_step else None,
+    )  # fmt: skip
+
+
+def frame_rate(config: Config) -> float:
+    """A film's own pictures a second; raises VideoError if its source can't be read."""
+    video = None if config.film.fps else open_source(config.source)
+    return video.fps if video else config.film.fps or FPS
+
+
+class InBetween(Sequence[Image.Image]):
+    """A film's pictures, and `number` - 1 more from each to the next, drawn when asked for, of latents on the way."""
+
+    def __init__(self, run: Run, drawer: VQGANDrawer, number: int):
+        self.run, self.canvas, self.number = run, drawer, number
+        video, output_frames = open_source(run.config.source), len(run.frames.images)
+        self.film = Film(run.config, video.count if video else None)
+        # A loop goes on from the last picture to the first; what was stopped early doesn't.
+        closes = self.film.preroll and output_frames == self.film.output_frames
+        self._count = output_frames * number if closes else (output_frames - 1) * number + 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Image.Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Image.Image]: ...
+    @torch.no_grad()
+    def __getitem__(self, index: int | slice) -> Image.Image | list[Image.Image]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        number, step = divmod(range(len(self))[index], self.number)
+        share = step / self.number
+        z = self._latent(number)
+        if share:
+            z = torch.lerp(z, self._latent((number + 1) % self.film.output_frames), share)
+        return to_pil(self.canvas.decode_output(z.to(self.canvas.low)))
+
+    def _latent(self, number: int) -> torch.Tensor:
+        return self.run.frames.mix(self.film.blend(number))

@@ -1,0 +1,1 @@
+"""Keep what a run writes to the disk: run folder, frames, snapshots, provenance."""

@@ -1,0 +1,249 @@
+"""A Run is one folder with everything that one Config made."""
+
+import contextlib
+import io
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+from torch import device as Device
+
+from vqclip.base import lock
+from vqclip.base.errors import RunError, UsageError, cause, visible
+from vqclip.base.files import LONGEST_NAME, sweep, write_text
+from vqclip.config import resolve as configs
+from vqclip.config.schema import Config
+from vqclip.guidance.state import MakeOptimizer, State
+from vqclip.media.image import save_png
+from vqclip.runs import snapshot
+from vqclip.runs.frame_store import FrameStore
+from vqclip.runs.job import slug
+from vqclip.runs.record import IMAGE, RECORD, read_record
+
+CONFIG, PROVENANCE, STEPS, VIDEO = "config.yaml", "provenance.json", "steps.jsonl", "film.mp4"
+
+
+def folder_name(config: Config) -> str:
+    """<time>-<slug>-<digest>: sorts by time, says the wish, names the Config."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(config)}-{config.digest}"
+
+
+class Run:
+    """Writes into one folder; raises RunError where it can't."""
+
+    def __init__(self, folder: Path, config: Config, metadata: dict[str, Any]):
+        self.folder, self.config, self.metadata = folder, config, metadata
+        self.frames = FrameStore(folder)
+        self._held = False
+
+    @classmethod
+    def create(cls, parent: Path, config: Config, metadata: dict[str, Any]) -> "Run":
+        """A new folder under `parent` that holds the Config and its provenance."""
+        with writing(parent, "name another folder with --runs"):
+            parent.mkdir(parents=True, exist_ok=True)
+            run = cls(_new_folder(parent, folder_name(config)), config, metadata)
+            run.describe()
+        return run
+
+    @classmethod
+    def open(cls, folder: Path, config: Config, metadata: dict[str, Any]) -> "Run":
+        """The folder of a Config, made if it isn't there; raises RunError if it is another Config's."""
+        with writing(folder, "name another folder with --runs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder, config, metadata)
+        if not (folder / CONFIG).is_file():
+            run.describe()
+        elif (there := read_config(folder)).digest != config.digest:
+            raise RunError(
+                f"{folder} is the run of another config ({there.digest}, not {config.digest}); name another folder"
+            )
+        return run
+
+    @contextlib.contextmanager
+    def held(self, patience: float = 0.0) -> Iterator[None]:
+        """Keep other processes out of the folder for a while; may be nested. Raises RunError, saying who is in it."""
+        if self._held:
+            yield
+            return
+        with lock.held(self.folder, patience):
+            self._held = True
+            try:
+                self._tidy()
+                yield
+            finally:
+                self._held = False
+
+    def describe(self) -> None:
+        """Write down what is painted here, by what, and where relative paths begin."""
+        with self._writing():
+            write_text(
+                self.folder / PROVENANCE, json.dumps(self.metadata | {"folder": os.getcwd()}, indent=2) + "\n"
+            )
+            write_text(self.folder / CONFIG, configs.dump(self.config))
+
+    @property
+    def threads(self) -> int | None:
+        """How many threads the painting was begun with, where that is written down."""
+        threads = read_provenance(self.folder).get("threads")
+        return threads if isinstance(threads, int) and threads > 0 else None
+
+    @property
+    def image(self) -> Path:
+        return self.folder / IMAGE
+
+    @property
+    def video(self) -> Path:
+        return self.folder / VIDEO
+
+    def log(self, frame: int, step: int, losses: dict[str, float]) -> None:
+        """Append a line to the step log."""
+        rounded = {name: round(loss, 6) for name, loss in losses.items()}
+        line = visible(json.dumps({"frame": frame, "step": step, "losses": rounded}, ensure_ascii=False))
+        with self._writing(), (self.folder / STEPS).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def save_image(self, image: Image.Image) -> Path:
+        """The newest picture, with its Config and provenance inside."""
+        save_png(image, self.image, image_metadata(self.config, self.metadata))
+        return self.image
+
+    def keep(self, frame: int, z: Tensor) -> None:
+        """A painted frame of a film."""
+        with self._writing():
+            self.frames.keep(frame, z)
+
+    def save_frame(self, number: int, image: Image.Image) -> None:
+        """A shown picture of a film, which also becomes the newest picture."""
+        metadata = image_metadata(self.config, self.metadata)
+        with self._writing():
+            self.frames.save(number, image, metadata | {"frame": number})
+        save_png(image, self.image, metadata)
+
+    def snapshot(self, state: State) -> None:
+        """Save the State, beside the one that was saved before."""
+        with self._writing():
+            snapshot.write(self.folder, state, self.config.digest)
+
+    def restore(self, make_optimizer: MakeOptimizer, device: Device) -> State | None:
+        """The State to go on from, or None to begin; the step log is cut to it.
+
+        Raises RunError if the snapshots are damaged or another Config's.
+        """
+        state = snapshot.read(self.folder, self.config.digest, make_optimizer, device)
+        with self._writing():
+            self._trim_log((state.frame, state.step) if state else (0, 0))
+        return state
+
+    def finish(self, record: dict[str, Any]) -> None:
+        """Write down what became of the painting; from here on it is finished, and its snapshots may go."""
+        with self._writing():
+            write_text(self.folder / RECORD, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
+            snapshot.forget(self.folder)
+
+    def record(self) -> dict[str, Any] | None:
+        """What `finish` wrote, or None if the picture isn't finished."""
+        return read_record(self.folder)
+
+    def _tidy(self) -> None:
+        """Delete what a killed process had no more time to."""
+        with self._writing():
+            sweep(self.folder)
+            self.frames.tidy()
+            if self.record():
+                snapshot.forget(self.folder)
+
+    def _trim_log(self, position: tuple[int, int]) -> None:
+        """Keep the lines up to a frame's step: those after it will be written again, and the last may be cut short."""
+        path = self.folder / STEPS
+        if path.is_file():
+            lines = io.StringIO(
+                path.read_text(encoding="utf-8", errors="replace")
+            )  # a line ends at a newline alone
+            write_text(path, "".join(line for line in lines if _is_up_to(position, line)))
+
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        return writing(self.folder, f"make it writable, then: vqclip resume {self.folder}")
+
+
+def read_config(folder: Path) -> Config:
+    """The Config that a run folder was made for; raises RunError."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise RunError(f"{folder} is no run folder: it has no {CONFIG}")
+    try:
+        return configs.from_dict(configs.read_yaml(path))
+    except UsageError as error:
+        raise RunError(f"{path} is unusable: {error}") from None
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What a run folder says of how its painting was begun; nothing where that can't be read."""
+    try:
+        return dict(json.loads((folder / PROVENANCE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def return_to_origin(folder: Path) -> Path:
+    """Go to the working folder where a run was begun, if it is still there: its Config's relative paths begin there.
+
+    Gives the run folder's path as seen from there.
+    """
+    origin = read_provenance(folder).get("folder")
+    if not isinstance(origin, str) or origin == os.getcwd() or not Path(origin).is_dir():
+        return folder
+    folder = folder.absolute()
+    os.chdir(origin)
+    return folder
+
+
+def check_parent(parent: Path) -> None:
+    """Refuse, before any work, a folder in which no run could be made."""
+    nearest = next(
+        folder for folder in (parent.absolute(), *parent.absolute().parents) if os.path.exists(folder)
+    )
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in parent.parts):
+        raise RunError(
+            f"--runs {parent}: no name may have more than {LONGEST_NAME} bytes; write a shorter one"
+        )
+    if not nearest.is_dir():
+        raise RunError(f"--runs {parent}: {nearest} is a file; name a folder")
+    if not os.access(nearest, os.W_OK):
+        raise RunError(f"--runs {parent}: {nearest} can't be written to; name another folder")
+
+
+def image_metadata(config: Config, metadata: dict[str, Any]) -> dict[str, Any]:
+    """What a saved picture carries: enough to paint it again."""
+    return {"config": configs.to_dict(config), **metadata}
+
+
+@contextlib.contextmanager
+def writing(where: Path, advice: str) -> Iterator[None]:
+    """Turn the operating system's refusals into one line about a folder."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{where} can't be written: {cause(error)}; {advice}") from None
+
+
+def _is_up_to(position: tuple[int, int], line: str) -> bool:
+    try:
+        entry = json.loads(line)
+        return line.endswith("\n") and (entry["frame"], entry["step"]) <= position
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    """Make a folder of that name, numbered if it is taken."""
+    for attempt in range(1, 10_000):
+        folder = parent / (name if attempt == 1 else f"{name}-{attempt}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise RunError(f"{parent / name} is taken ten thousand times")

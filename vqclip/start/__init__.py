@@ -1,0 +1,1 @@
+"""Make the image that an optimisation starts from."""

@@ -1,0 +1,106 @@
+"""A Layout says where drawings lie on a ground, whatever the picture's size.
+
+Letters in shapes: drawings of t x t pixels with premultiplied alpha, grounds of g x g, pictures of h x w.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqclip.guidance import ops
+
+SHADES = 0.6  # how much of its light and shade a drawing keeps in a new colour
+OPAQUE = 0.9  # how much that covers of the old one
+_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+
+# Where so many copies of a thing stand: centres, and their size, as shares of the square in the picture's middle.
+_SPREADS: dict[int, tuple[float, tuple[tuple[float, float], ...]]] = {
+    1: (0.86, ((0.5, 0.5),)),
+    2: (0.5, ((0.25, 0.5), (0.75, 0.5))),
+    3: (0.46, ((0.5, 0.27), (0.25, 0.72), (0.75, 0.72))),
+    4: (0.45, ((0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73))),
+    5: (0.36, ((0.2, 0.28), (0.5, 0.28), (0.8, 0.28), (0.33, 0.72), (0.67, 0.72))),
+    6: (0.36, ((0.2, 0.28), (0.5, 0.28), (0.8, 0.28), (0.2, 0.72), (0.5, 0.72), (0.8, 0.72))),
+    7: (0.31, ((0.5, 0.5), *((0.5 + 0.33 * x, 0.5 + 0.33 * y) for x, y in
+               ((-0.5, -0.9), (0.5, -0.9), (1, 0), (0.5, 0.9), (-0.5, 0.9), (-1, 0))))),
+}  # fmt: skip
+_GRID = (0.31, tuple((x, y) for y in (0.18, 0.5, 0.82) for x in (0.18, 0.5, 0.82)))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A drawing (4 t t), where its middle lies and how large it is: shares of the square in the picture's middle."""
+
+    drawing: Tensor
+    x: float = 0.5
+    y: float = 0.5
+    size: float = 0.86
+
+    def within(self, x: float, y: float, size: float) -> "Layer":
+        """The same in a part of the square."""
+        return Layer(self.drawing, x + (self.x - 0.5) * size, y + (self.y - 0.5) * size, self.size * size)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What lies over a ground (3 g g), which is stretched to the picture."""
+
+    ground: Tensor
+    layers: Sequence[Layer] = ()
+
+    def image(self, height: int, width: int) -> Tensor:
+        """(1 3 h w) in [0, 1]."""
+        image = ops.resize(self.ground[None], height, width)
+        for layer in self.layers:
+            image = _lay(image, layer)
+        return image.clamp(0, 1)
+
+
+def copies(drawing: Tensor, count: int) -> list[Layer]:
+    """A thing as often as it is wished for, up to nine times."""
+    size, positions = _SPREADS.get(count, _GRID)
+    return [Layer(drawing, x, y, size) for x, y in positions[: max(1, count)]]
+
+
+def plain(colour: tuple[float, float, float]) -> Tensor:
+    """A ground of one colour."""
+    return torch.tensor(colour).view(3, 1, 1).expand(3, 8, 8)
+
+
+def pale_sky() -> Tensor:
+    """A calm ground for what stands nowhere."""
+    top, bottom = torch.tensor([[0.55, 0.78, 0.95], [0.93, 0.96, 0.95]]).view(2, 3, 1, 1)
+    return torch.lerp(top, bottom, torch.linspace(0, 1, 8)[:, None]).expand(3, 8, 8)
+
+
+def has(drawing: Tensor, colour: tuple[float, float, float], tolerance: float = 0.25) -> bool:
+    """Whether a premultiplied drawing (4 t t) is of that colour already, taken as a whole."""
+    mean = drawing[:3].sum((1, 2)) / drawing[3].sum().clamp(min=1)
+    return bool((mean - torch.tensor(colour).to(mean)).abs().max() < tolerance)
+
+
+def tint(
+    drawings: Tensor, colour: tuple[float, float, float], shades: float = SHADES, opaque: float = OPAQUE
+) -> Tensor:
+    """Premultiplied drawings (n 4 t t) in shades of one colour: their own light and shade, about its own."""
+    alpha = drawings[:, 3:]
+    light = (drawings[:, :3] * _LUMA.to(drawings)).sum(1, keepdim=True)
+    mean = light.sum((2, 3), keepdim=True) / alpha.sum((2, 3), keepdim=True).clamp(min=1)
+    shade = alpha + shades * (light - mean * alpha)
+    painted = torch.minimum(torch.tensor(colour).view(3, 1, 1).to(drawings) * shade, alpha)
+    return torch.cat([opaque * painted + (1 - opaque) * drawings[:, :3], alpha], 1)
+
+
+def _lay(image: Tensor, layer: Layer) -> Tensor:
+    """A drawing over a canvas (1 3 h w); what sticks out is cut."""
+    height, width = image.shape[2:]
+    short = min(height, width)
+    side = max(1, round(layer.size * short))
+    top = round((height - short) / 2 + layer.y * short - side / 2)
+    left = round((width - short) / 2 + layer.x * short - side / 2)
+    drawn = ops.resize(layer.drawing[None].to(image), side, side).clamp(0, 1)
+    over = F.pad(drawn, (left, width - left - side, top, height - top - side))
+    return over[:, :3] + image * (1 - over[:, 3:])

@@ -1,0 +1,143 @@
+"""A Sketch is a beginning that already shows what is wished for: drawings, laid out as a sentence says."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle, product
+
+import torch
+from torch import Tensor
+
+from vqclip.config.prompt import Kind, Prompt
+from vqclip.guidance import ops
+from vqclip.guidance.objective import Embeds
+from vqclip.start.layout import Layer, Layout, copies, has, pale_sky, plain, tint
+from vqclip.start.phrases import COLOURS, Phrase, outline
+from vqclip.start.sketchbook import Sketchbook
+
+GRAIN = 0.1  # amplitude of the noise over it, for the loop to find shapes in
+FIRMNESS = 60.0  # how much likelier a layout is taken that looks more like the wish, per unit of cosine
+DOUBT = 0.5  # what a layout loses of that cosine for what it leaves unsaid
+LEEWAY = 0.04  # how much more than the most faithful one a layout may leave unsaid, and still be looked at
+THINGS, SCENES = 10, 8  # how many of each are considered
+PLACED, GROUNDS = 5, 5  # things that are laid in scenes, and those scenes
+HEAD = 0.3  # of a thing's meaning, what its head says alone
+BARE = 0.3  # how well a plain ground stands for a place
+KNOWN = 0.75  # how near a second thing's word has to be for it to be drawn
+# Where two things lie that such a word ties together: middle and size of the first and of the second.
+_Part = tuple[float, float, float]
+_UPPER, _LOWER, _LEFT, _RIGHT = (0.5, 0.3, 0.64), (0.5, 0.71, 0.64), (0.27, 0.5, 0.6), (0.73, 0.5, 0.6)
+_POSITIONS: dict[str, tuple[_Part, _Part]] = (
+    dict.fromkeys(("on", "over", "above", "on top of"), (_UPPER, _LOWER))
+    | dict.fromkeys(("under", "below"), (_LOWER, _UPPER))
+    | dict.fromkeys(("with", "and", "next to", "beside", "near", "by", "behind", "against"), (_LEFT, _RIGHT))
+)
+_STANDING: _Part = (0.5, 0.58, 0.82)  # in a scene: a little smaller and lower, so that it can be seen
+
+Found = tuple[Tensor, float]  # a drawing (4 t t), and how near its word is: a cosine
+Proposal = tuple[Layout, float]  # and how much of the sentence it tells, up to 1
+
+
+class Sketch:
+    """A Sketchbook and the Perceptor that reads for it; prompts and their phrases are embedded beforehand."""
+
+    def __init__(
+        self,
+        book: Sketchbook,
+        reader: Embeds,
+        embed: Callable[[Prompt], Tensor],
+        texts: Mapping[str, Tensor],
+    ):
+        """`embed` gives unit vectors (m d); `texts` has what each of `outline(text).texts` means (1 d)."""
+        self.book, self.reader, self._embed, self._texts = book, reader, embed, texts
+
+    @torch.no_grad()
+    def image(self, prompts: Sequence[Prompt], height: int, width: int, generator: torch.Generator) -> Tensor:
+        """A beginning (1 3 h w) in [0, 1] for all the prompts, each by its weight; better layouts are likelier."""
+        noise = ops.fractal_noise(height, width, generator)
+        if not prompts:
+            return noise
+        directions = [prompt.weight * self._embed(prompt).float().mean(0) for prompt in prompts]
+        direction = ops.unit(torch.stack(directions).sum(0))
+        proposals = list(self._propose(prompts, direction))
+        most = max(fidelity for _, fidelity in proposals)
+        proposals = [(layout, fidelity) for layout, fidelity in proposals if fidelity >= most - LEEWAY]
+        side = self.reader.size
+        images = torch.cat([layout.image(side, side) for layout, _ in proposals])
+        likeness = self.reader.embed_crops(images.to(direction.device)).float() @ direction
+        likeness += DOUBT * torch.tensor([fidelity for _, fidelity in proposals]).to(likeness)
+        taken = torch.multinomial((FIRMNESS * likeness).softmax(0).cpu(), 1, generator=generator)
+        drawn, _ = proposals[int(taken)]
+        return (drawn.image(height, width) + GRAIN * (noise - 0.5)).clamp(0, 1)
+
+    def _propose(self, prompts: Sequence[Prompt], direction: Tensor) -> Iterator[Proposal]:
+        """Layouts for what is wished for most; for wishes without words, whatever is nearest to them."""
+        texts = [prompt for prompt in prompts if prompt.kind is Kind.TEXT and prompt.weight > 0]
+        if not texts:
+            yield from _scenes(self.book.search(direction, SCENES, scenes=True))
+            yield from _alone(self.book.search(direction, THINGS, scenes=False), 1, None)
+            return
+        said = outline(max(texts, key=lambda prompt: prompt.weight).body)
+        yield from _scenes(self._grounds(said.whole, SCENES))
+        first, *others = said.phrases
+        things = self._things(first, THINGS)
+        yield from _alone(things, first.count, said.ground, BARE if others else 1.0)
+        grounds = self._grounds(said.location, GROUNDS) if others else []
+        yield from _placed(things, first.count, grounds)
+        for other in others:
+            seconds = self._things(other, THINGS)
+            if other.link == "with":  # "a desert with cactus": the first one is the second one's place
+                yield from _placed(seconds, other.count, self._grounds(first.noun, GROUNDS))
+            beside = _POSITIONS.get(other.link)
+            if beside and seconds[0][1] > KNOWN and (beside[0] == _LEFT or grounds[0][1] < KNOWN):
+                layers = copies(seconds[0][0], other.count)
+                yield from _paired(things, first.count, layers, seconds[0][1], beside, said.ground)
+
+    def _grounds(self, text: str, count: int) -> list[Found]:
+        return self.book.search(self._texts[text][0], count, scenes=True)
+
+    def _things(self, phrase: Phrase, count: int) -> list[Found]:
+        """The drawings of a thing, in its colour."""
+        embedding = torch.lerp(self._texts[phrase.noun][0], self._texts[phrase.head][0], HEAD)
+        found = self.book.search(embedding, count, scenes=False)
+        if phrase.colour is None:
+            return found
+        colour = COLOURS[phrase.colour]
+        return [
+            (drawing if has(drawing, colour) else tint(drawing[None], colour)[0], near)
+            for drawing, near in found
+        ]
+
+
+def _scenes(found: list[Found]) -> Iterator[Proposal]:
+    for scene, near in found:
+        yield Layout(scene[:3]), near
+
+
+def _alone(things: list[Found], count: int, colour: str | None, fit: float = 1.0) -> Iterator[Proposal]:
+    """Things on a plain ground; `fit` is how well that stands for where they are said to be."""
+    grounds = [plain(COLOURS[colour])] if colour else [pale_sky(), plain(COLOURS["white"])]
+    for (drawing, near), ground in zip(things, cycle(grounds)):
+        yield Layout(ground, copies(drawing, count)), (2 * near + fit) / 3
+
+
+def _placed(things: list[Found], count: int, grounds: list[Found]) -> Iterator[Proposal]:
+    """Things in a scene."""
+    for (drawing, near), (scene, fit) in product(things[:PLACED], grounds):
+        layers = [layer.within(*_STANDING) for layer in copies(drawing, count)]
+        yield Layout(scene[:3], layers), (2 * near + fit) / 3
+
+
+def _paired(
+    things: list[Found],
+    count: int,
+    other: list[Layer],
+    known: float,
+    positions: tuple[_Part, _Part],
+    colour: str | None,
+) -> Iterator[Proposal]:
+    """Things and what they are said to be next to, or on."""
+    here, there = positions
+    ground = plain(COLOURS[colour]) if colour else pale_sky()
+    behind = [layer.within(*there) for layer in other]
+    for drawing, near in things:
+        layers = [*behind, *(layer.within(*here) for layer in copies(drawing, count))]
+        yield Layout(ground, layers), (2 * near + known) / 3

@@ -1,0 +1,1 @@
+"""Find, fetch, read and store files of weights, without building a network."""

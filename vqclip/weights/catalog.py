@@ -1,0 +1,138 @@
+"""The checkpoints that have names: what is known about each before it is fetched or opened.
+
+The cards lie in cards/ and, for those that a user adds, in `catalog.yaml` of the store.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from vqclip.base.errors import ConfigError, UsageError, cause, suggest
+from vqclip.base.paths import CHECKPOINTS, has_home, home
+
+FAMILIES = ("vqgan", "clip", "sketchbook")
+SKETCH_READER = "mini-clip"  # the CLIP that embedded the words of the catalogue's sketchbooks
+_SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe either way; the one in C reads 70 cards at once
+_FILES = ("mini.yaml", "vqgan.yaml", "clip.yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What is known about a checkpoint before it is opened."""
+
+    name: str
+    family: str  # one of FAMILIES
+    about: str = ""  # what it is good for
+    licence: str = "unknown"
+    page: str = ""  # where its makers speak of it
+    status: str = ""  # what is known against it
+    refused: str = ""  # why this vqclip can't load it
+    urls: tuple[str, ...] = ()  # addresses of the same file, tried in turn
+    hub: str = ""  # what open_clip fetches it by: MODEL/TAG, or hf-hub:ORG/REPO
+    folder: str = ""  # in checkpoints/, for those that ship with vqclip
+    file: str = ""  # the file's name, where its address doesn't end in it
+    bytes: int | None = None  # of the file, exactly
+    roughly: float | None = None  # bytes, where nobody states them exactly
+    sha256: str = ""  # "" where nobody states it
+    stated: str = ""  # who states it
+
+    @property
+    def ships(self) -> bool:
+        return bool(self.folder)
+
+    @property
+    def path(self) -> Path:
+        """Where the weights of a model that ships with vqclip lie."""
+        return CHECKPOINTS / self.folder / self.file
+
+    @property
+    def download(self) -> str:
+        """The name of the file that is fetched; its suffix tells how it is read."""
+        return self.file or PurePosixPath(urlsplit(self.urls[0]).path).name
+
+    @property
+    def size(self) -> str:
+        """The size in words."""
+        if self.bytes is None and self.roughly is None:
+            return "size unknown"
+        return human(self.bytes) if self.bytes is not None else f"about {human(self.roughly or 0)}"
+
+    @property
+    def digest(self) -> str:
+        """The state of the digest, in words."""
+        if self.hub and not self.urls:
+            return "kept by the hub"
+        return f"stated by {self.stated or 'its makers'}" if self.sha256 else "unknown: nobody states it"
+
+
+def human(size: float) -> str:
+    """A number of bytes in words: 980 MB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit in ("bytes", "kB") or size >= 100 else f"{size:.3g} {unit}"
+
+
+def cards() -> dict[str, ModelCard]:
+    """All cards by name, the user's own among them; raises ConfigError if the user's file doesn't read."""
+    return {**shipped(), **(_users(home() / "catalog.yaml") if has_home() else {})}
+
+
+def card(name: str) -> ModelCard:
+    """The card of a name; raises UsageError with the nearest names."""
+    known = cards()
+    if name not in known:
+        hint = suggest(name, known) or "; `vqclip models list` prints the names"
+        raise UsageError(f"there is no model {name!r} in the catalogue{hint}")
+    return known[name]
+
+
+def names(family: str) -> list[str]:
+    return [card.name for card in cards().values() if card.family == family]
+
+
+@cache
+def shipped() -> dict[str, ModelCard]:
+    """The cards that come with vqclip, whatever the user added."""
+    folder = Path(__file__).with_name("cards")
+    return {card.name: card for name in _FILES for card in _read(folder / name)}
+
+
+def _users(path: Path) -> dict[str, ModelCard]:
+    return {card.name: card for card in _read(path)} if path.is_file() else {}
+
+
+def _read(path: Path) -> Iterator[ModelCard]:
+    try:
+        entries = yaml.load(path.read_text(encoding="utf-8"), _SAFE) or {}
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {cause(error)}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(entries, Mapping):
+        raise ConfigError(f"{path} holds a {type(entries).__name__}; it takes a mapping of names to cards")
+    for name, entry in entries.items():
+        yield make(str(name), entry, str(path))
+
+
+def make(name: str, entry: Any, where: str) -> ModelCard:
+    """A card of plain data; raises ConfigError that says where it stands and what is wrong."""
+    known = {field.name for field in dataclasses.fields(ModelCard)} - {"name"}
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f"{where}: {name}: a card takes keys, such as family and urls")
+    for key in entry:
+        if key not in known:
+            raise ConfigError(f"{where}: {name}: there is no key {key!r} in a card{suggest(str(key), known)}")
+    if entry.get("family") not in FAMILIES:
+        raise ConfigError(f"{where}: {name}: family {entry.get('family')!r} is none of {', '.join(FAMILIES)}")
+    urls = entry.get("urls", ())
+    if not isinstance(urls, list | tuple) or not all(isinstance(url, str) for url in urls):
+        raise ConfigError(f"{where}: {name}: urls takes a list of addresses")
+    return ModelCard(name=name, **{**entry, "urls": tuple(urls)})
