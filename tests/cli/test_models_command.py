@@ -112,7 +112,7 @@ def test_pull_and_offline_contradict_each_other_in_one_line(vqclip: Vqclip) -> N
 def pulled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names that are fetched, which doesn't happen."""
     names: list[str] = []
-    monkeypatch.setattr("vqclip.models.install.pull", lambda name, *_: names.append(name))
+    monkeypatch.setattr("vqclip.requirements.install.pull", lambda name, *_: names.append(name))
     return names
 
 

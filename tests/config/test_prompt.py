@@ -99,7 +99,7 @@ def random_prompt(chance: random.Random) -> Prompt:
             body = body.strip() or "x"
         case Kind.TEXT:
             body = body if body.strip() else "x"
-    weight = chance.choice([1.0, 2.0, -1.0, 0.0, chance.uniform(-3, 3), chance.uniform(0, 1e-6), 1e20])
+    weight = chance.choice([1.0, 2.0, -1.0, 0.0, chance.uniform(-3, 3), chance.uniform(0, 1e-6), 1e18])
     stop = chance.choice([float("-inf"), float("-inf"), 0.0, chance.uniform(-1, 1)])
     return Prompt(kind, body, weight, stop)
 

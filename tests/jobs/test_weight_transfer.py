@@ -10,7 +10,7 @@ from PIL import Image
 
 from vqclip.jobs.weight_transfer import pack, unpack
 from vqclip.jobs.worker import Worker
-from vqclip.models import install
+from vqclip.requirements import install
 from vqclip.runs.job import Job
 from vqclip.runs.run import IMAGE, read_provenance
 

@@ -16,10 +16,10 @@ from vqclip.config.schema import STARTS
 from vqclip.guidance.perceptor import Perceptor
 from vqclip.jobs.worker import Worker
 from vqclip.media.video_writer import VideoWriter
-from vqclip.models import install
 from vqclip.models.vqgan import VQGAN
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
+from vqclip.requirements import install
 from vqclip.requirements import status as statuses
 from vqclip.requirements.needs import Requirement, distinct, requirements
 from vqclip.requirements.status import check, digest, missing, status

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from vqclip.base.device import pick as pick_device
 from vqclip.base.errors import UsageError, WeightsError
-from vqclip.models import install
 from vqclip.models.clip import load_clip
 from vqclip.models.vqgan import VQGAN, Architecture
 from vqclip.models.vqgan_loading import load_vqgan, read_vqgan
 from vqclip.pipeline.pipeline import Pipeline
+from vqclip.requirements import install
 
 
 def assert_paints_as(path: Path, model: VQGAN) -> None:

@@ -7,10 +7,10 @@ import torch
 
 from vqclip.base import determinism
 from vqclip.base import device as devices
-from vqclip.models import install
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import Listener, render
+from vqclip.requirements import install
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import missing
 from vqclip.runs.job import Job

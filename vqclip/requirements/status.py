@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from vqclip.base.errors import UsageError, WeightsError
-from vqclip.models import install
 from vqclip.models.clip import weights_file
 from vqclip.models.vqgan_loading import find_vqgan
+from vqclip.requirements import install
 from vqclip.requirements.needs import Requirement, distinct
 from vqclip.start.sketchbook import find_sketchbook
 from vqclip.weights import store

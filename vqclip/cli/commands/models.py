@@ -21,7 +21,7 @@ Half = Annotated[
 @app.command("list")
 def list_models(as_json: options.Json = False) -> None:
     """Print every model of the catalogue and of the store: what it is, and whether it is here."""
-    from vqclip.models import install  # noqa: PLC0415
+    from vqclip.requirements import install  # noqa: PLC0415
     from vqclip.weights import store  # noqa: PLC0415
 
     for name, card in store.cards().items():
@@ -110,7 +110,7 @@ def import_files(
     """Convert files of weights and keep them in the store, without losses, discriminators and transformers."""
     if name and len(files) > 1:
         raise UsageError("--name is for one file; import several without it, or one after the other")
-    from vqclip.models import install  # noqa: PLC0415
+    from vqclip.requirements import install  # noqa: PLC0415
     from vqclip.weights.catalog import human  # noqa: PLC0415
 
     for file in files:
@@ -142,7 +142,7 @@ def fetch(name: str, quiet: bool, half: bool = False) -> None:
     """Fetch one model, saying before what it is."""
     from vqclip.cli.display.console import stderr  # noqa: PLC0415
     from vqclip.cli.display.download_progress import DownloadProgress  # noqa: PLC0415
-    from vqclip.models import install  # noqa: PLC0415
+    from vqclip.requirements import install  # noqa: PLC0415
 
     if install.is_here(name):
         if not quiet:
@@ -172,7 +172,7 @@ def _needs(preset: str | None, file: Path | None, settings: list[str] | None) ->
 
 
 def _details(name: str) -> dict[str, Any]:
-    from vqclip.models import install  # noqa: PLC0415
+    from vqclip.requirements import install  # noqa: PLC0415
     from vqclip.weights import store  # noqa: PLC0415
 
     card, record = install.find_card(name), store.record(name)

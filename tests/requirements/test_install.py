@@ -20,11 +20,11 @@ from safetensors.torch import load_file, save_file
 
 from vqclip.base import paths
 from vqclip.base.errors import ConfigError, UsageError, VqclipError, WeightsError
-from vqclip.models import install
 from vqclip.models.clip import load_clip
 from vqclip.models.folding import freeze
 from vqclip.models.vqgan import VQGAN, Architecture
 from vqclip.models.vqgan_loading import architecture_of, load_vqgan
+from vqclip.requirements import install
 from vqclip.start.sketchbook import load_sketchbook
 from vqclip.weights import catalog, store
 from vqclip.weights.safetensors_writer import write_tensors

@@ -1,1 +1,0 @@
-"""Change an image before it is scored."""
