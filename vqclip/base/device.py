@@ -112,7 +112,9 @@ def threads(device: torch.device) -> int | None:
 
 
 def _gpu_multiplies_bfloat16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cuda" or "cuda:0" not in present():
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _cpu_multiplies_bfloat16() -> bool:
