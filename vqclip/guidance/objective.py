@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vqclip.base import seeds
+from vqclip.base.device import strengths
 from vqclip.config.schedule import Schedule
 from vqclip.config.schema import PlateauConfig
 from vqclip.config.timeline import Frame
@@ -57,8 +58,8 @@ class Objective:
     graphs: StepGraphs | None = None
 
     def is_fixed(self, device: torch.device) -> bool:
-        """Whether a step's shapes mustn't depend on chance, nor its numbers be read: everywhere but on a CPU."""
-        return device.type != "cpu" or self.graphs is not None
+        """Whether a step's shapes mustn't depend on chance, nor its numbers be read: where graphs replay it, too."""
+        return strengths(device).fixed_shapes or self.graphs is not None
 
 
 @dataclass(frozen=True)
