@@ -33,7 +33,7 @@ def living(codebook: Tensor) -> Tensor:
     return lives if int(lives.sum()) > 1 else torch.ones_like(lives)
 
 
-def _rows(weight: nn.Parameter, kept: Tensor) -> nn.Parameter:
+def _rows(weight: Tensor, kept: Tensor) -> nn.Parameter:
     return nn.Parameter(weight.detach()[kept], requires_grad=weight.requires_grad)
 
 
