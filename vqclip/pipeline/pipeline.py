@@ -117,6 +117,8 @@ class Pipeline:
             plateau=config.plateau,
             budget=self._budget,
             graphs=self._graphs,
+            learning_rate_unit=config.optimizer.unit,
+            restart=config.optimizer.restart,
         )
 
     def begin(self, frame: Frame, objective: Objective, seed: int) -> State:
