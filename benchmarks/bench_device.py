@@ -55,13 +55,13 @@ def table(told: dict[str, dict[str, Any]]) -> Table:
     for case, loops in told.items():
         for name, found in loops.items():
             shown.add_row(case if name == "vqclip" else "", name, *cells(found))
-        ratios = {
-            key: loops["vqclip"][key] / loops["plain"][key]
-            for key in ("seconds", "memory")
-            if all(loop.get(key) for loop in loops.values())
-        }
-        shown.add_row("", "ratio", *(f"× {value:.2f}" for value in ratios.values()), end_section=True)
+        shown.add_row("", "ratio", ratio(loops, "seconds"), ratio(loops, "memory"), end_section=True)
     return shown
+
+
+def ratio(loops: dict[str, Any], key: str) -> str:
+    ours, plain = (loop.get(key) for loop in loops.values())
+    return f"× {ours / plain:.2f}" if ours and plain else ""
 
 
 def cells(found: dict[str, Any]) -> list[str]:
