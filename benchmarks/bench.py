@@ -1,4 +1,4 @@
-"""Measure vqclip against the plain loop of its peers, on this machine's CPU: scripts/bench
+"""Measure vqclip against the plain loop of its peers, on this machine's CPU or a GPU: scripts/bench [--device cuda]
 
 One table: seconds a step, pictures an hour (150 steps each), peak memory of a fresh process and what --plan said of it,
 time to help and to the first step (in brackets as a multiple of importing torch and reading the weights), operations a
@@ -9,6 +9,7 @@ on the machine harms both sides alike.
 
 import argparse
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,11 +36,17 @@ def main() -> None:
     parser.add_argument(
         "--plots", type=Path, metavar="FOLDER", help="instead, memory by size and by crops, as two SVGs"
     )
+    parser.add_argument(
+        "--device", help="as cuda: steps, memory and launches there, instead of whole processes on the CPU"
+    )
     options = parser.parse_args()
     if options.plots:
         draw_plots(options.plots, options.smoke)
         return
     cases = [SMOKE] if options.smoke else [case for case in CASES if case.name in options.case]
+    if options.device:
+        bench_on_device(cases, options)
+        return
     with bench(cases, error.print) as ready:
         rounds = 1 if options.smoke else options.rounds
         told = ready.summary([ready.round(backwards=bool(k % 2)) for k in range(rounds)])
@@ -49,6 +56,17 @@ def main() -> None:
     Console(width=120).print(table(told))
     for kind, peak in ready.peaks.items():
         print(f"matrix products in {kind}: {peak / 1e9:.0f} GFLOP/s")
+
+
+def bench_on_device(cases: Sequence[Case], options: argparse.Namespace) -> None:
+    from benchmarks import bench_device  # noqa: PLC0415  # torch: see rounds.py
+
+    with tempfile.TemporaryDirectory(prefix="vqclip-bench-") as folder:
+        told = bench_device.measure(cases, options.device, Path(folder), options.smoke)
+    if options.json:
+        print(json.dumps({"cases": told}, indent=2))
+    else:
+        Console(width=120).print(bench_device.table(told))
 
 
 def draw_plots(folder: Path, smoke: bool) -> None:

@@ -98,13 +98,13 @@ def timed(steps: Iterator[Any], pace: Pace, device: torch.device) -> float:
 
 def profile(case: Case, pace: Pace, device: torch.device) -> Profiled:
     """Launches, kernels and the kernels' share of the wall time of steps that run without a profiler, too."""
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as profiler
+    from torch import profiler  # noqa: PLC0415
 
     steps = vqclip_steps(case, pace.steps + pace.length, device)
     next(steps)
     seconds = timed(steps, pace, device)
-    with profiler(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
+    activities = [profiler.ProfilerActivity.CPU, profiler.ProfilerActivity.CUDA]
+    with profiler.profile(activities=activities) as found:
         _take(steps, pace.length)
         synchronize(device)
     events = found.key_averages()

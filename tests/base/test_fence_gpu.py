@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from conftest import Done, Tiny, Vqclip
 from fake_gpu import FakeGpu, backward, fake_gpu
 from PIL import Image
 
-from vqclip.base.device import dtype_for
+from vqclip.base.device import allow_tf32, arithmetic, dtype_for
+from vqclip.base.errors import UsageError
 from vqclip.config import resolve as configs
 from vqclip.media.image import save_png
 from vqclip.media.video_writer import VideoWriter
@@ -57,6 +59,8 @@ WAYS: dict[str, list[str]] = {
     "wrapped crops": ["--set", "cutouts.border=wrap"],
     "penalties": ["--set", "penalties={smooth: 1, near_start: 1, vivid: 1}"],
     "fp32": ["--set", "precision=float32"],
+    "tf32": ["--set", "precision=tf32"],
+    "fp16": ["--set", "precision=float16"],
     "larger than a cell": ["--size", "17x15"],
     "several at once": ["--count", "3", "--together", "3"],
     "several, ranked": ["--count", "2", "--best", "1", "--judge", "EYE"],
@@ -167,6 +171,29 @@ def test_bf16_where_the_hardware_multiplies_it(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
     assert dtype_for("auto", torch.device("cuda")) is dtype
     assert dtype_for("auto", torch.device("mps")) is torch.float32
+
+
+@pytest.fixture
+def tf32_switches() -> Iterator[list[Any]]:
+    """Those of products and of convolutions; put back in the end."""
+    switches: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
+    before = [switch.allow_tf32 for switch in switches]
+    yield switches
+    for switch, was in zip(switches, before, strict=True):
+        switch.allow_tf32 = was
+
+
+def test_tf32_is_allowed_where_it_is_asked_for(gpu: FakeGpu, tf32_switches: list[Any]) -> None:
+    for precision in ("tf32", "float32", "auto"):
+        allow_tf32(precision, torch.device("cuda"))
+        assert [switch.allow_tf32 for switch in tf32_switches] == 2 * [precision == "tf32"]
+    assert arithmetic("tf32", torch.device("cuda")) == "tf32"
+    assert arithmetic("tf32", torch.device("cpu")) == "float32"
+
+
+def test_fp16_is_refused_by_a_cpu_in_one_line() -> None:
+    with pytest.raises(UsageError, match="float16 needs a GPU"):
+        dtype_for("float16", torch.device("cpu"))
 
 
 class TestTheFence:

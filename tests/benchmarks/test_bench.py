@@ -1,6 +1,7 @@
 """The bench compares like with like: the plain loop does the same mathematics, and every figure is there."""
 
 import dataclasses
+import io
 import itertools
 import json
 import re
@@ -14,8 +15,11 @@ import pytest
 import torch
 import yaml
 from conftest import TINY, Tiny, describe, random_vqgan
+from rich.console import Console
 from safetensors.torch import save_file
 from torch import Tensor
+
+from benchmarks import bench_device
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,6 +108,27 @@ def test_every_figure_is_there() -> None:
     peak = max(printed["peaks"].values())
     for loop in ("vqclip", "plain"):
         assert told[loop]["share"] == pytest.approx(told[loop]["flop"] / told[loop]["seconds"] / peak)
+
+
+def test_a_devices_figures_are_there() -> None:
+    command = [sys.executable, "-m", "benchmarks.bench", "--smoke", "--device", "cpu", "--json"]
+    printed = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+    loops = printed["cases"]["smoke"]
+    assert {"vqclip", "plain"} == loops.keys()
+    assert all(loop["seconds"] > 0 for loop in loops.values())
+
+
+def test_a_devices_table_compares_what_both_loops_tell() -> None:
+    whole = {"seconds": 0.01, "memory": 2**30, "launches": 2.0, "kernels": 900.0, "busy": 0.9}
+    told = {
+        "a": {"vqclip": whole, "plain": {"seconds": 0.05, "memory": 2**31}},
+        "b": {"vqclip": whole, "plain": {"over": True}},
+    }
+    console = Console(width=120, file=io.StringIO())
+    console.print(bench_device.table(told))
+    printed = console.file.getvalue()
+    for text in ("× 0.20", "× 0.50", "10.00", "2.0", "900", "90%", "over"):
+        assert text in printed
 
 
 def test_memory_is_plotted_by_size_and_by_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,9 @@ from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.drawers.vqgan import VQGANDrawer
 from vqclip.guidance.losses.terms import Target, penalties, total
 from vqclip.guidance.memory import MemoryBudget, plain_shortages
-from vqclip.guidance.objective import Objective, PerceptorLoss
+from vqclip.guidance.objective import Objective, PerceptorLoss, draw_step
 from vqclip.guidance.ops import unit
-from vqclip.guidance.optimize import Step, optimize, take_step
+from vqclip.guidance.optimize import Step, compute_losses, optimize, take_step
 from vqclip.guidance.perceptor import Perceptor
 from vqclip.guidance.state import State
 from vqclip.pipeline.pipeline import Pipeline
@@ -282,3 +282,21 @@ def test_a_step_waits_for_no_number(tiny: Tiny) -> None:
     assert all(loss.is_meta for loss in step.losses.values())
     with pytest.raises(RuntimeError):
         float(step.loss)
+
+
+def test_a_scale_on_the_gradients_way_leaves_the_latents_gradient_as_it_is(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Powers of two are exact: fp16 gets the gradient that it would have without one if its numbers were longer."""
+    pipeline = Pipeline(tiny(penalties={"tv": 1, "near_start": 1}), torch.device("cpu"))
+    frame = pipeline.film.frame(0)
+    found: list[Tensor] = []
+    for scale in (1.0, 1024.0):
+        monkeypatch.setattr(Objective, "gradient_scale", scale)
+        objective = pipeline.objective(frame)
+        state = pipeline.begin(frame, objective, 1)
+        compute_losses(objective, [state], draw_step(frame, objective, [state]))
+        assert state.latent.z.grad is not None
+        found.append(state.latent.z.grad)
+    assert found[0].abs().max() > 0
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=0)

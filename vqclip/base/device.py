@@ -13,7 +13,9 @@ from vqclip.base.errors import UsageError
 _M_TRIM_THRESHOLD, _TRIM_AT = -1, 128 * 2**10
 _M_MMAP_MAX, _MMAP_UP_TO = -4, 65536
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS = {
+    "float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,8 @@ class Strengths:
         bool  # the kernels that models.cpu_kernels picked by hand; elsewhere torch's public functions
     )
     bfloat16: bool  # multiplies bf16 matrices; emulation would be slower than fp32
+    tf32: bool  # multiplies fp32 matrices rounded to TF32 where that is allowed
+    float16: bool  # has all that painting needs in fp16
     keeps_pages: bool  # its memory is this process's heap, which can keep the pages of large tensors
     counts_threads: bool  # shares sums among torch's threads, so that pictures depend on their number
     crops: int  # how many one perceptor looks at together
@@ -45,12 +49,13 @@ def strengths(device: torch.device) -> Strengths:
     if device.type == "cpu":
         return Strengths(
             own_kernels=True, bfloat16=_cpu_multiplies_bfloat16(), keeps_pages=True, counts_threads=True,
-            crops=16, numbers=2**23, host=True, fixed_shapes=False, pinned=False, graphs=False,
+            tf32=False, float16=False, crops=16, numbers=2**23, host=True,
+            fixed_shapes=False, pinned=False, graphs=False,
             ordered_gradients=True, whole_number_sums=True, deterministic_switches=False,
         )  # fmt: skip
-    is_cuda = device.type == "cuda"
+    is_cuda, is_ampere = device.type == "cuda", _gpu_multiplies_bfloat16(device)
     return Strengths(
-        own_kernels=False, bfloat16=_gpu_multiplies_bfloat16(device), keeps_pages=False, counts_threads=False,
+        own_kernels=False, bfloat16=is_ampere, tf32=is_ampere, float16=True, keeps_pages=False, counts_threads=False,
         crops=64, numbers=2**26, host=False, fixed_shapes=True, pinned=is_cuda, graphs=is_cuda,
         ordered_gradients=False, whole_number_sums=device.type != "mps", deterministic_switches=is_cuda,
     )  # fmt: skip
@@ -95,15 +100,29 @@ def keep_pages(keep: bool) -> None:
 
 
 def dtype_for(precision: str, device: torch.device) -> torch.dtype:
-    """The arithmetic that a Config's `precision` means on a device."""
+    """The arithmetic that a Config's `precision` means on a device; raises UsageError where it can't be had."""
+    if precision == "float16" and not strengths(device).float16:
+        raise UsageError("precision: float16 needs a GPU; write auto, float32 or bfloat16")
     if precision != "auto":
         return PRECISIONS[precision]
     return torch.bfloat16 if strengths(device).bfloat16 else torch.float32
 
 
 def arithmetic(precision: str, device: torch.device) -> str:
-    """The name of dtype_for's arithmetic, as in bfloat16."""
+    """The name of dtype_for's arithmetic, as in bfloat16 or tf32."""
+    if precision == "tf32" and strengths(device).tf32:
+        return precision
     return str(dtype_for(precision, device)).removeprefix("torch.")
+
+
+def allow_tf32(precision: str, device: torch.device) -> None:
+    """Let a GPU round what fp32 products multiply to TF32, or forbid it, for this process.
+
+    torch allows it in convolutions unless it is told otherwise; here only precision: tf32 means it.
+    """
+    if strengths(device).tf32:
+        is_wanted = precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = is_wanted
 
 
 def threads(device: torch.device) -> int | None:

@@ -180,7 +180,7 @@ class Config:
     story: StoryConfig
     motion: MotionConfig
     source: SourceConfig
-    precision: str = among("auto", "float32", "bfloat16")
+    precision: str = among("auto", "float32", "tf32", "bfloat16", "float16")
 
     def __post_init__(self) -> None:
         _check_settings(self, "")

@@ -64,6 +64,11 @@ class Objective:
         """One unit of the learning rate, in the latent's own numbers."""
         return self.drawer.codebook_std if self.learning_rate_unit == "codebook" else 1.0
 
+    @property
+    def gradient_scale(self) -> float:
+        """By what gradients are multiplied on their way through the networks: in fp16 small ones would become 0."""
+        return 2.0**10 if self.drawer.dtype == torch.float16 else 1.0
+
     def is_fixed(self, device: torch.device) -> bool:
         """Whether a step's shapes mustn't depend on chance, nor its numbers be read: where graphs replay it, too."""
         return strengths(device).fixed_shapes or self.graphs is not None

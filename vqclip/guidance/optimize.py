@@ -157,7 +157,13 @@ def compute_losses(objective: Objective, states: Sequence[State], draw: StepDraw
         losses[penalty.name] = weight * torch.stack(measured)
     own = [losses[penalty.name] for penalty in objective.penalties]
     assert leaf.grad is not None
-    torch.autograd.backward([*images, *own], [*torch.split(leaf.grad, 1), *map(torch.ones_like, own)])
+    scale, grad = objective.gradient_scale, leaf.grad
+    given = [*torch.split(grad if scale == 1 else grad * scale, 1), *(torch.full_like(x, scale) for x in own)]
+    torch.autograd.backward([*images, *own], given)
+    if scale != 1:
+        for state in states:
+            assert state.latent.z.grad is not None
+            state.latent.z.grad /= scale
     return [
         (image, {name: loss.detach()[k] for name, loss in losses.items()})
         for k, image in enumerate(torch.split(leaf.detach(), 1))
@@ -172,14 +178,15 @@ def perceptor_loss(
     cut, side = objective.cutouts.cut, term.perceptor.size
     crops = torch.stack([cut(image, draw, side) for image, draw in pairs])
     pixels = crops.detach().requires_grad_()  # k n 3 s s
-    sums = [torch.zeros(len(leaf), device=leaf.device) for _ in term.targets]
+    sums, scale = [torch.zeros(len(leaf), device=leaf.device) for _ in term.targets], objective.gradient_scale
     for chunk in torch.split(pixels, objective.budget.chunk_size(term.crops, len(leaf)), 1):
         embeddings = torch.unflatten(term.perceptor.embed_crops(chunk.flatten(0, 1)), 0, chunk.shape[:2])
         share = term.weight * chunk.shape[1] / pixels.shape[1]
         losses = [share * target.loss(embeddings) for target in term.targets]
-        torch.autograd.backward(losses, [*map(torch.ones_like, losses)])
+        torch.autograd.backward(losses, [torch.full_like(loss, scale) for loss in losses])
         sums = [a + loss.detach() for a, loss in zip(sums, losses, strict=True)]
-    torch.autograd.backward(crops, pixels.grad)
+    assert pixels.grad is not None
+    torch.autograd.backward(crops, pixels.grad if scale == 1 else pixels.grad / scale)
     named: dict[str, Tensor] = {}
     for target, loss in zip(term.targets, sums, strict=True):
         name = f"{term.name}: {target.prompt.label}"

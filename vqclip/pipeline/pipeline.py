@@ -68,6 +68,7 @@ class Pipeline:
             if prompt.kind is Kind.IMAGE
         }
         dtype = devices.dtype_for(config.precision, device)
+        devices.allow_tf32(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
         # One for all frames: what it learned holds for the next.
         self._budget = MemoryBudget.of(config.width, config.height, device)
