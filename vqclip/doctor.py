@@ -88,7 +88,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def _memory() -> Finding:
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = devices.free_memory(torch.device("cpu"))
     advice = "" if free >= ENOUGH_MEMORY else "close something, or paint with --preset draft"
     return Finding("memory", f"{human(free)} free", advice)
 

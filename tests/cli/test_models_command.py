@@ -12,6 +12,7 @@ from conftest import Vqclip, random_vqgan
 from vqclip.base import paths
 from vqclip.config import resolve as configs
 from vqclip.models.vqgan import Architecture
+from vqclip.requirements.pairs import suggestion
 from vqclip.weights import catalog, store
 
 WIDE = Architecture(
@@ -122,7 +123,7 @@ class TestPullingWhatAConfigNeeds:
         done = vqclip("models", "pull", "--preset", name, "-q")
         pair = configs.resolve(preset=name)
         assert pulled == [pair.vqgan, *(perceptor.model for perceptor in pair.perceptors)]
-        assert done.lines == [*pulled, "mini-sketch", "mini-clip"]
+        assert done.lines == pulled
 
     def test_the_sketchbook_as_well(self, vqclip: Vqclip, pulled: list[str]) -> None:
         card = {"family": "sketchbook", "urls": ["https://127.0.0.1/book.safetensors"]}
@@ -134,6 +135,30 @@ class TestPullingWhatAConfigNeeds:
         assert (
             vqclip("generate", "a", "--set", "sketchbook=theirs", "--set", "start=noise", "--plan").code == 0
         )
+
+    @pytest.mark.parametrize(
+        ("free", "kind", "said"),
+        [
+            (30e9, "cpu", "--preset pairs/light fits; to download: 304 MB"),
+            (30e9, "cuda", "--preset pairs/rich fits; to download: 622 MB"),
+            (8e9, "cuda", "--preset pairs/classic fits; to download: 1.33 GB"),
+            (2e9, "cuda", "too little for larger models"),
+        ],
+    )
+    def test_what_fits_this_machine_is_said_in_a_line(
+        self, vqclip: Vqclip, monkeypatch: pytest.MonkeyPatch, free: float, kind: str, said: str
+    ) -> None:
+        """One line says it, and the next one what was asked for, and what its download weighs."""
+        monkeypatch.setattr("vqclip.base.device.free_memory", lambda _: free)
+        monkeypatch.setattr("vqclip.base.device.describe", lambda _: kind)
+        assert said in suggestion(torch.device(kind))
+        if kind == "cpu":
+            done = vqclip("generate", "a", "--preset", "pairs/classic")
+            suggested, refused = done.err.splitlines()[-2:]
+            assert said in suggested
+            assert "aren't on this machine" in refused
+            assert "to download: 1.33 GB" in refused
+            assert "fits" not in vqclip("generate", "a", "--preset", "pairs/classic", "-q").err
 
     def test_what_nobody_can_fetch_is_said_before_anything_is_fetched(
         self, vqclip: Vqclip, pulled: list[str]

@@ -161,10 +161,10 @@ def test_noise_and_blanks(name: str) -> None:
 @pytest.mark.parametrize("name", ["latest", "updatedpooling"])
 @pytest.mark.parametrize("size", [16, 32])
 def test_pooling(name: str, size: int) -> None:
-    """The whole picture as a square, each pixel the mean of its part; peers add half of what the maximum exceeds."""
+    """The whole picture as a square of means; peers add half of what the maximum exceeds the mean by."""
     image = fractal_noise(96, 128, seeded())
     still = replace(cutouts(name), warp=0, jitter=0, noise=0, erase=0, flip=0)
     (crop,) = Cutouts(still).of(image, size, 0, 1).pixels.split(1)
     mean, most = F.adaptive_avg_pool2d(image, size), F.adaptive_max_pool2d(image, size)
-    assert float((crop - mean).abs().mean()) < 0.01
-    assert float((crop - (mean + most) / 2).abs().mean()) < 0.5 * float((most - mean).mean()) + 0.01
+    assert float((crop - mean).abs().mean()) < 0.02
+    assert float((crop - (mean + most) / 2).abs().mean()) < 0.5 * float((most - mean).mean()) + 0.02

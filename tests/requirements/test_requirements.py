@@ -151,7 +151,9 @@ class TestStatus:
         found = status(Requirement("any", name, kind))
         assert (found.path, found.fetchable, found.size) == (None, True, size)
         assert digest(found.need) is None
-        with pytest.raises(WeightsError, match=f"add --pull, or type: vqclip models pull {name}$"):
+        with pytest.raises(
+            WeightsError, match=f"add --pull, or type: vqclip models pull {name}; to download: "
+        ):
             check([found], pull=False)
         check([found], pull=True)
 

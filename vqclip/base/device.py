@@ -1,6 +1,7 @@
 """Where the mathematics happens, in which arithmetic, and what the device there is good at."""
 
 import ctypes
+import os
 import sys
 from dataclasses import dataclass
 
@@ -83,6 +84,13 @@ def present() -> list[str]:
     """The devices of this machine, the fastest first."""
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a device has free; other devices than CUDA's share the machine's memory."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def keep_pages(keep: bool) -> None:

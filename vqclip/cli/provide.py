@@ -2,16 +2,26 @@
 
 from collections.abc import Iterable
 
+import torch
+
 from vqclip.cli.commands.models import fetch
 from vqclip.cli.display.console import say
 from vqclip.requirements.needs import Requirement, distinct
+from vqclip.requirements.pairs import suggestion
 from vqclip.requirements.status import check, missing, status
 
 
-def provide(needs: Iterable[Requirement], *, pull: bool, quiet: bool) -> None:
-    """See that the weights are here, or fetch them if that was asked for; raises WeightsError with the line to type."""
+def provide(
+    needs: Iterable[Requirement], *, pull: bool, quiet: bool, device: torch.device | None = None
+) -> None:
+    """See that the weights are here, or fetch them if that was asked for; raises WeightsError with the line to type.
+
+    Where they may be chosen anew, a line says before which ones suit the `device`.
+    """
     needs = distinct(needs)
     absent = missing(needs)
+    if device is not None and absent and not pull and not quiet:
+        say("models", suggestion(device))
     check(absent, pull)
     for found in absent:
         fetch(found.need.name, quiet)

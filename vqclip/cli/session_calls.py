@@ -56,7 +56,12 @@ def paint(
     torch_device = devices.pick(device)
     determinism.enter(torch_device)
     check_parent(runs)
-    provide(requirements(outputs[0].config, best_of.judge if best_of else None), pull=pull, quiet=quiet)
+    provide(
+        requirements(outputs[0].config, best_of.judge if best_of else None),
+        pull=pull,
+        quiet=quiet,
+        device=torch_device,
+    )
     digests(outputs[0].config)  # while the models load
     if not quiet:
         arithmetic = devices.arithmetic(outputs[0].config.precision, torch_device)

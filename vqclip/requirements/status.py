@@ -66,6 +66,17 @@ def missing(needs: Iterable[Requirement]) -> list[Status]:
     return [found for found in map(status, distinct(needs)) if found.path is None]
 
 
+def weighed(absent: Sequence[Status]) -> str:
+    """What fetching weights would take, in words."""
+    sizes = [found.card.bytes or found.card.roughly if found.card else None for found in absent]
+    known = [size for size in sizes if size]
+    parts = [human(sum(known))] if known else []
+    parts += [
+        f"{found.need.name} of unknown size" for found, size in zip(absent, sizes, strict=True) if not size
+    ]
+    return f"to download: {' and '.join(parts)}" if parts else "nothing to download"
+
+
 def check(absent: Sequence[Status], pull: bool) -> None:
     """Raise WeightsError if weights are missing that may not be fetched, or that nobody knows where to fetch."""
     if lost := [found.reason for found in absent if not found.fetchable]:
@@ -73,7 +84,7 @@ def check(absent: Sequence[Status], pull: bool) -> None:
     if absent and not pull:
         names = [found.need.name for found in absent]
         verb = "isn't" if len(names) == 1 else "aren't"
-        line = f"vqclip models pull {' '.join(names)}"
+        line = f"vqclip models pull {' '.join(names)}; {weighed(absent)}"
         raise WeightsError(f"{' and '.join(names)} {verb} on this machine; add --pull, or type: {line}")
 
 
