@@ -1,4 +1,4 @@
-"""The command line: results on stdout, the conversation on stderr, one line and an exit code for what can't be."""
+"""The command line: results on stdout, progress output on stderr, one line and an exit code for each error."""
 
 import json
 import os
@@ -327,7 +327,7 @@ REFUSALS = [
     (["a", "--sizes", "3x3"], 2, "--sizes"),
     (["a", "b"], 2, "unexpected extra argument"),
     ([], 2, "Missing argument 'PROMPT'"),
-    ([""], 2, "wishes for nothing"),
+    ([""], 2, "is empty"),
     (["a:nan"], 2, "'nan' is no weight"),
     (["a^b"], 2, "separates the scenes of a story"),
     (["a", "-c", "nowhere.yaml"], 2, "nowhere.yaml can't be read: no such file"),
@@ -347,7 +347,7 @@ REFUSALS = [
     (["a", "--init", "text.png"], 2, "text.png is no picture"),
     (["a", "--init", "folder.png"], 2, "folder.png can't be read: is a directory"),
     (["a", "--image-prompt", "nowhere.png:2"], 2, "there is no picture nowhere.png"),
-    (["a", "--image-prompt", ":2"], 2, "wishes for nothing"),
+    (["a", "--image-prompt", ":2"], 2, "is empty"),
     (["a|[text.png]"], 2, "text.png is no picture"),
     (["a", "--set", "vqgan=mini-vqgna"], 3, "did you mean mini-vqgan?"),
     (["a", "--set", "vqgan=empty.ckpt"], 3, "empty.ckpt is no checkpoint"),

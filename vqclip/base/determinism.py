@@ -1,4 +1,4 @@
-"""The same seed, the same pixels, on one GPU: how torch and its libraries are told to take no shortcut that varies.
+"""The same seed, the same pixels, on one GPU: switch off what varies in torch and its libraries.
 
 Set for the process, by entry points alone, before anything was computed on the device.
 """

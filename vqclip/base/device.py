@@ -111,7 +111,7 @@ def _cpu_multiplies_bfloat16() -> bool:
 
 
 def describe(device: torch.device) -> str:
-    """A device in words, for the conversation and the provenance."""
+    """Describe a device in words, for progress output and provenance."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)

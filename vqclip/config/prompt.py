@@ -1,4 +1,4 @@
-r"""A Prompt is one wish: a text, an image or a noise seed, with a weight and a stop. Its one-line grammar:
+r"""Parse prompts. A Prompt is a text, an image or a noise seed, with a weight and a stop. Its one-line grammar:
 
     line    =  scene { "^" scene }
     scene   =  prompt { "|" prompt }
@@ -39,7 +39,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Prompt:
-    """One wish. `body` is the text, the image's path, or the seed of a noise; a negative weight pushes away.
+    """A prompt. `body` is the text, the image's path, or the seed of a noise; a negative weight pushes away.
 
     Below the distance `stop` a prompt pulls no more; for a negative weight the distance counts as negative.
     `course` is the weight's schedule over the frames of a film, where it has one.
@@ -53,7 +53,7 @@ class Prompt:
 
     @property
     def content(self) -> tuple[Kind, str]:
-        """What is wished for, however much."""
+        """The prompt's kind and body, without its numbers."""
         return self.kind, self.body
 
     def at(self, frame: int, frames: int) -> "Prompt":
@@ -64,7 +64,7 @@ class Prompt:
 
     @property
     def label(self) -> str:
-        """The wish without its numbers, for people."""
+        """The prompt without its numbers, to print."""
         return {Kind.TEXT: self.body, Kind.IMAGE: f"[{self.body}]", Kind.NOISE: f"[noise:{self.body}]"}[
             self.kind
         ]
@@ -144,9 +144,7 @@ def _plain(line: str) -> str:
 def _build(kind: Kind, body: str, values: list[float | str], given: str) -> Prompt:
     """A prompt of its body, its weight (a number or a course) and its stop."""
     if not body.strip():
-        raise PromptError(
-            f'the prompt {given.strip()!r} wishes for nothing; write some words, as in "a red apple"'
-        )
+        raise PromptError(f'the prompt {given.strip()!r} is empty; write some words, as in "a red apple"')
     course = values[0] if values and isinstance(values[0], str) else None
     numbers = [1.0 if isinstance(value, str) else value for value in values]
     if not all(abs(number) <= LARGEST for number in numbers):
