@@ -101,7 +101,7 @@ def command(name: str, function: Callable[..., Any]) -> str:
         ["vqclip", name, *(str(info.metavar) for _, info in arguments), *["[OPTIONS]"][: len(options)]]
     )
     text = "\n\n".join(" ".join(part.split()) for part in str(inspect.getdoc(function)).split("\n\n"))
-    shares = SHARED <= set(signature.parameters)
+    shares = set(signature.parameters) >= SHARED
     rows = [(code(str(info.metavar)), str(info.help), "") for _, info in arguments]
     rows += [option(p, hint, info) for p, hint, info in options if not (shares and p.name in SHARED)]
     more = "\nThe [shared options](#shared-options) hold as well.\n" if shares else ""
