@@ -154,6 +154,7 @@ def fake_gpu(patch: pytest.MonkeyPatch, capability: tuple[int, int] = (9, 0)) ->
     patch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
     patch.setattr(torch.cuda, "get_device_name", lambda *_: "none")
     patch.setattr(torch.autograd, "backward", backward)
+    patch.setenv("VQCLIP_GRAPH", "0")  # a stream asks for the driver
     patch.setattr("vqclip.guidance.optimize.take_step", watched(gpu, optimize.take_step))
     with gpu:
         yield gpu

@@ -17,7 +17,7 @@ from vqclip.jobs import batch
 from vqclip.media.image import load_image
 from vqclip.media.video_reader import VideoReader
 
-CASES = Path(__file__).with_name("cases")
+CASES = Path(__file__).parents[1] / "cases"
 
 # What each job of a file is: a tuple of its prompt and, where it says one, its seed; or a part of its fault.
 JOBS: dict[str, list[Any]] = {

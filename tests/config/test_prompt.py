@@ -113,6 +113,12 @@ def test_parse_undoes_format() -> None:
     assert parse("|".join(map(format, prompts))) == prompts
 
 
+@pytest.mark.parametrize("line", ["[noise:7]", "[ noise:7 ]", "[noise:7\n]", "[noise: 7]"])
+def test_blanks_around_a_noise_change_nothing(line: str) -> None:
+    """An image of that name would be written back as a noise."""
+    assert parse(line) == [Prompt(Kind.NOISE, "7")]
+
+
 @pytest.mark.parametrize(
     ("given", "meaning"),
     [

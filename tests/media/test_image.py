@@ -129,7 +129,7 @@ class TestRanges:
         assert float(saved(np.full((4, 4), np.nan, np.float32), tmp_path / "b.tif").max()) == 0
 
 
-PROFILE = Path(__file__).with_name("cases") / "prophoto.png"
+PROFILE = Path(__file__).parents[1] / "cases" / "prophoto.png"
 
 
 def prophoto_to_srgb(*colour: int) -> list[float]:

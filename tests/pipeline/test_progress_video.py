@@ -205,8 +205,8 @@ class TestResumed:
         """SIGKILL in the middle of painting; `vqclip resume` ends it, and puts the video where it was asked for."""
         code = (
             "import os, sys; from vqclip.pipeline import progress_video as progress; from vqclip.cli.app import main;"
-            "append = progress.Flipbook.append;"
-            "progress.Flipbook.append = lambda book, image:"
+            "append = progress.MjpegFile.append;"
+            "progress.MjpegFile.append = lambda book, image:"
             " os.kill(os.getpid(), 9) if len(book) == 3 else append(book, image);"
             "main()"
         )

@@ -122,7 +122,7 @@ def _parse_one(line: str) -> tuple[Prompt, str]:
     if bracketed := _BRACKETED.match(line):
         tail = _plain(line[bracketed.end() :])
         given, numbers = line[: bracketed.end() + len(tail)], _numbers_only(tail, line)
-        noise = _NOISE.fullmatch(bracketed[1])
+        noise = _NOISE.fullmatch(bracketed[1].strip())
         path = _unescape(bracketed[1], "]").strip()
         kind, body = (Kind.NOISE, noise[1]) if noise else (Kind.IMAGE, path)
     elif quoted := _QUOTED.match(line):
