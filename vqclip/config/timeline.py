@@ -66,11 +66,10 @@ class Frame:
 
 
 class Film:
-    """The frames of a Config and the pictures made of them; raises ConfigError for what can't be a film.
+    """The frames of a Config, and the output frames made of them. Raises ConfigError if they can't be a film.
 
-    `source_frames` is the number of the source video's frames, where there is one. A loop's `overlap` is painted
-    twice, at
-    the beginning, where it isn't shown, and at the end, where it melts into what was painted at the beginning.
+    `source_frames` is the number of the source video's frames, where there is one. A loop's `overlap` is
+    rendered twice: at the beginning, where it isn't shown, and at the end, where it fades into the beginning.
     """
 
     def __init__(self, config: Config, source_frames: int | None = None):
@@ -186,18 +185,18 @@ def fade(before: list[Prompt], now: list[Prompt], share: float) -> Iterator[Fram
 
 
 def move(motion: MotionConfig, frame: int, frames: int) -> Move:
-    """A frame's motion, from the schedules over all frames."""
+    """Return a frame's motion, from the schedules over all frames."""
     names = ("zoom", "turn", "right", "down")
     return Move(**{name: Schedule.parse(getattr(motion, name)).at(frame, frames) for name in names})
 
 
 def latent_shape(width: int, height: int, factor: int, scale: float = 1.0) -> tuple[int, int]:
-    """Rows and columns of the latent, each cell `factor` pixels wide, whose picture covers the size at this scale."""
+    """Return rows and columns of the latent that covers the size at this scale, with cells `factor` pixels wide."""
     return math.ceil(height * scale / factor), math.ceil(width * scale / factor)
 
 
 def stages(config: Config) -> Iterator[Stage]:
-    """Share out the steps; a stage that gets none is left out, the last one always has at least one."""
+    """Yield the stages with their steps. A stage without steps is left out. The last one has at least one."""
     total, done, begin = sum(stage.share for stage in config.latent.stages), 0.0, 0
     for stage in config.latent.stages:
         done += stage.share
