@@ -68,7 +68,7 @@ def _root(
         os.getcwd()
     except OSError:
         if "--help" not in sys.argv:
-            raise UsageError("the folder that you are in is gone; go to another: cd") from None
+            raise UsageError("the working folder no longer exists; go to another one with cd") from None
 
 
 # typer carries a click of its own or uses the installed one, by version; either way this is its usage error.

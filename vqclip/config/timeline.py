@@ -83,7 +83,7 @@ class Film:
             raise ConfigError("film.loop: a video's film ends where the video ends; loop a story or a zoom")
         if self.preroll >= self.output_frames:
             raise ConfigError(
-                f"film.overlap: {self.preroll} frames of {self.output_frames} can't melt into the beginning; have fewer"
+                f"film.overlap: {self.preroll} frames of {self.output_frames} can't fade into the beginning; set fewer"
             )
 
     def __iter__(self) -> Iterator[Frame]:

@@ -44,7 +44,7 @@ def check(encoder: str) -> None:
     """Check that ffmpeg is there, works, and has the encoder. Raises VideoError."""
     done = run("-encoders")
     if done.returncode or b"Encoders:" not in done.stdout:
-        raise VideoError(f"{executable()} is no ffmpeg that works; {_ADVICE}")
+        raise VideoError(f"{executable()} doesn't work as ffmpeg; {_ADVICE}")
     if not re.search(rf"^ V\S+ {encoder} ".encode(), done.stdout, re.MULTILINE):
         raise VideoError(f"{executable()} has no encoder {encoder}; {_ADVICE}")
 

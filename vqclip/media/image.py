@@ -37,10 +37,10 @@ def load_image(path: Path) -> Tensor:
             upright = to_srgb(to_eight_bits(_upright(image), getattr(image, "tag_v2", {}))).convert("RGBA")
     except UnidentifiedImageError:
         raise ImageError(
-            f"{path} is no picture that can be read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
+            f"{path} is not an image that vqclip can read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
         ) from None
     except FileNotFoundError:
-        raise ImageError(f"there is no picture {path}") from None
+        raise ImageError(f"there is no image {path}") from None
     except OSError as error:
         raise ImageError(f"{path} can't be read: {cause(error)}") from None
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
@@ -87,7 +87,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         load_image(path)  # says what is wrong with it
         raise ImageError(f"{path} can't be read: {error}") from None
     if not isinstance(text, str):
-        raise ImageError(f"{path} carries no config of vqclip's; only the PNGs that it saved do")
+        raise ImageError(f"{path} carries no config; only PNGs that vqclip saved do")
     try:
         return dict(json.loads(text))
     except (ValueError, TypeError):

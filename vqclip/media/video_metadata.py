@@ -68,7 +68,7 @@ def read_video_metadata(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(text or ""))
     except (ValueError, TypeError):
-        raise VideoError(f"{path} carries no config of vqclip's; only the videos that it made do") from None
+        raise VideoError(f"{path} carries no config; only videos that vqclip made do") from None
 
 
 def _mux(raw: Path, path: Path, seconds: float, metadata: bytes, sound: Sound | None) -> None:

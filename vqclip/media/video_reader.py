@@ -58,9 +58,7 @@ class VideoReader:
                 for number in range(first, self.count):
                     data = bytearray(source.stdout.read(size))
                     if len(data) < size:
-                        raise VideoError(
-                            f"{self.path} is damaged: it ends at picture {number} of {self.count}"
-                        )
+                        raise VideoError(f"{self.path} is damaged: it ends at frame {number} of {self.count}")
                     pixels = torch.frombuffer(data, dtype=torch.uint8).view(self.height, self.width, channels)
                     yield _over_white(rearrange(pixels, "h w c -> 1 c h w") / 255)
             finally:
@@ -89,9 +87,9 @@ class VideoReader:
                 if "Input #0" in said and not done.stdout
                 else ffmpeg.complaint(done.stderr)
             )
-            raise VideoError(f"{self.path} is no video that can be read: {why}")
+            raise VideoError(f"{self.path} is not a video that vqclip can read: {why}")
         if not _pictures_listed(done.stdout):
-            raise VideoError(f"{self.path} has no picture from {self.begin:g} s on; begin earlier")
+            raise VideoError(f"{self.path} has no frame from {self.begin:g} s on; begin earlier")
         return about, said
 
     def _input(self, begin: float) -> list[str | Path]:
@@ -125,7 +123,7 @@ def _over_white(image: Tensor) -> Tensor:
 def _rate(about: str, said: str) -> Fraction:
     """Return frames per second: ffmpeg's guess at the rate behind the times, or their mean if that is far less.
 
-    For an animation of two frames ffmpeg gives no mean and guesses its clock's rate. Then the first frame's time counts.
+    For two frames, ffmpeg gives no mean and guesses its clock's rate. Then the first frame's time counts.
     """
     base = re.search(r"#tb 0: (\d+)/(\d+)", about)
     guess = Fraction(int(base[2]), int(base[1])) if base else Fraction(25)

@@ -124,7 +124,7 @@ class VideoWriter:
 
     def _end(self) -> None:
         if not self.count:
-            raise VideoError(f"{self.path}: no picture came, and a video takes at least one")
+            raise VideoError(f"{self.path}: there are no frames, and a video needs at least one")
         try:
             self._pipe.close()
         except OSError:
@@ -157,7 +157,7 @@ def assemble(
     `forth_and_back` shows the others in reverse, without the first, with which a player that loops starts again.
     """
     if not frames:
-        raise VideoError(f"{path}: there are no pictures to make a video of")
+        raise VideoError(f"{path}: there are no images to make a video of")
     last = len(frames) - 1
     order = chain(
         range(last), repeat(last, 1 + round(hold * fps)), range(last - 1, 0, -1) if forth_and_back else ()

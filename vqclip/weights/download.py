@@ -65,7 +65,9 @@ class Download:
         What an interrupted attempt has downloaded stays in `<file>.part` for the next one.
         """
         if offline():
-            raise WeightsError(f"{self.name} isn't here, and VQCLIP_OFFLINE or --offline forbids to fetch it")
+            raise WeightsError(
+                f"{self.name} isn't on this machine, and VQCLIP_OFFLINE or --offline forbids the download"
+            )
         whys: list[str] = []
         for url in self.urls:
             try:
@@ -75,7 +77,7 @@ class Download:
                 whys.append(f"{urlsplit(url).hostname}: {error}")
             except OSError as error:
                 raise WeightsError(f"{self.name}: {self.part} can't be written: {cause(error)}") from None
-        raise WeightsError(f"{self.name} couldn't be fetched ({'; '.join(whys) or 'no address is known'})")
+        raise WeightsError(f"{self.name} couldn't be downloaded ({'; '.join(whys) or 'no address is known'})")
 
     def _from(self, url: str) -> None:
         """Download from one address, and retry while that may help."""
@@ -117,18 +119,20 @@ class Download:
         status = response.status_code
         if status == 416:  # nothing lies beyond what is here: it is the whole, or too much
             self.part.unlink(missing_ok=True)
-            raise _FetchError("it has no more than what is here, and that is not right", worth_retrying=True)
+            raise _FetchError(
+                "it has no more data than this machine, whose part is wrong", worth_retrying=True
+            )
         if status in _AGAIN:
             raise _FetchError(f"it answers {status}", worth_retrying=True, wait=_retry_after(response))
         if status in (401, 403):
-            raise _FetchError(f"it answers {status}: it wants a login" + _token_hint(url))
+            raise _FetchError(f"it answers {status}: it requires a login" + _token_hint(url))
         if status not in (200, 206):
             raise _FetchError(f"it answers {status}")
         if "text/html" in response.headers.get("Content-Type", ""):
             raise _FetchError("it answers with a web page instead of the file")
         if status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
             self.part.unlink(missing_ok=True)
-            raise _FetchError("it continues at another place than it was asked to", worth_retrying=True)
+            raise _FetchError("it continues at another position than requested", worth_retrying=True)
         begin = begin if status == 206 else 0  # 200: it forgot the range, and begins anew
         length = response.headers.get("Content-Length", "")
         if length.isdigit():

@@ -64,7 +64,7 @@ def _call(maker: Any, arguments: Any) -> Any:
         if root in _HOSTILE_MODULES or (
             root in ("builtins", "__builtin__") and maker.name in _HOSTILE_BUILTINS
         ):
-            raise PickleError(f"it wants to call {' '.join(str(maker).split())[:80]}")
+            raise PickleError(f"it would call {' '.join(str(maker).split())[:80]}")
         if (maker.module, maker.name) == ("collections", "OrderedDict"):
             return _ordered(arguments)
     return Inert(maker, arguments)
