@@ -18,8 +18,10 @@ from safetensors.torch import save_file
 
 from vqclip.base import device as devices
 from vqclip.base.errors import UsageError
+from vqclip.base.paths import CONFIGS
 from vqclip.cli.app import main
 from vqclip.config import resolve as configs
+from vqclip.config.conversion import merge
 from vqclip.config.schema import Config
 from vqclip.models.vqgan import VQGAN, Architecture
 
@@ -144,11 +146,14 @@ def write_clip(folder: Path, seed: int, image_size: int = 16) -> Path:
 
 
 Tiny = Callable[..., Config]
+DEFAULTS = {
+    name: value for name, value in configs.read_yaml(CONFIGS / "default.yaml").items() if name != "seed"
+}
 
 
 @pytest.fixture
 def tiny(tiny_vqgan: Path, tiny_clip: Path) -> Tiny:
-    """A Config of a few steps on the tiny models; keyword arguments are keys of it."""
+    """A Config of a few steps on the tiny models, with no recipe; keyword arguments are keys of it."""
 
     def make(*settings: str, **given: Any) -> Config:
         small = {
@@ -158,7 +163,7 @@ def tiny(tiny_vqgan: Path, tiny_clip: Path) -> Tiny:
             "optimizer": {"learning_rate": "0.4 -> 0.1"},
             "latent": {"stages": [{"scale": 0.5, "share": 0.3}, {"scale": 1.0, "share": 0.7}]},
         }  # fmt: skip
-        return configs.resolve(small | given, settings=settings)
+        return configs.resolve(merge(DEFAULTS, small | given), settings=settings)
 
     return make
 

@@ -20,9 +20,9 @@ PACKAGE = Path(vqclip.__file__).parent
 # The only list of the folders, and of the modules beside them. Each imports from itself and from those above it.
 FOLDERS = [
     "base",
+    "weights",
     "config",
     "media",
-    "weights",
     "models",
     "guidance",
     "start",

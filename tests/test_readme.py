@@ -59,24 +59,24 @@ def test_commands_run_in_their_order(
     document: Path, vqclip: Vqclip, tiny_vqgan: Path, tiny_clip: Path
 ) -> None:
     models = ["--set", f"vqgan={tiny_vqgan}", "--set", f"perceptors=[{{model: {tiny_clip}}}]"]
-    if document.stem not in SKETCHING:
-        models += ["--set", "start=grey"]
+    models += ["--set", f"start={'sketch' if document.stem in SKETCHING else 'grey'}"]
     for words in commands(document):
         exceptions = [found for start, found in EXCEPTIONS.items() if shlex.join(words).startswith(start)]
-        more, code, _ = exceptions[0] if exceptions else (small(words, models), 0, "")
+        more, code, _ = exceptions[0] if exceptions else (small(words), 0, "")
+        before = models if words[0] in ("batch", "generate", *FILMS) and not exceptions else []
         provide_run(words)
-        done = vqclip(*words, *more)
+        done = vqclip(words[0], *before, *words[1:], *more)
         assert done.code == code, f"{shlex.join(words)}\n{done.err}"
 
 
-def small(words: Sequence[str], models: list[str]) -> list[str]:
-    """Options for tiny models, a small image of the same shape, and few steps."""
+def small(words: Sequence[str]) -> list[str]:
+    """Options for a small image of the same shape, and few steps."""
     if words[0] == "batch":
-        return [*models, "--set", "steps=2", "--set", "size=16x16"]
+        return ["--set", "steps=2", "--set", "size=16x16"]
     if words[0] not in ("generate", *FILMS):
         return []
     size = words[words.index("--size") + 1] if "--size" in words else "256x256"
-    options = ["--size", "x".join(str(int(side) // 16) for side in size.split("x")), "--steps", "2", *models]
+    options = ["--size", "x".join(str(int(side) // 16) for side in size.split("x")), "--steps", "2"]
     if words[0] in FILMS:
         options += ["--frame-steps", "1", "--set", "film.overlap=2"]
     return options + (["--frames", "3"] if words[0] in ("story", "zoom") else [])

@@ -12,11 +12,8 @@ PACKAGE = Path(vqclip.__file__).parent
 
 # Files that may name them, and why nothing but a CPU meets them there.
 ON_CPU = {
-    "base/device.py": (
-        "asks glibc for pages and the CPU for its instructions, and is where kinds of devices are told apart"
-    ),
+    "base/device.py": "asks glibc for pages and the CPU for its instructions, and tells kinds of devices apart",
     "models/cpu_kernels.py": "reached by Kernels.ON_CPU alone",
-    "weights/checkpoint.py": "names what a pickle may call, and reads files on the CPU",
     "guidance/memory_estimate.py": "counts on the meta device",
 }
 KINDS = ("cpu", "cuda", "mps", "xpu")

@@ -53,6 +53,7 @@ class TestOldNames:
         default = Path(configs.CONFIGS / "default.yaml").read_text(encoding="utf-8")
         (tmp_path / "presets").mkdir()
         (tmp_path / "default.yaml").write_text(default, encoding="utf-8")
+        (tmp_path / "presets" / "standard.yaml").write_text("{}")
         (tmp_path / "presets" / "mine.yaml").write_text("film: {rate: 0.3}")
         monkeypatch.setattr(configs, "CONFIGS", tmp_path)
         assert configs.resolve(preset="mine").film.learning_rate == "0.3"

@@ -11,9 +11,10 @@ from conftest import Tiny
 
 from vqclip.base.errors import ConfigError
 from vqclip.base.paths import CONFIGS
+from vqclip.config import recipes
 from vqclip.config import resolve as configs
 from vqclip.config.prompt import Kind, Prompt, format
-from vqclip.config.schema import BORDERS, EDGES, OPTIMIZERS, STARTS, Config
+from vqclip.config.schema import BORDERS, EDGES, OPTIMIZERS, STARTS, UNITS, Config
 
 DEFAULT = CONFIGS / "default.yaml"
 
@@ -51,7 +52,7 @@ DRAFT, FINE = configs.read_preset("draft"), configs.read_preset("fine")
 
 class TestLayers:
     def test_each_lies_over_the_one_before(self, tmp_path: Path) -> None:
-        """default < preset < file < --set < given, key by key."""
+        """default < recipe < preset < file < --set < given, key by key."""
         file = tmp_path / "my.yaml"
         keys = ["size", "steps", "cutouts.count", "cutouts.flip", "vqgan"]
         file.write_text("steps: 31\ncutouts: {count: 31, flip: 0.31}\nvqgan: file\n")
@@ -64,8 +65,9 @@ class TestLayers:
         found = leaves(configs.to_dict(config))
         assert [found[key] for key in keys] == [DRAFT["size"], 31, 32, 0.33, "given"]
         untouched = set(LEAVES) - {*keys, "seed"}
+        below = LEAVES | leaves(configs.read_preset(recipes.UNKNOWN))
         assert {key: found[key] for key in untouched - {"perceptors", "latent.stages"}} == {
-            key: LEAVES[key] if not isinstance(found[key], str) else str(LEAVES[key])
+            key: below[key] if not isinstance(found[key], str) else str(below[key])
             for key in untouched - {"perceptors", "latent.stages"}
         }
 
@@ -155,6 +157,7 @@ def other(key: str, value: Any) -> Any:
         "start": STARTS,
         "cutouts.border": BORDERS,
         "optimizer.name": OPTIMIZERS,
+        "optimizer.unit": UNITS,
         "motion.border": EDGES,
     }
     special = {

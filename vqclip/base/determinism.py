@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import torch
 
+from vqclip.base.device import strengths
+
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -18,7 +20,7 @@ Result = TypeVar("Result")
 
 def enter(device: torch.device) -> None:
     """Choose cuDNN kernels, cuBLAS workspaces and sums that repeat. A CPU needs none of it."""
-    if device.type != "cuda":
+    if not strengths(device).deterministic_switches:
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False

@@ -31,6 +31,13 @@ class Strengths:
     counts_threads: bool  # shares sums among torch's threads, so that pictures depend on their number
     crops: int  # how many one perceptor looks at together
     numbers: int  # in the decoder's largest tensor, of all pictures that are fastest as one batch
+    host: bool  # its memory is where steps are drawn: nothing has to be sent there
+    fixed_shapes: bool  # a step's shapes mustn't depend on chance, nor may its numbers be read
+    pinned: bool  # takes copies from pinned memory while the host goes on
+    graphs: bool  # replays a step's kernels as one graph
+    ordered_gradients: bool  # torch's own gradients there add in a fixed order
+    whole_number_sums: bool  # adds 64-bit whole numbers
+    deterministic_switches: bool  # its libraries take kernels that repeat only when they are told to
 
 
 def strengths(device: torch.device) -> Strengths:
@@ -38,11 +45,14 @@ def strengths(device: torch.device) -> Strengths:
     if device.type == "cpu":
         return Strengths(
             own_kernels=True, bfloat16=_cpu_multiplies_bfloat16(), keeps_pages=True, counts_threads=True,
-            crops=16, numbers=2**23,
+            crops=16, numbers=2**23, host=True, fixed_shapes=False, pinned=False, graphs=False,
+            ordered_gradients=True, whole_number_sums=True, deterministic_switches=False,
         )  # fmt: skip
+    is_cuda = device.type == "cuda"
     return Strengths(
         own_kernels=False, bfloat16=_gpu_multiplies_bfloat16(device), keeps_pages=False, counts_threads=False,
-        crops=64, numbers=2**26,
+        crops=64, numbers=2**26, host=False, fixed_shapes=True, pinned=is_cuda, graphs=is_cuda,
+        ordered_gradients=False, whole_number_sums=device.type != "mps", deterministic_switches=is_cuda,
     )  # fmt: skip
 
 
@@ -102,7 +112,9 @@ def threads(device: torch.device) -> int | None:
 
 
 def _gpu_multiplies_bfloat16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cuda" or "cuda:0" not in present():
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _cpu_multiplies_bfloat16() -> bool:

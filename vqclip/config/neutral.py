@@ -4,7 +4,7 @@ They stand in the metadata of a dataclass's fields. Keys without one are as old 
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, get_args, get_type_hints
 
 from vqclip.config.schedule import Schedule
@@ -37,6 +37,21 @@ def completed(values: Any, schema: Any) -> Any:
     known = {name: _complete(values.get(name, _ABSENT), hints[name], rules[name]) for name in rules}
     unknown = {name: value for name, value in values.items() if name not in rules}
     return {name: value for name, value in known.items() if value is not _ABSENT} | unknown
+
+
+def is_whole(values: Any, schema: Any, besides: Collection[str] = ()) -> bool:
+    """Whether a mapping has all keys of a dataclass that have no neutral value, but for those `besides`."""
+    hints = get_type_hints(schema)
+    needed = [
+        leaf
+        for leaf in dataclasses.fields(schema)
+        if "neutral" not in leaf.metadata and leaf.name not in besides
+    ]
+    return isinstance(values, Mapping) and all(
+        leaf.name in values
+        and (not dataclasses.is_dataclass(hints[leaf.name]) or is_whole(values[leaf.name], hints[leaf.name]))
+        for leaf in needed
+    )
 
 
 def _complete(value: Any, hint: Any, rules: Mapping[str, Any]) -> Any:

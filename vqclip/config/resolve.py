@@ -1,4 +1,4 @@
-"""Make a Config by merging default < preset < file < settings < what the caller gives."""
+"""Make a Config by merging default < the VQGAN's recipe < preset < file < settings < what the caller gives."""
 
 import dataclasses
 import logging
@@ -14,6 +14,7 @@ from vqclip.base.errors import ConfigError, shorten, suggest
 from vqclip.base.paths import CONFIGS
 from vqclip.config import dotted, neutral, renames, yaml12
 from vqclip.config.conversion import build, fields, merge
+from vqclip.config.recipes import recipe_of
 from vqclip.config.schema import Config
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,9 @@ def resolve(
     settings: Sequence[str] = (),
     draw: Callable[[], int] = seeds.draw,
 ) -> Config:
-    """Merge default < preset < file < settings (KEY=VALUE) < given, check, and fix the seed, drawn where it is null.
+    """Merge default < recipe < preset < file < settings (KEY=VALUE) < given, check, and draw the seed where it is null.
+
+    The recipe is that of the VQGAN which the layers above it choose in the end.
 
     Raises ConfigError or PromptError, in one line.
     """
@@ -36,34 +39,54 @@ def resolve(
 
 
 @dataclass(frozen=True)
-class Base:
+class _Ground:
     """Plain data that many Configs share. Its keys are checked, and its sections converted, once."""
 
     values: Mapping[str, Any]
 
     @cached_property
-    def _sections(self) -> dict[str, Any]:
+    def sections(self) -> dict[str, Any]:
         return {
             field.name: build(hint, self.values[field.name], f"{field.name}.")
             for field, hint in fields(Config)
             if dataclasses.is_dataclass(hint)
         }
 
+
+@dataclass(frozen=True)
+class Base:
+    """The layers above a recipe that many Configs share, with known keys; each recipe is laid under them once."""
+
+    above: Mapping[str, Any]
+
+    @cached_property
+    def _recipe_of(self) -> Callable[[str], str]:
+        return cache(recipe_of)
+
+    @cached_property
+    def _on(self) -> Callable[[str], _Ground]:
+        """What lies on a recipe, by its name."""
+        default = _shipped("default.yaml")
+        return cache(lambda recipe: _Ground(_lay(default, read_preset(recipe), self.above)))
+
     def resolve(
         self, given: Mapping[str, Any], settings: Sequence[str] = (), draw: Callable[[], int] = seeds.draw
     ) -> Config:
         """Merge settings and what the caller gives over this, as the function `resolve` does."""
         above = _lay(*_modernise(map(_parse_setting, settings), "--set "), *_modernise([given], ""))
-        untouched = {name: section for name, section in self._sections.items() if name not in above}
-        values = merge(self.values, above) | untouched
+        layers = (above, self.above, _shipped("default.yaml"))
+        vqgan = next(layer["vqgan"] for layer in layers if "vqgan" in layer)
+        ground = self._on(self._recipe_of(str(vqgan)))
+        untouched = {name: section for name, section in ground.sections.items() if name not in above}
+        values = merge(ground.values, above) | untouched
         if values.get("seed") is None:
             values["seed"] = draw()
         return build(Config, values)
 
 
 def base(preset: str | None = None, file: Path | None = None, settings: Sequence[str] = ()) -> Base:
-    """Merge default < preset < file < settings. Raises ConfigError."""
-    layers: list[Mapping[str, Any]] = [_shipped("default.yaml")]
+    """Merge preset < file < settings. Raises ConfigError."""
+    layers: list[Mapping[str, Any]] = []
     if preset is not None:
         layers.append(read_preset(preset))
     if file is not None:
@@ -126,7 +149,10 @@ def read_preset(names: str) -> dict[str, Any]:
 
 @cache
 def _shipped(name: str) -> dict[str, Any]:
-    return _read_layer(CONFIGS / name)
+    """A layer that ships, over the preset that it extends, if any."""
+    values = read_yaml(CONFIGS / name)
+    below = [read_preset(values.pop("extends"))] if "extends" in values else []
+    return _lay(*below, *_modernise([values], f"{CONFIGS / name}: "))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -153,8 +179,10 @@ def _parse_setting(text: str) -> dict[str, Any]:
 
 
 def _read_layer(path: Path) -> dict[str, Any]:
+    """A user's file. One that says all that the first configs did was written by `dump`, and hangs on no recipe."""
     (layer,) = _modernise([read_yaml(path)], f"{path}: ")
-    return layer
+    is_whole = neutral.is_whole(layer, Config, besides=("prompts", "seed"))
+    return neutral.completed(layer, Config) if is_whole else layer
 
 
 def _modernise(layers: Iterable[Mapping[str, Any]], place: str) -> list[dict[str, Any]]:

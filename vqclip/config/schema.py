@@ -23,6 +23,7 @@ OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop",
 STARTS = ("sketch", "codes", "noise", "gradient", "grey")
 BORDERS = ("reflect", "smear", "wrap", "grey")  # of the picture, for crops
 EDGES = ("reflect", "wrap", "black", "paint")  # of the last picture, for motion
+UNITS = ("codebook", "latent")  # of learning rates
 LARGEST_SIDE = 16384
 
 
@@ -89,6 +90,8 @@ class CutoutsConfig:
 class OptimizerConfig:
     name: str = among(*OPTIMIZERS)
     learning_rate: str = schedule(minimum=0)
+    unit: str = among(*UNITS, neutral="codebook")
+    restart: int = within(0, 1_000_000, neutral=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +111,7 @@ class PenaltiesConfig:
     tv: str = schedule(minimum=0)
     near_start: str = schedule(minimum=0)
     saturation: str = schedule()
+    near_zero: str = schedule(minimum=0, neutral="0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from vqclip.base.device import strengths
 from vqclip.guidance.cutout_draws import Placement
 
 _FINE = 2.0**36  # parts of the largest gradient; 2^26 of those, summed up, still fit into 64 bits
@@ -69,7 +70,7 @@ def build_atlas(image: Tensor, depth: int) -> Tensor:
     """The picture and its halvings side by side (1 3 h w')."""
     levels = [image]
     for _ in range(depth):
-        padded = pad_to_even if image.device.type == "cpu" else pad_in_order
+        padded = pad_to_even if strengths(image.device).ordered_gradients else pad_in_order
         levels.append(F.avg_pool2d(padded(levels[-1]), 2))
     height = image.shape[2]
     return torch.cat([F.pad(level, (0, 0, 0, height - level.shape[2])) for level in levels], -1)
@@ -106,7 +107,7 @@ def _fold(places: Tensor, border: str) -> Tensor:
 
 def _sample(atlas: Tensor, grid: Tensor) -> Tensor:
     """Bilinear samples (1 c p q) of an atlas (1 c h w) at a grid (1 p q 2) that wants no gradient."""
-    if atlas.device.type == "cpu":
+    if strengths(atlas.device).ordered_gradients:
         return F.grid_sample(atlas, grid, mode="bilinear", align_corners=False)
     return GridSample.apply(atlas, grid)
 
@@ -132,7 +133,7 @@ def spread(grad: Tensor, grid: Tensor, height: int, width: int) -> Tensor:
     Sums are those of whole numbers, parts of the largest gradient, which are the same in any order. MPS, which may lack
     64 bits, adds numbers as they are.
     """
-    c, whole = grad.shape[1], grad.device.type != "mps"
+    c, whole = grad.shape[1], strengths(grad.device).whole_number_sums
     largest = grad.abs().amax().clamp(min=1e-30)
     parts = rearrange(grad / largest, "1 c p q -> c (p q)") * (_FINE if whole else 1.0)
     sums = torch.zeros(c, height * width, dtype=torch.int64 if whole else grad.dtype, device=grad.device)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from vqclip.base.device import strengths
 from vqclip.config.schema import CutoutsConfig
 from vqclip.guidance.crop_sampling import place_crops, warp
 from vqclip.guidance.cutout_draws import (
@@ -45,7 +46,7 @@ class Cutouts:
     def of(self, image: Tensor, size: int, seed: int, count: int | None = None) -> Crops:
         """`count` crops of `size` pixels of a picture (1 3 h w), to which gradients flow. All chance is in `seed`."""
         height, width = image.shape[2:]
-        fixed = image.device.type != "cpu"
+        fixed = strengths(image.device).fixed_shapes
         draw = self.draw(height, width, size, seed, count, fixed)
         return Crops(self.cut(image, sent(draw, image.device), size), draw.boxes)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vqclip.base import seeds
+from vqclip.base.device import strengths
 from vqclip.config.schedule import Schedule
 from vqclip.config.schema import PlateauConfig
 from vqclip.config.timeline import Frame
@@ -50,15 +51,22 @@ class Objective:
     cutouts: Cutouts
     perceptor_losses: Sequence[PerceptorLoss]
     penalties: Sequence[Penalty]
-    learning_rate: Schedule  # in deviations of the codebook
+    learning_rate: Schedule
     ema_decay: float
     plateau: PlateauConfig
     budget: MemoryBudget = field(default_factory=MemoryBudget)
     graphs: StepGraphs | None = None
+    learning_rate_unit: str = "codebook"  # as in the config
+    restart: int = 0  # steps after which the optimiser's moments are forgotten; 0: never
+
+    @property
+    def stride(self) -> float:
+        """One unit of the learning rate, in the latent's own numbers."""
+        return self.drawer.codebook_std if self.learning_rate_unit == "codebook" else 1.0
 
     def is_fixed(self, device: torch.device) -> bool:
-        """Whether a step's shapes mustn't depend on chance, nor its numbers be read: everywhere but on a CPU."""
-        return device.type != "cpu" or self.graphs is not None
+        """Whether a step's shapes mustn't depend on chance, nor its numbers be read: where graphs replay it, too."""
+        return strengths(device).fixed_shapes or self.graphs is not None
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> St
         shifts = None  # the latent passes as it is, in its own memory layout
     height, width = drawer.drawn_size(latent.shape)
     return StepDraw(
-        rate=torch.tensor(objective.learning_rate.at(i, frame.steps) * drawer.codebook_std, dtype=kind),
+        rate=torch.tensor(objective.learning_rate.at(i, frame.steps) * objective.stride, dtype=kind),
         weights=torch.tensor([p.weight.at(i, frame.steps) for p in objective.penalties], dtype=kind),
         shifts=shifts,
         crops=[

@@ -54,6 +54,9 @@ def optimize(frame: Frame, objective: Objective, states: Sequence[State]) -> Ite
             left = [state for state in states if not _has_settled(objective, state)]
             if not left:
                 return
+            if objective.restart and left[0].step and left[0].step % objective.restart == 0:
+                for state in left:
+                    state.restart()
             draw = ahead if ahead and len(left) == len(states) else None
             states = left
             steps = take_step(frame, objective, states, draw)

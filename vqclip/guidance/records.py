@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from vqclip.base.device import strengths
+
 Record = TypeVar("Record")
 
 _ALIGNMENT = 16  # bytes: every type of number may begin there
@@ -62,7 +64,7 @@ class DeviceRecord(Generic[Record]):
         The host's buffer is a new one each time: torch's allocator of pinned memory hands a block out again only when
         the copy out of it is done.
         """
-        host = torch.empty(self._bytes, dtype=torch.uint8, pin_memory=self._buffer.is_cuda)
+        host = torch.empty(self._bytes, dtype=torch.uint8, pin_memory=strengths(self._buffer.device).pinned)
         view = self._viewer(host)
         for tensor in tensors(record):
             view(tensor).copy_(tensor)
@@ -82,7 +84,7 @@ class DeviceRecord(Generic[Record]):
 
 def sent(record: Record, device: torch.device) -> Record:
     """A CPU record on a device; on the CPU, the record itself."""
-    return record if device.type == "cpu" else DeviceRecord(record, device).load(record)
+    return record if strengths(device).host else DeviceRecord(record, device).load(record)
 
 
 def _layout(record: Any) -> Any:

@@ -70,6 +70,13 @@ class State:
         resized = {k: enlarge(v, rows, columns) if v.ndim == 4 else v for k, v in moments.items()}
         self._adopt(resized)
 
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Set the optimiser's moments back to those of a fresh one, in place: captured steps hold on to them."""
+        for name, moment in self.optimizer.state.get(self.latent.z, {}).items():
+            if isinstance(moment, Tensor):
+                moment.fill_(1 if name == "mu_product" else 0)  # NAdam's product of what is no sum
+
     def carried(self) -> "State":
         """The State before the next frame's first step, painted on from this one's latent."""
         return self._next(self.latent.carried(), self._moments())

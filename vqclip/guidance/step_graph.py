@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from vqclip.base.device import strengths
 from vqclip.guidance.records import DeviceRecord, mapped, tensors
 
 log = logging.getLogger(__name__)
@@ -61,10 +62,10 @@ class CudaGraphs:
 
 def step_graphs(device: torch.device, precision: torch.dtype) -> "StepGraphs | None":
     """What runs the steps of a device: graphs on CUDA, unless VQCLIP_GRAPH=0 says otherwise; None on a CPU."""
-    if device.type == "cpu":
+    if not strengths(device).fixed_shapes:
         return None
     is_wanted = os.environ.get("VQCLIP_GRAPH", "").lower() not in NOT_THEN
-    return StepGraphs(CudaGraphs(device) if device.type == "cuda" and is_wanted else None, precision)
+    return StepGraphs(CudaGraphs(device) if strengths(device).graphs and is_wanted else None, precision)
 
 
 class StepGraphs:

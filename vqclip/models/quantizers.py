@@ -19,6 +19,24 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     return distances.argmin(1).view(z.shape[0], *z.shape[2:])
 
 
+def living(codebook: Tensor) -> Tensor:
+    """Which codes (k d) training ever used, as a mask (k).
+
+    A code that was never chosen has no gradient and lies where taming began it, within 1 / k of zero in every channel;
+    a codebook of moving averages lets such codes shrink to zero. Codes of length one, and codes that began as normal
+    numbers (Gumbel's), all count as living: their place doesn't tell the unused ones, and these are spread as the
+    others are. So do all codes of a codebook in which fewer than two stand out: it is untrained.
+    """
+    lives = codebook.float().abs().amax(1) > 1.01 / len(
+        codebook
+    )  # room for weights that were rounded to 16 bits
+    return lives if int(lives.sum()) > 1 else torch.ones_like(lives)
+
+
+def _rows(weight: Tensor, kept: Tensor) -> nn.Parameter:
+    return nn.Parameter(weight.detach()[kept], requires_grad=weight.requires_grad)
+
+
 class NearestQuantizer(nn.Module):
     """Writes each cell as its closest code."""
 
@@ -33,6 +51,10 @@ class NearestQuantizer(nn.Module):
 
     def codes(self, h: Tensor) -> Tensor:
         return nearest(h, self.codebook)
+
+    def keep(self, kept: Tensor) -> None:
+        """Forget all codes but those of a mask (k)."""
+        self.embedding.weight = _rows(self.embedding.weight, kept)
 
 
 class GumbelQuantizer(nn.Module):
@@ -50,6 +72,12 @@ class GumbelQuantizer(nn.Module):
     def codes(self, h: Tensor) -> Tensor:
         # taming samples here even in eval mode: an encoding that no seed repeats
         return self.proj(h).argmax(1)
+
+    def keep(self, kept: Tensor) -> None:
+        """Forget all codes but those of a mask (k)."""
+        self.embed.weight = _rows(self.embed.weight, kept)
+        self.proj.weight = _rows(self.proj.weight, kept)
+        self.proj.bias = _rows(self.proj.bias, kept) if self.proj.bias is not None else None
 
 
 QUANTIZERS: dict[str, type[NearestQuantizer] | type[GumbelQuantizer]] = {

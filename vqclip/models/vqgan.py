@@ -8,7 +8,7 @@ Letters in shapes: n pictures, h w pixels, y x latent cells (h = y * factor), d 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from vqclip.base.errors import WeightsError
 from vqclip.models.frozen_layers import Conv2d, learns
 from vqclip.models.kernels import PUBLIC
-from vqclip.models.quantizers import QUANTIZERS
+from vqclip.models.quantizers import QUANTIZERS, living
 
 # Cells whose attention torch may write out as a matrix of cells by cells, which it does where channels don't lie side
 # by side: in the encoder, and in a decoder whose channels don't lie last. Beyond, that would be gigabytes; below, it
@@ -289,6 +289,12 @@ class VQGAN(nn.Module):
     def codes(self, h: Tensor) -> Tensor:
         """The codes (n y x) that this kind of quantizer chooses for encodings (n d y x)."""
         return self.quantize.codes(h)
+
+    def forget_dead_codes(self) -> None:
+        """Keep the codes that training used, in their order; where all were used, nothing changes."""
+        if not bool((lives := living(self.codebook)).all()):
+            self.quantize.keep(lives)
+            self.architecture = replace(self.architecture, n_embed=len(self.codebook))
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Code indices (n y x) -> the latent (n d y x) that they spell."""

@@ -35,11 +35,12 @@ COLOURS = 3  # channels of a picture
 def load_vqgan(name: str, device: torch.device = CPU) -> VQGAN:
     """The frozen VQGAN of a catalogue name, a file, or a folder, in fp32; raises WeightsError.
 
-    It is ready for a device, and lies on the CPU. Where the file is one of ours, in fp32, its tensors stay mapped from
-    the disk.
+    It is ready for a device, lies on the CPU, and has no codes but those that training used. Where the file is one of
+    ours, in fp32, its tensors stay mapped from the disk.
     """
     model, tensors = _matched(find_vqgan(name))
     model.load_state_dict({key: tensors[key].float() for key in model.state_dict()}, assign=True)
+    model.forget_dead_codes()
     return freeze(model, device)
 
 

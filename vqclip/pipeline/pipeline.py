@@ -117,6 +117,8 @@ class Pipeline:
             plateau=config.plateau,
             budget=self._budget,
             graphs=self._graphs,
+            learning_rate_unit=config.optimizer.unit,
+            restart=config.optimizer.restart,
         )
 
     def begin(self, frame: Frame, objective: Objective, seed: int) -> State:
@@ -179,7 +181,7 @@ class Pipeline:
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """The Config's optimiser of one tensor; the loop sets its rate before every step."""
         optimizer = _OPTIMIZERS[self.config.optimizer.name]([z], lr=1.0)
-        if z.is_cuda:
+        if devices.strengths(z.device).graphs:
             for group in optimizer.param_groups:
                 group["capturable"] = True  # it counts its steps on the device
         return optimizer

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqclip.base.device import strengths
 from vqclip.base.errors import ConfigError
 from vqclip.config.timeline import latent_shape
 from vqclip.guidance.ops import clamp_with_grad, resize, straight_through
@@ -120,7 +121,8 @@ class _Turn(torch.autograd.Function):
 
 
 def _rolled(image: Tensor, shift: Tensor) -> Tensor:
-    return image.roll(shift.tolist(), (2, 3)) if shift.device.type == "cpu" else rolled_unread(image, shift)
+    is_unread = strengths(shift.device).fixed_shapes
+    return rolled_unread(image, shift) if is_unread else image.roll(shift.tolist(), (2, 3))
 
 
 def rolled_unread(image: Tensor, shift: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ def penalties(
         "tv": lambda image, _: ops.total_variation(image),
         "near_start": lambda _, latent: ((latent.z - latent.start) / codebook_std).square().mean(),
         "saturation": lambda image, _: -ops.saturation(image),
+        "near_zero": lambda _, latent: latent.z.square().mean(),
     }
     if source is not None:
         measures["near_source"] = lambda _, latent: (
