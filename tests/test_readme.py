@@ -59,7 +59,12 @@ def test_commands_run_in_their_order(
     document: Path, vqclip: Vqclip, tiny_vqgan: Path, tiny_clip: Path
 ) -> None:
     models = ["--set", f"vqgan={tiny_vqgan}", "--set", f"perceptors=[{{model: {tiny_clip}}}]"]
-    models += ["--set", f"start={'sketch' if document.stem in SKETCHING else 'grey'}"]
+    models += [
+        "--set",
+        "cutouts.count=6",
+        "--set",
+        f"start={'sketch' if document.stem in SKETCHING else 'grey'}",
+    ]
     for words in commands(document):
         exceptions = [found for start, found in EXCEPTIONS.items() if shlex.join(words).startswith(start)]
         more, code, _ = exceptions[0] if exceptions else (small(words), 0, "")
