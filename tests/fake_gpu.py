@@ -37,8 +37,9 @@ class FakeGpu(FakeTensorMode):
         if self._inside:  # the fake mode asks itself, as when it takes in a tensor of the CPU
             return super().__torch_dispatch__(func, types, args, kwargs)
         if not tree_any(_lies_there, (args, kwargs)):
+            # A driver pins memory, and there is none.
             with no_dispatch():
-                return func(*args, **kwargs)
+                return func(*args, **kwargs | ({"pin_memory": False} if kwargs.get("pin_memory") else {}))
         self.launched += 1
         _check_layout(func, args)
         if func is aten._local_scalar_dense.default:

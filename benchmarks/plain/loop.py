@@ -13,6 +13,8 @@ from benchmarks.plain.crops import Crops
 from benchmarks.plain.decoder import Painter
 from vqclip.models.clip import find_clip
 
+CPU = torch.device("cpu")
+
 Look = Callable[[Tensor], Tensor]  # a picture (1 3 h w) -> views (n 3 s s)
 
 
@@ -44,25 +46,31 @@ class ClampWithGrad(torch.autograd.Function):
 
 
 class Eye:
-    """A frozen CLIP in fp32, and a prompt as it reads it."""
+    """A frozen CLIP, and a prompt as it reads it."""
 
-    def __init__(self, name: str, prompt: str):
+    def __init__(
+        self, name: str, prompt: str, device: torch.device = CPU, dtype: torch.dtype = torch.float32
+    ):
         """`name` is a CLIP's as vqclip takes it."""
         source = find_clip(name)
         model = open_clip.create_model(
             source.architecture, str(source.weights) if source.weights else None, require_pretrained=True
         )
-        self.model = model.eval().requires_grad_(False)
+        self.model, self.dtype = model.eval().requires_grad_(False).to(device, dtype), dtype
         preprocess = self.model.visual.preprocess_cfg
-        self.mean, self.std = (torch.tensor(preprocess[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+        self.mean, self.std = (
+            torch.tensor(preprocess[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std")
+        )
         side = self.model.visual.image_size
         self.size = side if isinstance(side, int) else side[0]
         with torch.no_grad():
-            self.wish = self.model.encode_text(open_clip.get_tokenizer(source.architecture)([prompt]))
+            tokens = open_clip.get_tokenizer(source.architecture)([prompt])
+            self.wish = self.model.encode_text(tokens.to(device)).float()
 
     def loss(self, views: Tensor) -> Tensor:
         """The spherical distance of views (n 3 s s) and prompt, halved and squared, over all views."""
-        seen = F.normalize(self.model.encode_image((views - self.mean) / self.std), dim=-1)
+        pixels = ((views - self.mean) / self.std).to(self.dtype)
+        seen = F.normalize(self.model.encode_image(pixels).float(), dim=-1)
         chord = (seen - F.normalize(self.wish, dim=-1)).norm(dim=-1)
         return chord.div(2).arcsin().square().mul(2).mean()
 
@@ -79,17 +87,19 @@ class Loop:
         crops: int = 32,
         rate: float = 0.1,
         seed: int = 0,
+        device: torch.device = CPU,
+        dtype: torch.dtype = torch.float32,
     ):
-        """`size` is width and height, `rate` Adam's, in the latent's own unit."""
+        """`size` is width and height, `rate` Adam's, in the latent's own unit, `dtype` CLIP's."""
         torch.manual_seed(seed)
-        self.painter = Painter(vqgan)
-        self.eyes = [Eye(name, prompt) for name in clips]
+        self.painter = Painter(vqgan).to(device)
+        self.eyes = [Eye(name, prompt, device, dtype) for name in clips]
         self.looks: list[Look] = [Crops(eye.size, crops) for eye in self.eyes]
         codebook, (width, height) = self.painter.codebook, size
         self.low, self.high = (bound.view(1, -1, 1, 1) for bound in (codebook.amin(0), codebook.amax(0)))
         codes = torch.randint(
             len(codebook), (height // self.painter.factor * (width // self.painter.factor),)
-        )
+        ).to(device)
         rows = F.one_hot(codes, len(codebook)).float() @ codebook
         z = rows.view(1, height // self.painter.factor, width // self.painter.factor, -1).movedim(3, 1)
         self.z = z.contiguous().requires_grad_()
@@ -119,7 +129,7 @@ class Loop:
     def image(self) -> Image.Image:
         """Decode once more, to save."""
         pixels = (self.draw()[0].permute(1, 2, 0) * 255).round().byte()
-        return Image.fromarray(pixels.numpy())
+        return Image.fromarray(pixels.cpu().numpy())
 
 
 def quantize(x: Tensor, codebook: Tensor) -> Tensor:

@@ -163,6 +163,7 @@ def test_a_batch(gpu: FakeGpu, vqclip: Vqclip, tiny_yaml: Path) -> None:
 def test_bf16_where_the_hardware_multiplies_it(
     capability: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("vqclip.base.device.present", lambda: ["cuda:0", "cpu"])
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
     assert dtype_for("auto", torch.device("cuda")) is dtype
     assert dtype_for("auto", torch.device("mps")) is torch.float32

@@ -183,7 +183,8 @@ class Pipeline:
         optimizer = _OPTIMIZERS[self.config.optimizer.name]([z], lr=1.0)
         if devices.strengths(z.device).graphs:
             for group in optimizer.param_groups:
-                group["capturable"] = True  # it counts its steps on the device
+                if "capturable" in group:  # Adagrad's count is read, and has no say
+                    group["capturable"] = True  # it counts its steps on the device
         return optimizer
 
     def _prepare_sketch(self, cache: ModelCache, names: dict[str, str], images: dict[str, Tensor]) -> Sketch:

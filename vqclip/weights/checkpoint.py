@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import numpy as np
 import torch
 from safetensors import safe_open
@@ -142,6 +141,8 @@ def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 def _unpack_flax(content: bytes) -> Any:
     """Read Flax's serialisation: nested maps, and arrays as extension 1 around (shape, name of the type, bytes)."""
+
+    import msgpack  # noqa: PLC0415  # Flax's files alone are written so
 
     def array(code: int, data: bytes) -> Any:
         if code != 1:

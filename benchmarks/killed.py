@@ -1,0 +1,36 @@
+"""Paint into a run folder and be killed amid it: python -m benchmarks.killed DEVICE FOLDER CONFIG"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import yaml
+
+from vqclip.base import determinism
+from vqclip.base import device as devices
+from vqclip.config import resolve as configs
+from vqclip.guidance.optimize import Step
+from vqclip.pipeline import render
+from vqclip.pipeline.pipeline import Pipeline
+from vqclip.runs.run import Run
+
+
+class Killer:
+    """Ends this process, as nothing that a program could hear does, when three fifths of the steps are done."""
+
+    def step(self, step: Step) -> None:
+        if step.index >= 0.6 * step.steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    name, folder, text = sys.argv[1:]
+    device, config = devices.pick(name), configs.from_dict(yaml.safe_load(text))
+    determinism.enter(device)
+    render.SNAPSHOT_EVERY = 0.0  # after each step
+    render.render(config, Pipeline(config, device), Run.open(Path(folder), config, {}), [Killer()])
+
+
+if __name__ == "__main__":
+    main()
