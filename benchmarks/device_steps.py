@@ -98,7 +98,7 @@ def timed(steps: Iterator[Any], pace: Pace, device: torch.device) -> float:
 
 def profile(case: Case, pace: Pace, device: torch.device) -> Profiled:
     """Launches, kernels and the kernels' share of the wall time of steps that run without a profiler, too."""
-    from torch.profiler import ProfilerActivity  # noqa: PLC0415
+    from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
 
     steps = vqclip_steps(case, pace.steps + pace.length, device)

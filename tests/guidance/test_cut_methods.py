@@ -161,7 +161,7 @@ def test_noise_and_blanks(name: str) -> None:
 @pytest.mark.parametrize("name", ["latest", "updatedpooling"])
 @pytest.mark.parametrize("size", [16, 32])
 def test_pooling(name: str, size: int) -> None:
-    """The whole picture as a square, each pixel the mean of its part of it; peers add half of what the maximum exceeds."""
+    """The whole picture as a square, each pixel the mean of its part; peers add half of what the maximum exceeds."""
     image = fractal_noise(96, 128, seeded())
     still = replace(cutouts(name), warp=0, jitter=0, noise=0, erase=0, flip=0)
     (crop,) = Cutouts(still).of(image, size, 0, 1).pixels.split(1)

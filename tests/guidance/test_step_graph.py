@@ -137,7 +137,7 @@ def rich(tiny: Tiny) -> Config:
         tile=True, steps=20, prompts=["a red apple | rust:-0.3:-0.5"],
         perceptors=[{"model": eye}, {"model": eye, "crops": 7, "weight": 0.5}],
         cutouts={"anchors": 1, "smallest": 0.2, "noise": 0.1, "erase": 0.5, "border": "grey", "beyond": 0.3},
-        penalties={"smooth": "0.3 -> 0.1", "near_start": "0.2", "vivid": "0.1"},
+        penalties={"tv": "0.3 -> 0.1", "near_start": "0.2", "saturation": "0.1"},
         latent={"stages": [{"scale": 0.5, "share": 1}, {"scale": 1.0, "share": 1}]},
     )  # fmt: skip
 
@@ -154,7 +154,7 @@ def test_replays_are_ordinary_steps_bit_by_bit(rich: Config, seeds: Sequence[int
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_with_every_optimiser(tiny: Tiny, name: str) -> None:
-    config, backend = tiny(steps=10, optimizer={"name": name, "rate": "0.4 -> 0.1"}), Replays()
+    config, backend = tiny(steps=10, optimizer={"name": name, "learning_rate": "0.4 -> 0.1"}), Replays()
     assert_same(Painting(config, backend).go(), Painting(config, None).go())
     assert backend.replays
 

@@ -129,7 +129,9 @@ class TestStory:
     def test_latents_go_on_from_frame_to_frame(self, tiny: Tiny, tmp_path: Path) -> None:
         """Neighbours are nearer to each other than to the first."""
         run = make(
-            tiny(prompts=["a ^ b"], story={"frames": 4, "fresh": 0}, film={"steps": 3, "rate": "0.05"}),
+            tiny(
+                prompts=["a ^ b"], story={"frames": 4, "fresh": 0}, film={"steps": 3, "learning_rate": "0.05"}
+            ),
             tmp_path / "r",
         )
         z = latents(run)

@@ -167,7 +167,7 @@ class TestWhatIsPainted:
     @pytest.mark.parametrize("name", OPTIMIZERS)
     def test_changes_under_every_optimiser(self, tiny: Tiny, name: str) -> None:
         config = tiny(
-            optimizer={"name": name, "rate": "1000" if name in ("sgd", "radam") else "1"},
+            optimizer={"name": name, "learning_rate": "1000" if name in ("sgd", "radam") else "1"},
             latent={"ema_decay": 0},
         )
         still = paint(
@@ -184,7 +184,7 @@ class TestWhatIsPainted:
         """With a rate of nothing it stays the autoencoder's own rendering of it."""
         save_png(to_pil(torch.rand(1, 3, 16, 16)), tmp_path / "init.png", {})
         flat = {"stages": [{"scale": 1, "share": 1}], "ema_decay": 0.9}
-        config = tiny(init=str(tmp_path / "init.png"), optimizer={"rate": "0"}, latent=flat)
+        config = tiny(init=str(tmp_path / "init.png"), optimizer={"learning_rate": "0"}, latent=flat)
         vqgan = Pipeline(config, CPU).vqgan
         with torch.no_grad():
             encoding = vqgan.encode(load_image(tmp_path / "init.png") * 2 - 1)
@@ -196,7 +196,7 @@ class TestWhatIsPainted:
         """Every kind of wish is among the losses, and changes the picture."""
         save_png(to_pil(torch.rand(1, 3, 9, 21)), tmp_path / "wish.png", {})
         prompts = ["a red apple", f"[{tmp_path}/wish.png]", "[noise:7]"]
-        alone = [paint(tiny(prompts=[prompt], optimizer={"rate": "2"})) for prompt in prompts]
+        alone = [paint(tiny(prompts=[prompt], optimizer={"learning_rate": "2"})) for prompt in prompts]
         assert len({painting.image.tobytes() for painting in alone}) == 3
         batch_size = paint(tiny(prompts=prompts))
         assert [name.split(": ", 1)[1] for name in batch_size.losses] == prompts
