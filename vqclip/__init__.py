@@ -1,4 +1,4 @@
-"""Paints what a prompt says: a VQGAN's latent, nudged until CLIP is pleased.
+"""Generate images from text by optimising a VQGAN latent against CLIP.
 
 >>> import vqclip
 >>> vqclip.generate("a red apple", seed=7).image.show()  # doctest: +SKIP

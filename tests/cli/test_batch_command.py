@@ -64,7 +64,7 @@ def test_24_jobs_of_which_three_fail(batch: Vqclip) -> None:
     assert all(Path(line).is_file() for line in lines)
     failures = re.findall(r"^vqclip: (line \d+): (.+)$", err, re.MULTILINE)
     assert [place for place, _ in sorted(failures)] == ["line 10", "line 15", "line 5"]
-    for reason in ("did you mean --steps", "there is no picture nowhere.png", "'0x0' is impossible"):
+    for reason in ("did you mean --steps", "there is no image nowhere.png", "'0x0' is impossible"):
         assert any(reason in why for _, why in failures)
     assert "batch     21 of 24 done" in err
     manifest = [json.loads(line) for line in (FOLDER / MANIFEST).read_text().splitlines()]

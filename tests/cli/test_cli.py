@@ -1,4 +1,4 @@
-"""The command line: results on stdout, the conversation on stderr, one line and an exit code for what can't be."""
+"""The command line: results on stdout, progress output on stderr, one line and an exit code for each error."""
 
 import json
 import os
@@ -327,7 +327,7 @@ REFUSALS = [
     (["a", "--sizes", "3x3"], 2, "--sizes"),
     (["a", "b"], 2, "unexpected extra argument"),
     ([], 2, "Missing argument 'PROMPT'"),
-    ([""], 2, "wishes for nothing"),
+    ([""], 2, "is empty"),
     (["a:nan"], 2, "'nan' is no weight"),
     (["a^b"], 2, "separates the scenes of a story"),
     (["a", "-c", "nowhere.yaml"], 2, "nowhere.yaml can't be read: no such file"),
@@ -342,13 +342,13 @@ REFUSALS = [
     (["a", "--device", "toaster"], 2, "is no device; write auto, cpu"),
     (["a", "--runs", "afile"], 4, "afile is a file; name a folder"),
     (["a", "--runs", "afile/deeper"], 4, "afile is a file; name a folder"),
-    (["a", "--init", "nowhere.png"], 2, "there is no picture nowhere.png"),
+    (["a", "--init", "nowhere.png"], 2, "there is no image nowhere.png"),
     (["a", "--init", "cut.png"], 2, "cut.png can't be read"),
-    (["a", "--init", "text.png"], 2, "text.png is no picture"),
+    (["a", "--init", "text.png"], 2, "text.png is not an image"),
     (["a", "--init", "folder.png"], 2, "folder.png can't be read: is a directory"),
-    (["a", "--image-prompt", "nowhere.png:2"], 2, "there is no picture nowhere.png"),
-    (["a", "--image-prompt", ":2"], 2, "wishes for nothing"),
-    (["a|[text.png]"], 2, "text.png is no picture"),
+    (["a", "--image-prompt", "nowhere.png:2"], 2, "there is no image nowhere.png"),
+    (["a", "--image-prompt", ":2"], 2, "is empty"),
+    (["a|[text.png]"], 2, "text.png is not an image"),
     (["a", "--set", "vqgan=mini-vqgna"], 3, "did you mean mini-vqgan?"),
     (["a", "--set", "vqgan=empty.ckpt"], 3, "empty.ckpt is no checkpoint"),
     (["a", "--set", "perceptors=[{model: mini-clop}]"], 3, "did you mean mini-clip"),
@@ -393,8 +393,8 @@ def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(
 @pytest.mark.parametrize(
     ("words", "code", "fragment"),
     [
-        (["show", "nowhere.png"], 2, "there is no picture"),
-        (["show", "text.png"], 2, "is no picture"),
+        (["show", "nowhere.png"], 2, "there is no image"),
+        (["show", "text.png"], 2, "is not an image"),
         (["config", "show", "--preset", "x"], 2, "there is no preset 'x'"),
         (["config", "init", "nowhere/my.yaml"], 2, "can't be written: no such file"),
         (["paint", "a"], 2, "No such command 'paint'"),

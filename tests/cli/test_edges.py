@@ -138,7 +138,7 @@ class TestFiles:
         Path("../gone").rmdir()
         done = vqclip("generate", "a")
         assert (done.code, done.err.count("\n")) == (2, 1)
-        assert "the folder that you are in is gone" in done.err
+        assert "the working folder no longer exists" in done.err
         assert vqclip("--version").code == 0
 
 

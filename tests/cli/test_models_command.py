@@ -106,7 +106,7 @@ def test_a_pair_that_is_not_here_names_the_line_to_type(vqclip: Vqclip, name: st
 def test_pull_and_offline_contradict_each_other_in_one_line(vqclip: Vqclip) -> None:
     done = vqclip("generate", "a", "--preset", "pairs/classic", "--pull", "--offline", "-q")
     assert done.code == 3
-    assert "--offline forbids to fetch it" in done.err
+    assert "--offline forbids the download" in done.err
 
 
 @pytest.fixture

@@ -152,5 +152,5 @@ class TestPictures:
         assert shares == pytest.approx([0.2, 0.4, 0.6, 0.8])
 
     def test_a_loop_needs_more_frames_than_it_overlaps(self, tiny: Tiny) -> None:
-        with pytest.raises(ConfigError, match="can't melt"):
+        with pytest.raises(ConfigError, match="can't fade"):
             self.film(tiny, 1, overlap=10)

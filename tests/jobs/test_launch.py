@@ -88,7 +88,7 @@ def test_keeps_the_contract(launcher: Launcher, jobs: Jobs, tiny: Tiny, tmp_path
     assert sorted(event.job for event in heard if isinstance(event, Started)) == [0, 1, 2, 3]
     ends = {event.job: event for event in heard if isinstance(event, Finished | Failed)}
     assert [type(ends[index]) for index in range(4)] == [Finished] * 3 + [Failed]
-    assert "there is no picture nowhere.png" in ends[3].cause  # type: ignore[union-attr]
+    assert "there is no image nowhere.png" in ends[3].cause  # type: ignore[union-attr]
     assert not missing.folder.exists()
     assert all(event.steps == 6 for event in heard if isinstance(event, Progressed))
 

@@ -180,8 +180,8 @@ BAD: dict[str, Callable[[Path, bytes], object]] = {
     "no such file": lambda path, whole: None,
     "is a directory": lambda path, whole: path.mkdir(),
     "invalid data": lambda path, whole: path.write_bytes(b"hello" * 1000),
-    "no video that can be read": lambda path, whole: path.write_bytes(whole[:300]),
-    "can be read: invalid": lambda path, whole: path.write_bytes(b""),
+    "is not a video that vqclip can read": lambda path, whole: path.write_bytes(whole[:300]),
+    "vqclip can read: invalid": lambda path, whole: path.write_bytes(b""),
     "no pictures": lambda path, whole: convert_sound(path),
 }
 

@@ -96,7 +96,7 @@ class TestWritten:
     def test_of_no_picture_is_none(self) -> None:
         with pytest.raises(VideoError, match="at least one"), VideoWriter(Path("a.mp4"), 8, 8, 10, {}, ""):
             pass
-        with pytest.raises(VideoError, match="no pictures"):
+        with pytest.raises(VideoError, match="no images"):
             assemble([], Path("a.mp4"), 10, {}, "")
         assert not list(Path.cwd().iterdir())
 

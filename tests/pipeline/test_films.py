@@ -266,7 +266,7 @@ class TestCommands:
             (["generate", "a ^ b"], 2, "vqclip story"),
             (["story", "a ^ b", "-o", "s.png"], 2, ".mp4, .gif or .webp"),
             (["story", "a ^ b", "--frames", "0"], 2, "story.frames: 0 is out of range"),
-            (["story", "a ^ b", "--loop", "--frames", "2"], 2, "can't melt"),
+            (["story", "a ^ b", "--loop", "--frames", "2"], 2, "can't fade"),
             (["zoom", "a", "--zoom", "0"], 2, "motion.zoom"),
             (["zoom", "a", "--border", "blue"], 2, "reflect, wrap, black, paint"),
             (["zoom", "a", "--frames", "0"], 2, "film.frames: 0 is out of range"),

@@ -133,7 +133,7 @@ class TestGenerate:
         [
             (["--video", "a.avi"], "a.avi: videos are saved as .mp4, .gif or .webp; name it a.mp4"),
             (["--video", "no/a.mp4"], "no/a.mp4: there is no folder no; make it first"),
-            (["--video-fps", "12"], "no video is asked for that would be so; add --video"),
+            (["--video-fps", "12"], "the video options need --video; add it"),
             (["--video", "--video-hold", "inf"], "its hold is 0 to 3600"),
             (["--video", "--set", "film.frames=2"], "this is a film; -o FILE.mp4 saves it"),
         ],

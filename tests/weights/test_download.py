@@ -175,7 +175,7 @@ def test_a_server_with_moods_still_gives_the_right_file(
         ("disguised-login", "answers with a web page instead of the file"),
         ("status/404", "answers 404"),
         ("status/410", "answers 410"),
-        ("status/403", "answers 403: it wants a login"),
+        ("status/403", "answers 403: it requires a login"),
         ("status/429", "answers 429"),
         ("status/500", "answers 500"),
     ],
@@ -247,7 +247,7 @@ def test_a_full_disk_is_said_before_anything_is_written(
 @pytest.mark.parametrize("name", ["VQCLIP_OFFLINE", "HF_HUB_OFFLINE"])
 def test_offline_nothing_is_asked(fetch: Fetch, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "1")
-    with pytest.raises(WeightsError, match="forbids to fetch it"):
+    with pytest.raises(WeightsError, match="forbids the download"):
         fetch("good")
     assert Server.asked == []
 

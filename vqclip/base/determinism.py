@@ -1,6 +1,6 @@
-"""The same seed, the same pixels, on one GPU: how torch and its libraries are told to take no shortcut that varies.
+"""Make results repeat on a GPU: switch off what varies in torch and its libraries.
 
-Set for the process, by entry points alone, before anything was computed on the device.
+This is set for the whole process. Only entry points set it, before anything is computed on the device.
 """
 
 import logging
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 def enter(device: torch.device) -> None:
-    """Choose what repeats: kernels of cuDNN, workspaces of cuBLAS, sums without atomics. A CPU needs none of it."""
+    """Choose cuDNN kernels, cuBLAS workspaces and sums that repeat. A CPU needs none of it."""
     if not strengths(device).deterministic_switches:
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
@@ -31,7 +31,7 @@ def enter(device: torch.device) -> None:
 
 
 def run(step: Callable[[], Result]) -> Result:
-    """What `step` returns, if need be by kernels that vary; a failed try must leave no trace."""
+    """Return what `step` returns, by kernels that vary if there are no others. A failed try must leave no trace."""
     try:
         return step()
     except RuntimeError as error:

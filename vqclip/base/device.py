@@ -1,4 +1,4 @@
-"""Where the mathematics happens, in which arithmetic, and what the device there is good at."""
+"""Find devices, their arithmetic, and what each is fast at."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ PRECISIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Strengths:
-    """What a device is good at. Whatever is computed one way here and another way there asks this, not for the device.
+    """What a device is fast at. Code that computes in one of two ways asks this, and not for the kind of device.
 
     Of `crops` and `numbers` a CPU's are measured, others' are chosen: a GPU is to be kept busy.
     """
@@ -46,7 +46,7 @@ class Strengths:
 
 
 def strengths(device: torch.device) -> Strengths:
-    """What a device is good at: the only place that asks which kind it is."""
+    """Return what a device is fast at. No other code asks for the kind of device."""
     if device.type == "cpu":
         return Strengths(
             own_kernels=True, bfloat16=_cpu_multiplies_bfloat16(), keeps_pages=True, counts_threads=True,
@@ -63,7 +63,7 @@ def strengths(device: torch.device) -> Strengths:
 
 
 def pick(name: str = "auto") -> torch.device:
-    """The device of a name (auto, cpu, cuda, cuda:1, mps); raises UsageError if this machine hasn't got it."""
+    """Return the device of a name (auto, cpu, cuda, cuda:1, mps). Raises UsageError if this machine lacks it."""
     if name == "auto":
         return torch.device(present()[0])
     try:
@@ -81,7 +81,7 @@ def pick(name: str = "auto") -> torch.device:
 
 
 def present() -> list[str]:
-    """The devices of this machine, the fastest first."""
+    """Return the devices of this machine, the fastest first."""
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
@@ -108,7 +108,7 @@ def keep_pages(keep: bool) -> None:
 
 
 def dtype_for(precision: str, device: torch.device) -> torch.dtype:
-    """The arithmetic that a Config's `precision` means on a device; raises UsageError where it can't be had."""
+    """Return the type of numbers that a Config's `precision` means; raises UsageError if the device lacks it."""
     if precision == "float16" and not strengths(device).float16:
         raise UsageError("precision: float16 needs a GPU; write auto, float32 or bfloat16")
     if precision != "auto":
@@ -117,7 +117,7 @@ def dtype_for(precision: str, device: torch.device) -> torch.dtype:
 
 
 def arithmetic(precision: str, device: torch.device) -> str:
-    """The name of dtype_for's arithmetic, as in bfloat16 or tf32."""
+    """Return the name of dtype_for's type, as in bfloat16 or tf32."""
     if precision == "tf32" and strengths(device).tf32:
         return precision
     return str(dtype_for(precision, device)).removeprefix("torch.")
@@ -134,7 +134,7 @@ def allow_tf32(precision: str, device: torch.device) -> None:
 
 
 def threads(device: torch.device) -> int | None:
-    """How many threads a device's sums are shared among, and so depend on; None where they don't."""
+    """Return the number of threads that a device's sums depend on, or None where they don't."""
     return torch.get_num_threads() if strengths(device).counts_threads else None
 
 
@@ -150,7 +150,7 @@ def _cpu_multiplies_bfloat16() -> bool:
 
 
 def describe(device: torch.device) -> str:
-    """A device in words, for the conversation and the provenance."""
+    """Describe a device in words, for progress output and provenance."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)

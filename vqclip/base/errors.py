@@ -1,15 +1,15 @@
-"""What can go wrong, and the exit code of each kind.
+"""Define the errors, each with its exit code.
 
-    VqclipError          1  failed at work
-    ├── UsageError       2  what was asked for can't be done as written
+    VqclipError          1  the work failed
+    ├── UsageError       2  the request can't be carried out as written
     │   ├── ConfigError     a key, a type or a value of the Config
-    │   ├── PromptError     a prompt that doesn't read
-    │   └── ImageError      a picture that was given and can't be read
+    │   ├── PromptError     a prompt that can't be parsed
+    │   └── ImageError      an image that can't be read
     ├── WeightsError     3  a model is missing, damaged, or refused
     ├── RunError         4  a run folder that can't be used
-    ├── OutOfMemory      1  a picture that this machine has no room to paint
+    ├── OutOfMemory      1  an image that this machine lacks the memory for
     ├── NotFinite        1  losses that are infinite or no numbers
-    ├── SaveError        1  a picture that can't be written
+    ├── SaveError        1  an image that can't be written
     └── VideoError       1  a video that can't be read or written, or no ffmpeg for it
 
 A message is one line: what was given, what is allowed, what to type next.
@@ -69,12 +69,12 @@ class VideoError(VqclipError):
 
 
 def cause(error: OSError) -> str:
-    """The operating system's own words for an error, without number and path."""
+    """Return the operating system's message of an error, without number and path."""
     return (error.strerror or str(error)).lower()
 
 
 def suggest(name: str, known: Iterable[str], most: int = 3) -> str:
-    """'; did you mean X or Y?' for the nearest of the known names, or '' where none is near."""
+    """Return '; did you mean X or Y?' for the nearest known names, or '' if none is near."""
     folded = {candidate.lower(): candidate for candidate in known}
     near = [folded[match] for match in difflib.get_close_matches(name.lower(), folded, most, cutoff=0.6)]
     return f"; did you mean {' or '.join(near)}?" if near else ""
@@ -86,7 +86,7 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 def shorten(value: Any) -> str:
-    """A value as Python spells it, cut to what an error's line has room for, however deep and long it is."""
+    """Return a value's Python spelling, cut to the length that fits into an error message."""
     return _SHORT.repr(value)
 
 
@@ -95,5 +95,5 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 
 
 def visible(text: str) -> str:
-    """A text with its control characters spelled out, as JSON spells them: JSON it may be, on one line."""
+    """Return a text with its control characters escaped as in JSON. The text may be JSON, on one line."""
     return _CONTROL.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Write files whole or not at all."""
 
 import contextlib
 import os
@@ -17,9 +17,9 @@ LONGEST_NAME = 255  # bytes, on nearly every file system
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """A new, empty file beside `path`, gone at the end unless it was renamed.
+    """Make a new, empty file beside `path`, and delete it at the end unless it was renamed.
 
-    A process that is killed within leaves it where `sweep` finds it.
+    If the process is killed meanwhile, `sweep` finds the file.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
     os.close(handle)
@@ -31,7 +31,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
-    """A scratch file, for whoever needs a name to write to; at the end it takes the place of `path`, all on the disk.
+    """Make a scratch file to write to. At the end it is synced and replaces `path`.
 
     What lay at `path` before goes to `previous`, if that is given; a link stays, and what it leads to is replaced. If
     anything raises within, it stays untouched and nothing is left beside it.
@@ -56,7 +56,7 @@ def atomic(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text in UTF-8; what isn't UTF-8 of a file's name is spelled out, as JSON spells it."""
+    """Write a text in UTF-8. Bytes of a file's name that aren't UTF-8 are escaped as in JSON."""
     with atomic(path) as file:
         file.write(text.encode(errors="backslashreplace"))
 
@@ -67,14 +67,14 @@ def copy(source: Path, target: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what killed processes left of their unfinished files; nobody may be writing in the folder."""
+    """Delete the unfinished files of killed processes. No process may be writing in the folder."""
     for path in folder.iterdir():
         if re.fullmatch(r"\..+\.[a-z0-9_]{8}", path.name) and path.is_file():
             path.unlink(missing_ok=True)
 
 
 def check_target(path: Path, example: str) -> None:
-    """Refuse a name for a file, such as `example`, that couldn't be written in the end; raises UsageError."""
+    """Check that a file of this name could be written, such as `example`. Raises UsageError."""
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise UsageError(
             f"{path}: no file's name may have more than {LONGEST_NAME} bytes; write a shorter one"
@@ -90,13 +90,13 @@ def check_target(path: Path, example: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file's content on the disk, whoever wrote it."""
+    """Sync a file's content to the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Have a folder's names on the disk, where the system can do that: a rename survives no power cut before."""
+    """Sync a folder's names to the disk, if the system can. A rename survives a power cut only after this."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -106,7 +106,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
+    """Return the process's umask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

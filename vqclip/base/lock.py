@@ -1,4 +1,4 @@
-"""A folder has one worker at a time, and the lock of a dead one is nobody's."""
+"""Lock a folder for one process at a time."""
 
 import contextlib
 import json
@@ -17,10 +17,9 @@ LOCK = "lock"
 
 @contextlib.contextmanager
 def held(folder: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold a folder; raises RunError, saying who has it, if it isn't to be had within `patience` seconds.
+    """Lock a folder. Raises RunError, which names the owner, if that takes longer than `patience` seconds.
 
-    The operating system lets go of the lock when its owner ends, however it ends; so it is taken over without asking
-    whether that process still lives.
+    The operating system releases the lock when its owner ends, also when it is killed. So no lock outlives its owner.
     """
     path = folder / LOCK
     lock = FileLock(path)
@@ -43,7 +42,7 @@ def held(folder: Path, patience: float = 0.0) -> Iterator[None]:
 
 
 def _owner(path: Path) -> str:
-    """Who holds a lock, in words."""
+    """Describe the owner of a lock."""
     try:
         owner = json.loads(path.read_text())
         return f"process {owner['process']} on {owner['host']}, since {owner['since']}"

@@ -1,4 +1,4 @@
-"""Where files lie: those that ship, beside the package in a clone or inside it in a wheel, and those of the user."""
+"""Name the folders that vqclip uses: those that ship, beside the package or inside a wheel, and the user's."""
 
 import os
 from pathlib import Path
@@ -18,9 +18,9 @@ CHECKPOINTS = _folder("checkpoints")
 
 
 def home() -> Path:
-    """The user's folder of models: VQCLIP_HOME, or vqclip/ where their desktop keeps data. It needn't exist.
+    """Return the user's folder of models: VQCLIP_HOME, or vqclip/ in the desktop's data folder. It needn't exist.
 
-    Raises WeightsError for a user without a home folder who named none.
+    Raises WeightsError if there is no home folder and VQCLIP_HOME isn't set.
     """
     if not has_home():
         raise WeightsError("there is no home folder to keep models in; set VQCLIP_HOME to a folder")
@@ -28,7 +28,7 @@ def home() -> Path:
 
 
 def has_home() -> bool:
-    """Whether models that don't ship with vqclip can be kept anywhere."""
+    """Tell whether there is a folder for models that don't ship with vqclip."""
     return not str(_home()).startswith("~")
 
 
@@ -39,12 +39,12 @@ def _home() -> Path:
 
 
 def expand(name: str) -> Path:
-    """A path as a user writes it; `~` stays where nobody knows the home folder that it means."""
+    """Return a path with `~` expanded. `~` stays if its home folder isn't known."""
     return Path(os.path.expanduser(name))
 
 
 def offline() -> bool:
-    """Whether the environment forbids the network."""
+    """Tell whether the environment forbids the network."""
     return any(
         os.environ.get(name, "").lower() not in ("", "0", "false", "no", "off")
         for name in ("VQCLIP_OFFLINE", "HF_HUB_OFFLINE")

@@ -1,4 +1,4 @@
-"""`vqclip`: its commands, and the way out for every error."""
+"""Run the command line: find the commands, and turn every error into one line and an exit code."""
 
 import gc
 import os
@@ -15,7 +15,7 @@ from vqclip.cli.display.console import complain, result, spell_any_letter
 
 app = typer.Typer(
     name="vqclip",
-    help="Paints what a prompt says: a VQGAN's latent, nudged until CLIP is pleased.",
+    help="Generate images from text by optimising a VQGAN latent against CLIP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -68,7 +68,7 @@ def _root(
         os.getcwd()
     except OSError:
         if "--help" not in sys.argv:
-            raise UsageError("the folder that you are in is gone; go to another: cd") from None
+            raise UsageError("the working folder no longer exists; go to another one with cd") from None
 
 
 # typer carries a click of its own or uses the installed one, by version; either way this is its usage error.
@@ -88,7 +88,7 @@ def main() -> None:
     except _UsageError as error:
         _leave_usage(error)
     except (KeyboardInterrupt, typer.Abort):
-        _leave(None, "interrupted before anything was painted", 130)
+        _leave(None, "interrupted before any image was generated", 130)
     except OSError as error:
         _leave(error, f"{error.filename or 'the operating system says'}: {cause(error)}", 1)
     except Exception as error:

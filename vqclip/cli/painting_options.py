@@ -1,4 +1,4 @@
-"""What every command that paints may be asked, declared once, and how it is carried out."""
+"""Declare the options of every command that generates images, and carry the command out."""
 
 import functools
 import inspect
@@ -63,7 +63,7 @@ class PaintingOptions:
         """
         if not self.quiet:
             for prompt in outputs[0].config.parsed_prompts:
-                say("wish", describe(prompt))
+                say("prompt", describe(prompt))
         ranks = (judge or outputs[0].config.perceptors[0].model) if keep else None
         if self.plan:
             from vqclip.cli.plan import explain  # noqa: PLC0415
@@ -98,7 +98,7 @@ def painting(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def describe(prompt: prompts.Prompt) -> str:
-    """What was understood of a prompt."""
+    """Describe a parsed prompt in one line."""
     weight = f"{prompt.weight:g}" if prompt.course is None else f"{{{prompt.course}}}"
     away = " (away from it)" if prompt.weight < 0 else ""
     stop = "" if prompt.stop == float("-inf") else f", stop {prompt.stop:g}"

@@ -1,4 +1,4 @@
-r"""A Prompt is one wish: a text, an image or a noise seed, with a weight and a stop. Its one-line grammar:
+r"""Parse prompts. A Prompt is a text, an image or a noise seed, with a weight and a stop. Its one-line grammar:
 
     line    =  scene { "^" scene }
     scene   =  prompt { "|" prompt }
@@ -39,9 +39,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Prompt:
-    """One wish. `body` is the text, the image's path, or the seed of a noise; a negative weight pushes away.
+    """A prompt. `body` is the text, the image's path, or the seed of a noise. A negative weight moves the image away.
 
-    Below the distance `stop` a prompt pulls no more; for a negative weight the distance counts as negative.
+    Below the distance `stop` a prompt has no gradient. With a negative weight the distance counts as negative.
     `course` is the weight's schedule over the frames of a film, where it has one.
     """
 
@@ -53,25 +53,25 @@ class Prompt:
 
     @property
     def content(self) -> tuple[Kind, str]:
-        """What is wished for, however much."""
+        """The prompt's kind and body, without its numbers."""
         return self.kind, self.body
 
     def at(self, frame: int, frames: int) -> "Prompt":
-        """The prompt as one frame of a film sees it, with a plain weight."""
+        """Return the prompt for one frame of a film, with a plain weight."""
         if self.course is None:
             return self
         return replace(self, weight=Schedule.parse(self.course).at(frame, frames), course=None)
 
     @property
     def label(self) -> str:
-        """The wish without its numbers, for people."""
+        """The prompt without its numbers, to print."""
         return {Kind.TEXT: self.body, Kind.IMAGE: f"[{self.body}]", Kind.NOISE: f"[noise:{self.body}]"}[
             self.kind
         ]
 
 
 def parse(line: str) -> list[Prompt]:
-    """All prompts of a still's line, in order. Raises PromptError, quoting what can't be read."""
+    """Parse the prompts of a still's line, in order. Raises PromptError, which quotes what can't be parsed."""
     first, *others = scenes(line)
     if others:
         raise PromptError(
@@ -82,7 +82,7 @@ def parse(line: str) -> list[Prompt]:
 
 
 def scenes(line: str) -> list[list[Prompt]]:
-    """The prompts of each scene of a line; a line without `^` is one scene. Raises PromptError."""
+    """Parse the prompts of each scene of a line. A line without `^` is one scene. Raises PromptError."""
     parsed: list[list[Prompt]] = [[]]
     rest = line
     while True:
@@ -96,7 +96,7 @@ def scenes(line: str) -> list[list[Prompt]]:
 
 
 def format(prompt: Prompt) -> str:
-    """The line that `parse` reads back as this prompt."""
+    """Return the line that `parse` reads back as this prompt."""
     match prompt.kind:
         case Kind.IMAGE:
             body = f"[{_escape(prompt.body, ']')}]"
@@ -112,13 +112,13 @@ def format(prompt: Prompt) -> str:
 
 
 def image(given: str) -> Prompt:
-    """An image prompt from FILE[:weight[:stop]], as `--image-prompt` takes it."""
+    """Parse an image prompt of the form FILE[:weight[:stop]], as `--image-prompt` takes it."""
     path, numbers = _peel(given, spoken=False)
     return _build(Kind.IMAGE, path.strip(), numbers, given)
 
 
 def _parse_one(line: str) -> tuple[Prompt, str]:
-    """The first prompt of a line, and what follows it (empty, or from its separator on)."""
+    """Parse the first prompt of a line. Return it with the rest of the line, from its separator on."""
     if bracketed := _BRACKETED.match(line):
         tail = _plain(line[bracketed.end() :])
         given, numbers = line[: bracketed.end() + len(tail)], _numbers_only(tail, line)
@@ -142,11 +142,9 @@ def _plain(line: str) -> str:
 
 
 def _build(kind: Kind, body: str, values: list[float | str], given: str) -> Prompt:
-    """A prompt of its body, its weight (a number or a course) and its stop."""
+    """Make a prompt from its body, its weight (a number or a schedule) and its stop."""
     if not body.strip():
-        raise PromptError(
-            f'the prompt {given.strip()!r} wishes for nothing; write some words, as in "a red apple"'
-        )
+        raise PromptError(f'the prompt {given.strip()!r} is empty; write some words, as in "a red apple"')
     course = values[0] if values and isinstance(values[0], str) else None
     numbers = [1.0 if isinstance(value, str) else value for value in values]
     if not all(abs(number) <= LARGEST for number in numbers):
@@ -158,7 +156,7 @@ def _build(kind: Kind, body: str, values: list[float | str], given: str) -> Prom
 
 
 def _numbers_only(tail: str, line: str) -> list[float | str]:
-    """The numbers after a quoted or bracketed body, where nothing but numbers may follow."""
+    """Parse what follows a quoted or bracketed body, where only numbers are allowed."""
     text, numbers = _peel(tail)
     if text.strip():
         raise PromptError(
@@ -170,7 +168,7 @@ def _numbers_only(tail: str, line: str) -> list[float | str]:
 def _peel(text: str, spoken: bool = True) -> tuple[str, list[float | str]]:
     """Split at most two numbers off the right end: 'a: b:2:.5' -> ('a: b', [2.0, 0.5]); the first may be a course.
 
-    What is `spoken` may tell the time; a file's name doesn't.
+    Text that is `spoken` may contain a time of day. A file's name doesn't.
     """
     if course := _COURSE.search(text):
         return text[: course.start()], [_course(course[1], text), *map(float, _stop(course[2], text))]
@@ -191,7 +189,7 @@ def _peel(text: str, spoken: bool = True) -> tuple[str, list[float | str]]:
 
 
 def _course(schedule: str, given: str) -> str:
-    """A weight's schedule, as it was written, if it is one."""
+    """Return a weight's schedule as it was written, if it is one."""
     try:
         Schedule.parse(schedule)
     except ConfigError:
@@ -202,22 +200,22 @@ def _course(schedule: str, given: str) -> str:
 
 
 def _stop(text: str | None, given: str) -> list[str]:
-    """The number after a course, if there is one."""
+    """Return the number after a schedule, if there is one."""
     if text is not None and not _FIELD.fullmatch(text):
         raise PromptError(f"{given.strip()!r}: {text.strip()!r} is no stop; write a plain number as in :0.5")
     return [] if text is None else [text]
 
 
 def _escape(text: str, signs: str) -> str:
-    r"""A backslash before each of the signs, and before each backslash."""
+    r"""Put a backslash before each of the characters, and before each backslash."""
     return "".join("\\" + sign if sign in signs + "\\" else sign for sign in text)
 
 
 def _unescape(text: str, signs: str) -> str:
-    r"""What `_escape` made, without its backslashes; one before any other sign stays."""
+    r"""Undo `_escape`. A backslash before any other character stays."""
     return re.sub(rf"\\([{re.escape(signs)}\\])", r"\1", text)
 
 
 def _number(value: float) -> str:
-    """The shortest plain spelling that reads back as the same number; the grammar knows no exponents."""
+    """Return a number's shortest spelling without an exponent, which the grammar doesn't have."""
     return f"{Decimal(repr(value)):f}".removesuffix(".0")

@@ -1,4 +1,4 @@
-"""How a Config comes together: default < the VQGAN's recipe < preset < file < settings < what the caller gives."""
+"""Make a Config by merging default < the VQGAN's recipe < preset < file < settings < what the caller gives."""
 
 import dataclasses
 import logging
@@ -40,7 +40,7 @@ def resolve(
 
 @dataclass(frozen=True)
 class _Ground:
-    """What many Configs lie on: plain data with known keys, whose sections are converted once."""
+    """Plain data that many Configs share. Its keys are checked, and its sections converted, once."""
 
     values: Mapping[str, Any]
 
@@ -72,7 +72,7 @@ class Base:
     def resolve(
         self, given: Mapping[str, Any], settings: Sequence[str] = (), draw: Callable[[], int] = seeds.draw
     ) -> Config:
-        """Lay settings and what is given on top, as the function `resolve` does."""
+        """Merge settings and what the caller gives over this, as the function `resolve` does."""
         above = _lay(*_modernise(map(_parse_setting, settings), "--set "), *_modernise([given], ""))
         layers = (above, self.above, _shipped("default.yaml"))
         vqgan = next(layer["vqgan"] for layer in layers if "vqgan" in layer)
@@ -85,7 +85,7 @@ class Base:
 
 
 def base(preset: str | None = None, file: Path | None = None, settings: Sequence[str] = ()) -> Base:
-    """What preset < file < settings say; raises ConfigError."""
+    """Merge preset < file < settings. Raises ConfigError."""
     layers: list[Mapping[str, Any]] = []
     if preset is not None:
         layers.append(read_preset(preset))
@@ -95,17 +95,17 @@ def base(preset: str | None = None, file: Path | None = None, settings: Sequence
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
-    """A Config of a complete mapping, such as `to_dict` gives; raises ConfigError if it isn't one."""
+    """Make a Config from a complete mapping, as `to_dict` returns it. Raises ConfigError."""
     return build(Config, _lay(_unversioned(upgrade(values))))
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Plain data of a Config, and the version of its keys."""
+    """Return a Config as plain data, with the version of its keys."""
     return {"version": VERSION, **dataclasses.asdict(config)}
 
 
 def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A complete mapping in today's keys, whatever the version that wrote it; keys that it lacks become neutral.
+    """Return a mapping of any version in today's keys. Keys that it lacks get their neutral values.
 
     Raises ConfigError if a newer version wrote it. Keys and values are not checked.
     """
@@ -116,28 +116,28 @@ def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def dump(config: Config) -> str:
-    """A Config as YAML that `resolve(file=...)` reads back."""
+    """Return a Config as YAML, which `resolve(file=...)` reads back."""
     return yaml12.dump(to_dict(config))
 
 
 def presets() -> list[str]:
-    """Names of all presets, as `--preset` takes them."""
+    """Return the names of all presets, as `--preset` takes them."""
     folder = CONFIGS / "presets"
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
 def keys() -> list[str]:
-    """The dotted names of all keys and sections of a Config."""
+    """Return the dotted names of all keys and sections of a Config."""
     return list(_keys(Config))
 
 
 def old_keys() -> list[str]:
-    """The dotted names that keys had before and that are still read."""
+    """Return the old dotted names of keys, which are still read."""
     return [rename.old for rename in renames.RENAMES]
 
 
 def read_preset(names: str) -> dict[str, Any]:
-    """The layer of one preset, or of several joined by '+', the later ones winning."""
+    """Read one preset, or several joined by '+', of which later ones win."""
     known = presets()
     for name in names.split("+"):
         if name not in known:
@@ -156,7 +156,7 @@ def _shipped(name: str) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; raises ConfigError if it isn't one."""
+    """Read the mapping in a YAML file. Raises ConfigError if it holds anything else."""
     values = yaml12.read(path)
     if values is not None and not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; a config is a mapping of keys to values")
@@ -186,7 +186,7 @@ def _read_layer(path: Path) -> dict[str, Any]:
 
 
 def _modernise(layers: Iterable[Mapping[str, Any]], place: str) -> list[dict[str, Any]]:
-    """Layers that somebody wrote in one place, in today's keys; of every old name there, a warning says the new one."""
+    """Rename old keys in layers of one origin. A warning names each old key and its new name."""
     plain = [_unversioned(layer, place) for layer in layers]
     try:
         for rename in renames.used(plain):
@@ -197,7 +197,7 @@ def _modernise(layers: Iterable[Mapping[str, Any]], place: str) -> list[dict[str
 
 
 def _unversioned(values: Mapping[str, Any], place: str = "") -> dict[str, Any]:
-    """The keys without the version, once that is known to be readable; raises ConfigError."""
+    """Return the keys without the version. Raises ConfigError if this vqclip can't read that version."""
     version = values.get("version", 1)
     if not isinstance(version, int) or version < 1:
         raise ConfigError(f"{place}version: {version!r} is none; leave the line out, or write {VERSION}")
@@ -209,7 +209,7 @@ def _unversioned(values: Mapping[str, Any], place: str = "") -> dict[str, Any]:
 
 
 def _lay(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the keys of layers, and lay each over the one before."""
+    """Check the keys of layers, and merge each over the one before."""
     for layer in layers:
         _check_keys(layer, Config)
     return reduce(merge, layers, {})
@@ -247,7 +247,7 @@ def _unknown_key(key: str) -> str:
 
 
 def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
-    """The dotted names of all keys and sections under a dataclass; an item of a list is `[0]`."""
+    """Return the dotted names of all keys and sections of a dataclass. An item of a list is `[0]`."""
     for name, hint in ((field.name, hint) for field, hint in fields(schema)):
         item = next(iter(get_args(hint)), hint)
         yield prefix + name

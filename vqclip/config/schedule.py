@@ -1,4 +1,4 @@
-"""A number as a function of the step.
+"""Parse schedules: numbers as functions of the step.
 
 0.3                     constant
 0.3 -> 0.05             a straight ramp from the first step to the last
@@ -35,7 +35,7 @@ class Schedule:
 
     @classmethod
     def parse(cls, text: str, name: str = "schedule") -> "Schedule":
-        """Read one of the three spellings; raises ConfigError, which says the key's name."""
+        """Parse one of the three forms. Raises ConfigError, which names the key."""
         schedule = cls._parse(text, name)
         numbers = [number for keyframe in schedule.keyframes for number in (keyframe.at, keyframe.value)]
         if not all(abs(number) <= LARGEST for number in numbers):
@@ -66,7 +66,7 @@ class Schedule:
         return all(keyframe.value == 0 for keyframe in self.keyframes)
 
     def at(self, step: int, steps: int) -> float:
-        """The value at `step` of `steps`; before the first and after the last keyframe it stays."""
+        """Return the value at `step` of `steps`. It is constant before the first and after the last keyframe."""
         before = self.keyframes[0]
         for after in self.keyframes:
             start, end = before.step(steps), after.step(steps)

@@ -1,8 +1,8 @@
-"""A Film is the sequence of pictures that a Config asks for; a still is a film of one Frame.
+"""Divide a Config into frames. A Film is the sequence of them; a still is a film of one Frame.
 
-Story (wishes over time), motion (a frame begins from the moved last picture) and source (a frame follows one of a
-video's) are fields of the Config that know nothing of each other. Frames are painted one after the other; the
-pictures that are shown are made of the painted frames' latents, mixed as `blend` says: that smooths, and closes a loop.
+Story (prompts over time), motion (a frame starts from the last one, moved) and source (a frame follows one of a
+video's) are independent fields of the Config. Frames are rendered one after the other. An output frame is decoded from
+the rendered frames' latents, averaged as `blend` says. This smooths the film, and closes a loop.
 """
 
 import itertools
@@ -27,9 +27,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class FramePrompt:
-    """What one frame wishes for: a prompt, and between two scenes also the one that it comes from.
+    """A frame's prompt, and between two scenes also the one that it fades from.
 
-    Its direction lies on the arc from `leaving` to `prompt`, at `share` of the way.
+    The embedding's direction lies on the arc from `leaving` to `prompt`, at `share` of the way.
     """
 
     prompt: Prompt
@@ -39,7 +39,7 @@ class FramePrompt:
 
 @dataclass(frozen=True)
 class Move:
-    """Where the last picture's content goes before a frame is painted: about the middle, then to the side."""
+    """How the last frame is moved before the next one is rendered: first about its middle, then to the side."""
 
     zoom: float = 1.0  # above 1 comes nearer
     turn: float = 0.0  # degrees, clockwise
@@ -52,7 +52,7 @@ STANDSTILL = Move()
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture to paint."""
+    """Describe one frame to render."""
 
     index: int
     prompts: tuple[FramePrompt, ...]
@@ -66,11 +66,10 @@ class Frame:
 
 
 class Film:
-    """The frames of a Config and the pictures made of them; raises ConfigError for what can't be a film.
+    """The frames of a Config, and the output frames made of them. Raises ConfigError if they can't be a film.
 
-    `source_frames` is the number of the source video's frames, where there is one. A loop's `overlap` is painted
-    twice, at
-    the beginning, where it isn't shown, and at the end, where it melts into what was painted at the beginning.
+    `source_frames` is the number of the source video's frames, where there is one. A loop's `overlap` is
+    rendered twice: at the beginning, where it isn't shown, and at the end, where it fades into the beginning.
     """
 
     def __init__(self, config: Config, source_frames: int | None = None):
@@ -84,7 +83,7 @@ class Film:
             raise ConfigError("film.loop: a video's film ends where the video ends; loop a story or a zoom")
         if self.preroll >= self.output_frames:
             raise ConfigError(
-                f"film.overlap: {self.preroll} frames of {self.output_frames} can't melt into the beginning; have fewer"
+                f"film.overlap: {self.preroll} frames of {self.output_frames} can't fade into the beginning; set fewer"
             )
 
     def __iter__(self) -> Iterator[Frame]:
@@ -107,7 +106,7 @@ class Film:
         )
 
     def prompts(self, index: int) -> Iterator[FramePrompt]:
-        """What a frame wishes for: every line's present scene, on its way from the one before."""
+        """Yield a frame's prompts: those of every line's present scene, fading from the one before."""
         leaving, entering, share = self._scene(index)
         for line in self.config.lines:
             scenes = [[prompt.at(index, self.rendered_frames) for prompt in scene] for scene in line]
@@ -117,7 +116,7 @@ class Film:
                 yield from fade(scenes[leaving], scenes[entering], share)
 
     def _scene(self, index: int) -> tuple[int, int, float]:
-        """The scene before, the scene that a frame lies in, and how much of the way to it is done."""
+        """The scene before, the scene that a frame lies in, and the share of the fade between them."""
         story = self.config.story
         if self.preroll and index >= self.output_frames:  # back to where the loop begins
             before, now = self._scene_at((self.output_frames - 1) // story.frames), 0
@@ -131,12 +130,12 @@ class Film:
         return before, now, min(1.0, (within + 1) / (fading + 1))
 
     def _scene_at(self, number: int) -> int:
-        """Which scene is told as the `number`th: after all of them the last one stays, or they begin again."""
+        """The index of the `number`th scene: after all of them the last one stays, or they begin again."""
         scenes = self.config.scenes
         return min(number, scenes - 1) if self.config.story.after == "stay" else number % scenes
 
     def blend(self, output_frame: int) -> dict[int, float]:
-        """The painted frames that a shown picture is made of, with their shares of its latent, which add up to 1."""
+        """The rendered frames that an output frame is made of, with their shares of its latent. Shares add up to 1."""
         index = output_frame + self.preroll
         shares = self._smoothed(index)
         if self.preroll and index >= self.output_frames:
@@ -148,7 +147,7 @@ class Film:
         return shares
 
     def _smoothed(self, index: int) -> dict[int, float]:
-        """The frames around one that there are, weighing less by the distance."""
+        """The shares of the frames around one, which fall with the distance."""
         reach, falloff = self.config.film.window // 2, self.config.film.falloff
         near = range(max(0, index - reach), min(self.rendered_frames, index + reach + 1))
         weights = {i: (1 - falloff) ** abs(i - index) for i in near}
@@ -156,23 +155,23 @@ class Film:
         return {i: weight / total for i, weight in weights.items() if weight}
 
     def ready(self, frame: int) -> Iterator[int]:
-        """The pictures that can be made when a frame is painted, and couldn't be before."""
+        """The output frames that can be made once a frame is rendered, and not before."""
         reach = self.config.film.window // 2
         near = range(max(0, frame - reach - self.preroll), min(self.output_frames, frame - self.preroll + 1))
         return (output_frame for output_frame in near if max(self.blend(output_frame)) == frame)
 
     def steps_before(self, index: int) -> int:
-        """How often the latent is nudged for all frames before one."""
+        """The number of optimisation steps of all frames before one."""
         return self.config.steps + (index - 1) * self.config.film.steps if index else 0
 
     @property
     def steps(self) -> int:
-        """How often the latent is nudged for the whole film."""
+        """The number of optimisation steps of the whole film."""
         return self.steps_before(self.rendered_frames)
 
 
 def fade(before: list[Prompt], now: list[Prompt], share: float) -> Iterator[FramePrompt]:
-    """One scene's wishes on their way into the next one's: pairs turn into each other, what has no partner fades."""
+    """Yield the prompts between two scenes: pairs turn into each other, and a prompt without a partner fades."""
     if share == 1:
         yield from map(FramePrompt, now)
         return
@@ -186,18 +185,18 @@ def fade(before: list[Prompt], now: list[Prompt], share: float) -> Iterator[Fram
 
 
 def move(motion: MotionConfig, frame: int, frames: int) -> Move:
-    """A frame's motion, from the schedules over all frames."""
+    """Return a frame's motion, from the schedules over all frames."""
     names = ("zoom", "turn", "right", "down")
     return Move(**{name: Schedule.parse(getattr(motion, name)).at(frame, frames) for name in names})
 
 
 def latent_shape(width: int, height: int, factor: int, scale: float = 1.0) -> tuple[int, int]:
-    """Rows and columns of the latent, each cell `factor` pixels wide, whose picture covers the size at this scale."""
+    """Return rows and columns of the latent that covers the size at this scale, with cells `factor` pixels wide."""
     return math.ceil(height * scale / factor), math.ceil(width * scale / factor)
 
 
 def stages(config: Config) -> Iterator[Stage]:
-    """Share out the steps; a stage that gets none is left out, the last one always has at least one."""
+    """Yield the stages with their steps. A stage without steps is left out. The last one has at least one."""
     total, done, begin = sum(stage.share for stage in config.latent.stages), 0.0, 0
     for stage in config.latent.stages:
         done += stage.share

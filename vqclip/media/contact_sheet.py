@@ -1,4 +1,4 @@
-"""Contact sheets: many pictures on one."""
+"""Make contact sheets: many images on one."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ MOST = 400  # pictures on one sheet
 
 
 def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
-    """Pictures in about as many rows as columns on white, in cells as large as the largest."""
+    """Arrange images on white in about as many rows as columns, in cells as large as the largest image."""
     columns = math.ceil(math.sqrt(len(images)))
     width, height = (max(image.size[side] for image in images) + GAP for side in (0, 1))
     rows = math.ceil(len(images) / columns)
@@ -26,7 +26,7 @@ def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def thumbnails(paths: Iterable[Path]) -> list[Image.Image]:
-    """The pictures of files, small; those that can't be read are left out."""
+    """Read images of files and make them small. Files that can't be read are left out."""
     found = []
     for path in list(paths)[:MOST]:
         try:

@@ -1,4 +1,4 @@
-"""The ffmpeg that imageio packages: found, asked what it can do, and run."""
+"""Find, check and run the ffmpeg that imageio packages."""
 
 import re
 import subprocess
@@ -13,9 +13,9 @@ _ADVICE = "unset IMAGEIO_FFMPEG_EXE, or: pip install --force-reinstall imageio-f
 
 
 def start(*arguments: str | Path, loglevel: str = "error", **pipes: Any) -> subprocess.Popen[bytes]:
-    """ffmpeg, at work; raises VideoError if there is none.
+    """Start ffmpeg. Raises VideoError if there is none.
 
-    It has a session of its own: Ctrl-C is for this process to hear, which then ends what it began.
+    ffmpeg gets a session of its own, so Ctrl-C reaches only this process, which then ends ffmpeg.
     """
     path = executable()
     # A path is a file's, whatever its name looks like: "http:a.mp4" is no address.
@@ -30,7 +30,7 @@ def start(*arguments: str | Path, loglevel: str = "error", **pipes: Any) -> subp
 def run(
     *arguments: str | Path, given: bytes = b"", loglevel: str = "error"
 ) -> subprocess.CompletedProcess[bytes]:
-    """ffmpeg from beginning to end, with `given` on its stdin; raises VideoError if there is none."""
+    """Run ffmpeg to its end, with `given` on its stdin. Raises VideoError if there is none."""
     with start(*arguments, loglevel=loglevel, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
         try:
             out, err = process.communicate(given)
@@ -41,34 +41,34 @@ def run(
 
 
 def check(encoder: str) -> None:
-    """Refuse an ffmpeg that is missing, broken, or can't encode what is asked for; raises VideoError."""
+    """Check that ffmpeg is there, works, and has the encoder. Raises VideoError."""
     done = run("-encoders")
     if done.returncode or b"Encoders:" not in done.stdout:
-        raise VideoError(f"{executable()} is no ffmpeg that works; {_ADVICE}")
+        raise VideoError(f"{executable()} doesn't work as ffmpeg; {_ADVICE}")
     if not re.search(rf"^ V\S+ {encoder} ".encode(), done.stdout, re.MULTILINE):
         raise VideoError(f"{executable()} has no encoder {encoder}; {_ADVICE}")
 
 
 @cache
 def has_filter(name: str) -> bool:
-    """Whether this ffmpeg has a filter."""
+    """Tell whether this ffmpeg has a filter."""
     return bool(re.search(rf"^ \S+ {name} ".encode(), run("-filters").stdout, re.MULTILINE))
 
 
 def complaint(stderr: bytes) -> str:
-    """What ffmpeg said last, in its shortest form."""
+    """Return ffmpeg's last message in its shortest form."""
     lines = stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
     return lines[-1].split(": ")[-1].split("] ")[-1].strip().rstrip(".").lower()
 
 
 def sound_codec(path: Path) -> str | None:
-    """The codec of a file's first sound stream, or None where it has none."""
+    """Return the codec of a file's first sound stream, or None if there is none."""
     match = re.search(rb"^ *Stream #0.*: Audio: (\w+)", run("-i", path, loglevel="info").stderr, re.MULTILINE)
     return match[1].decode() if match else None
 
 
 def executable() -> str:
-    """Where it is; raises VideoError if there is none."""
+    """Return ffmpeg's path. Raises VideoError if there is none."""
     try:
         from imageio_ffmpeg import get_ffmpeg_exe  # noqa: PLC0415  # only a video needs it
     except ImportError:

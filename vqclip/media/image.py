@@ -1,4 +1,4 @@
-"""Pictures in and out, with the Config that made them inside."""
+"""Read and write images. A written PNG carries the Config that made it."""
 
 import contextlib
 import json
@@ -21,15 +21,15 @@ CHUNK = "vqclip"  # keyword of the iTXt chunk
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """A picture (1 3 h w) in [0, 1] as 8-bit RGB."""
+    """Convert an image (1 3 h w) in [0, 1] to 8-bit RGB."""
     pixels = (image[0].detach().float().clamp(0, 1) * 255).round().byte()
     return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
 
 
 def load_image(path: Path) -> Tensor:
-    """An image file as a picture (1 3 h w) in [0, 1]: upright, in sRGB, over white; raises ImageError.
+    """Read a file as an image (1 3 h w) in [0, 1]: upright, in sRGB, over white. Raises ImageError.
 
-    It is turned as its EXIF says and its colour profile is applied; of these, what is broken is passed by.
+    The image is turned as its EXIF says, and its colour profile is applied. Broken ones of these are ignored.
     """
     try:
         with _quietly(), Image.open(path) as image:
@@ -37,10 +37,10 @@ def load_image(path: Path) -> Tensor:
             upright = to_srgb(to_eight_bits(_upright(image), getattr(image, "tag_v2", {}))).convert("RGBA")
     except UnidentifiedImageError:
         raise ImageError(
-            f"{path} is no picture that can be read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
+            f"{path} is not an image that vqclip can read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
         ) from None
     except FileNotFoundError:
-        raise ImageError(f"there is no picture {path}") from None
+        raise ImageError(f"there is no image {path}") from None
     except OSError as error:
         raise ImageError(f"{path} can't be read: {cause(error)}") from None
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
@@ -52,7 +52,7 @@ def load_image(path: Path) -> Tensor:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep Pillow's warnings, of large pictures and odd files, from the terminal."""
+    """Suppress Pillow's warnings about large images and odd files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -66,7 +66,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def save_png(image: Image.Image, path: Path, metadata: dict[str, Any]) -> None:
-    """Write a PNG that carries facts as JSON; raises SaveError, leaving what was there."""
+    """Write a PNG with metadata as JSON. Raises SaveError, and then leaves the old file."""
     info = PngInfo()
     info.add_text("Software", "vqclip")
     info.add_itxt(CHUNK, json.dumps(metadata, ensure_ascii=False))
@@ -78,7 +78,7 @@ def save_png(image: Image.Image, path: Path, metadata: dict[str, Any]) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What a picture of vqclip's carries; raises ImageError if there is nothing."""
+    """Read the metadata of an image that vqclip saved. Raises ImageError if there is none."""
     try:
         with _quietly(), Image.open(path) as image:
             image.load()  # text may follow the pixels
@@ -87,7 +87,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         load_image(path)  # says what is wrong with it
         raise ImageError(f"{path} can't be read: {error}") from None
     if not isinstance(text, str):
-        raise ImageError(f"{path} carries no config of vqclip's; only the PNGs that it saved do")
+        raise ImageError(f"{path} carries no config; only PNGs that vqclip saved do")
     try:
         return dict(json.loads(text))
     except (ValueError, TypeError):

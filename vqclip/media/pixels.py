@@ -1,4 +1,4 @@
-"""Pixels of any kind as eight bits of sRGB."""
+"""Convert pixels of any kind to eight bits of sRGB."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -15,7 +15,7 @@ _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 
 
 def to_eight_bits(image: Image.Image, tags: Mapping[int, Any] = MappingProxyType({})) -> Image.Image:
-    """Scale grey of more bits, or of floating point, by its range; Pillow's own conversion cuts off above 255.
+    """Scale grey of more bits, or of floating point, by its range. Pillow's own conversion clips at 255.
 
     A TIFF's tags say what the range is.
     """
@@ -33,9 +33,9 @@ def to_eight_bits(image: Image.Image, tags: Mapping[int, Any] = MappingProxyType
 
 
 def _of_floats(values: Any) -> Any:
-    """Grey in [0, 1]: by the smallest usual white, or from the least to the greatest where one is negative.
+    """Scale grey to [0, 1]: by the smallest usual white, or from the least to the greatest value if one is negative.
 
-    NaN is black, and infinity the greatest number that is there.
+    NaN becomes black, and infinity the greatest finite number.
     """
     finite = values[np.isfinite(values)]
     if not finite.size:
@@ -48,7 +48,7 @@ def _of_floats(values: Any) -> Any:
 
 
 def _of_integers(numbers: Any, tags: Mapping[int, Any]) -> Any:
-    """Grey in [0, 1] of 32 bits, by the range of the numbers' type, or by that of 8 or 16 bits if they need no more."""
+    """Scale grey of 32 bits to [0, 1], by the range of its type, or by that of 8 or 16 bits if it needs no more."""
     bits, is_signed = int(tags.get(_BITS, (16,))[0]), tags.get(_FORMAT, (1,))[0] == 2
     values = (numbers if is_signed or bits < 32 else numbers.view(np.uint32)).astype(np.float64)
     if values.min() < 0:
@@ -60,7 +60,7 @@ def _of_integers(numbers: Any, tags: Mapping[int, Any]) -> Any:
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
-    """A picture's colours in sRGB, by the profile that it carries; one that is broken or doesn't fit is passed by."""
+    """Convert an image to sRGB by its own colour profile. A profile that is broken or doesn't fit is ignored."""
     carried = _LAB if image.mode == "LAB" else image.info.get("icc_profile")
     if not carried:
         return image
@@ -88,7 +88,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _unpalletised(image: Image.Image) -> Image.Image:
-    """Colours in the place of numbers of them; a colour that stands for nothing becomes alpha."""
+    """Replace palette indices with colours. The transparent index becomes alpha."""
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
     return image

@@ -1,4 +1,4 @@
-"""The look of a video's pictures: what has to be done to them for a plain screen with square pixels."""
+"""Find the filters that a video's frames need for a plain screen with square pixels."""
 
 import logging
 import re
@@ -21,7 +21,7 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 @dataclass(frozen=True)
 class Look:
-    """Filters that make pictures plain, the decoder that reads all of them, and whether they are transparent."""
+    """The filters and the decoder that frames need, and whether frames are transparent."""
 
     filters: tuple[str, ...] = ()
     decoder: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Look:
 
     @classmethod
     def parse(cls, said: str) -> "Look":
-        """The look of a video of which ffmpeg has `said` something, with its filter showinfo."""
+        """Parse the look of a video out of what ffmpeg `said`, with its filter showinfo."""
         codec = re.search(r"Stream #0.*?: Video: (\w+)", said)
         hidden = (
             re.search(r"alpha_mode *: *1", said, re.IGNORECASE) and codec and _ALPHA_DECODERS.get(codec[1])
@@ -43,7 +43,7 @@ class Look:
 
 
 def _square(said: str) -> str | None:
-    """The filter for pixels that aren't square."""
+    """Return the filter for pixels that aren't square."""
     match = re.search(r" sar:(\d+)/(\d+)", said)
     width, height = (int(match[1]), int(match[2])) if match else (1, 1)
     is_odd = (
@@ -53,7 +53,7 @@ def _square(said: str) -> str | None:
 
 
 def _plain(said: str) -> str | None:
-    """The filters from high dynamic range to a plain screen's."""
+    """Return the filters from high dynamic range to that of a plain screen."""
     found = dict(re.findall(r"color_(space|primaries|trc):([\w-]+)", said))
     if found.get("trc") not in _HDR:
         return None

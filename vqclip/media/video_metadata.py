@@ -1,4 +1,4 @@
-"""What a video carries besides its pictures: the facts of its making, in each container's own way, and sound.
+"""Read and write a video's metadata, in each container's own way, and its sound.
 
 MP4 has a title, a description and a comment, GIF a comment block, and WebP a chunk of XMP.
 """
@@ -31,7 +31,7 @@ _BLOCK = 255  # bytes: the most that a block of a GIF's comment holds
 
 @dataclass(frozen=True)
 class Sound:
-    """The sound of a file, from `begin` to `end` in seconds (None: to its end)."""
+    """A file's sound from `begin` to `end` in seconds (None: to its end)."""
 
     path: Path
     begin: float = 0.0
@@ -41,9 +41,9 @@ class Sound:
 def seal(
     raw: Path, path: Path, seconds: float, metadata: Mapping[str, Any], title: str, sound: Sound | None = None
 ) -> None:
-    """Make a video of `raw`, which an encoder wrote for `path`, with its facts and the sound of as many seconds.
+    """Write the video `path` from `raw`, an encoder's output, with metadata and the sound of as many seconds.
 
-    A sound goes with an MP4 only, and where its file has none, with nothing. Raises VideoError.
+    Only an MP4 gets sound, and only if the sound's file has any. Raises VideoError.
     """
     try:
         if path.suffix.lower() == ".mp4":
@@ -58,7 +58,7 @@ def seal(
 
 
 def read_video_metadata(path: Path) -> dict[str, Any]:
-    """What a video of vqclip's carries; raises VideoError if there is nothing."""
+    """Read the metadata of a video that vqclip made. Raises VideoError if there is none."""
     try:
         text = _read_mp4(path) if path.suffix.lower() == ".mp4" else _read_image(path)
     except VideoError:
@@ -68,11 +68,11 @@ def read_video_metadata(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(text or ""))
     except (ValueError, TypeError):
-        raise VideoError(f"{path} carries no config of vqclip's; only the videos that it made do") from None
+        raise VideoError(f"{path} carries no config; only videos that vqclip made do") from None
 
 
 def _mux(raw: Path, path: Path, seconds: float, metadata: bytes, sound: Sound | None) -> None:
-    """Nothing is encoded but sound that an MP4 can't take; the index goes in front, so that players begin at once."""
+    """Combine video and sound; encode only sound that an MP4 can't hold. The index goes in front for players."""
     inputs: list[str | Path] = ["-i", raw, "-f", "ffmetadata", "-i", "-"]
     streams, codecs = ["-map", "0:v", "-c:v", "copy"], ["copy"]
     if sound and (codec := ffmpeg.sound_codec(sound.path)):
@@ -92,14 +92,14 @@ def _mux(raw: Path, path: Path, seconds: float, metadata: bytes, sound: Sound | 
 
 
 def _mp4_metadata(metadata: Mapping[str, Any], title: str) -> bytes:
-    """ffmpeg's own text form of metadata."""
+    """Return metadata in ffmpeg's own text format."""
     values = {"title": title, "description": title, "comment": json.dumps(metadata)}
     lines = [f"{key}=" + re.sub(r"([=;#\\\n])", r"\\\1", value) for key, value in values.items()]
     return "\n".join([";FFMETADATA1", *lines, ""]).encode()
 
 
 def _copy_gif(source: BinaryIO, target: BinaryIO, metadata: Mapping[str, Any]) -> None:
-    """A comment goes behind the header and its palette."""
+    """Copy a GIF, with a comment behind its header and palette."""
     header = source.read(13)
     palette = source.read(3 << ((header[10] & 7) + 1) if header[10] & 0x80 else 0)
     text = json.dumps(metadata).encode()
@@ -111,7 +111,7 @@ def _copy_gif(source: BinaryIO, target: BinaryIO, metadata: Mapping[str, Any]) -
 
 
 def _copy_webp(source: BinaryIO, target: BinaryIO, metadata: Mapping[str, Any], title: str) -> None:
-    """A chunk of XMP goes to the end, and the first chunk says that there is one."""
+    """Copy a WebP, with a chunk of XMP at the end, which the first chunk announces."""
     xmp = _XMP.format(title=escape(title), facts=escape(json.dumps(metadata))).encode()
     chunk = b"XMP " + struct.pack("<I", len(xmp)) + xmp + b"\0" * (len(xmp) % 2)
     header = bytearray(source.read(21))

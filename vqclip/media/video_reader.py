@@ -1,4 +1,4 @@
-"""Videos in: pictures at a constant rate, streamed, from any of them on."""
+"""Read videos: a stream of frames at a constant rate, from any frame on."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,10 @@ from vqclip.media.video_look import Look
 
 
 class VideoReader:
-    """The pictures of a video from `begin` to `end` (seconds; None: to its end), each `every`th of them.
+    """Every `every`th frame of a video from `begin` to `end` (seconds; None: to its end).
 
-    They come upright, with square pixels, in the brightness of a plain screen, and over white where they are clear.
-    Their rate is constant: where the source's own varies, pictures are repeated or left out such that each is shown at
+    Frames are upright, with square pixels, in the brightness of a plain screen, and over white where transparent.
+    Their rate is constant: if the video's own varies, frames are repeated or left out such that each is shown at
     its time. Raises VideoError if the file can't be read as a video, or has none in that range.
     """
 
@@ -42,12 +42,12 @@ class VideoReader:
 
     @cached_property
     def count(self) -> int:
-        """How many pictures there are, found out by reading all of them once."""
+        """The number of frames, found by reading all of them once."""
         done = ffmpeg.run(*self._arguments(), "-f", "framecrc", "-")
         return _pictures_listed(done.stdout)
 
     def frames(self, first: int = 0) -> Iterator[Tensor]:
-        """The pictures (1 3 h w) in [0, 1] from number `first` on, 0 being the first; raises VideoError."""
+        """Yield frames (1 3 h w) in [0, 1] from number `first` on, counted from 0. Raises VideoError."""
         channels, layout = (4, "rgba") if self._look.is_transparent else (3, "rgb24")
         size, output = channels * self.width * self.height, ["-f", "rawvideo", "-pix_fmt", layout, "-"]
         arguments = self._arguments(first, self._look.filters)
@@ -58,16 +58,14 @@ class VideoReader:
                 for number in range(first, self.count):
                     data = bytearray(source.stdout.read(size))
                     if len(data) < size:
-                        raise VideoError(
-                            f"{self.path} is damaged: it ends at picture {number} of {self.count}"
-                        )
+                        raise VideoError(f"{self.path} is damaged: it ends at frame {number} of {self.count}")
                     pixels = torch.frombuffer(data, dtype=torch.uint8).view(self.height, self.width, channels)
                     yield _over_white(rearrange(pixels, "h w c -> 1 c h w") / 255)
             finally:
                 source.kill()
 
     def _probe(self) -> None:
-        """Size, rate, look and sound, as ffmpeg tells them of the first picture."""
+        """Read size, rate, look and sound from ffmpeg's output about the first frame."""
         about, said = self._first_picture("showinfo")
         self._look = Look.parse(said)
         self.has_sound = bool(re.search(r"^ *Stream #0.*: Audio: ", said, re.MULTILINE))
@@ -79,7 +77,7 @@ class VideoReader:
         self.width, self.height = int(size[1]), int(size[2])
 
     def _first_picture(self, filters: str) -> tuple[str, str]:
-        """What ffmpeg lists of the first picture, and what it says meanwhile; raises VideoError."""
+        """Return what ffmpeg lists of the first frame, and its messages. Raises VideoError."""
         arguments = [*self._input(self.begin), "-vf", filters, "-frames:v", "1", "-f", "framecrc", "-"]
         done = ffmpeg.run(*arguments, loglevel="info")
         about, said = done.stdout.decode(), done.stderr.decode(errors="replace")
@@ -89,9 +87,9 @@ class VideoReader:
                 if "Input #0" in said and not done.stdout
                 else ffmpeg.complaint(done.stderr)
             )
-            raise VideoError(f"{self.path} is no video that can be read: {why}")
+            raise VideoError(f"{self.path} is not a video that vqclip can read: {why}")
         if not _pictures_listed(done.stdout):
-            raise VideoError(f"{self.path} has no picture from {self.begin:g} s on; begin earlier")
+            raise VideoError(f"{self.path} has no frame from {self.begin:g} s on; begin earlier")
         return about, said
 
     def _input(self, begin: float) -> list[str | Path]:
@@ -101,10 +99,10 @@ class VideoReader:
         return [*start, *end, *self._look.decoder, "-i", self.path, "-map", "0:v:0"]
 
     def _arguments(self, first: int = 0, look: Sequence[str] = ()) -> list[str | Path]:
-        """ffmpeg's arguments for reading from number `first` on, with filters for the look of what is taken.
+        """Return ffmpeg's arguments for reading from frame `first` on, with the filters that frames need.
 
-        It seeks by the source's key pictures, and drops what lies before the time that it was sent to. So it is sent a
-        second too early, and what is too early is counted: no rounding of times decides which picture comes first.
+        ffmpeg seeks by key frames, and drops what lies before the requested time. So it is sent a second too early, and
+        the frames that are too early are counted. No rounding of times decides which frame comes first.
         """
         skipped = first * self.every
         early = skipped if self.path.suffix.lower() == ".webp" else min(skipped, ceil(self._rate))
@@ -115,7 +113,7 @@ class VideoReader:
 
 
 def _over_white(image: Tensor) -> Tensor:
-    """A picture (1 3|4 h w), over white where it has an alpha channel."""
+    """Lay an image (1 3|4 h w) over white where it has an alpha channel."""
     if image.shape[1] == 3:
         return image
     colours, alpha = image[:, :3], image[:, 3:]
@@ -123,9 +121,9 @@ def _over_white(image: Tensor) -> Tensor:
 
 
 def _rate(about: str, said: str) -> Fraction:
-    """Pictures a second: ffmpeg's guess at the rate behind a source's times, or their mean where that is far less.
+    """Return frames per second: ffmpeg's guess at the rate behind the times, or their mean if that is far less.
 
-    Of an animation of two pictures it tells no mean, and guesses at its clock's rate: there the first's time counts.
+    For two frames, ffmpeg gives no mean and guesses its clock's rate. Then the first frame's time counts.
     """
     base = re.search(r"#tb 0: (\d+)/(\d+)", about)
     guess = Fraction(int(base[2]), int(base[1])) if base else Fraction(25)

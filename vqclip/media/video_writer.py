@@ -1,4 +1,4 @@
-"""Videos out: pictures streamed to an encoder, and a file that is written whole or not at all."""
+"""Write videos: stream frames to an encoder. The file is written whole or not at all."""
 
 import contextlib
 import subprocess
@@ -40,7 +40,7 @@ _OPTIONS = {
 
 
 def check_encoder(path: Path) -> None:
-    """Refuse, before anything is painted, a video that couldn't be written in the end.
+    """Check, before any work is done, that a video could be written.
 
     Raises UsageError for its name or folder, VideoError for a missing or broken ffmpeg.
     """
@@ -53,10 +53,10 @@ def check_encoder(path: Path) -> None:
 
 
 class VideoWriter:
-    """Streams pictures to an encoder; the video appears under its name when the `with` ends well, and else not at all.
+    """Stream frames to an encoder. The video appears under its name if the `with` block ends without an error.
 
-    `metadata` and `title` go inside the file, `sound` goes with an MP4. Pictures of another size than `width` x
-    `height` are scaled to cover it. Raises VideoError, and what `check_encoder` raises.
+    `metadata` and `title` go inside the file, and `sound` into an MP4. Frames of another size than `width` x `height`
+    are scaled to cover it. Raises VideoError, and what `check_encoder` raises.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class VideoWriter:
         self._session.__exit__(kind, error, trace)
 
     def write(self, image: Image.Image) -> None:
-        """The next picture; raises VideoError if the encoder has given up."""
+        """Write the next frame. Raises VideoError if the encoder has ended."""
         if image.size != self.size:
             image = ImageOps.fit(image, self.size, Image.Resampling.BICUBIC)
         pixels = np.pad(np.asarray(image.convert("RGB")), self._padding, mode="edge")
@@ -124,7 +124,7 @@ class VideoWriter:
 
     def _end(self) -> None:
         if not self.count:
-            raise VideoError(f"{self.path}: no picture came, and a video takes at least one")
+            raise VideoError(f"{self.path}: there are no frames, and a video needs at least one")
         try:
             self._pipe.close()
         except OSError:
@@ -133,14 +133,14 @@ class VideoWriter:
             raise self._failure()
 
     def _failure(self) -> VideoError:
-        """What the encoder died of."""
+        """Return the encoder's error."""
         self._encoder.wait()
         self._log.seek(0)
         return VideoError(f"{self.path} can't be written: {ffmpeg.complaint(self._log.read())}")
 
 
 class Images(Protocol):
-    """A sequence of pictures or of their files, such as a list of paths."""
+    """A sequence of images or of their files, such as a list of paths."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Path | Image.Image: ...
@@ -151,13 +151,13 @@ def assemble(
     *, size: tuple[int, int] | None = None, hold: float = 0.0, forth_and_back: bool = False,
     sound: Sound | None = None,
 ) -> None:  # fmt: skip
-    """A whole video of pictures, which are read one at a time; raises as VideoWriter does, and ImageError.
+    """Write a video of images, which are read one at a time. Raises what VideoWriter raises, and ImageError.
 
-    It has the size of the last picture unless one is given. The last picture is held for `hold` seconds; after that,
-    `forth_and_back` shows the others again in reverse, but for the first, where a player that loops begins anew.
+    The video has the size of the last image unless one is given. The last image stays for `hold` seconds. After that,
+    `forth_and_back` shows the others in reverse, without the first, with which a player that loops starts again.
     """
     if not frames:
-        raise VideoError(f"{path}: there are no pictures to make a video of")
+        raise VideoError(f"{path}: there are no images to make a video of")
     last = len(frames) - 1
     order = chain(
         range(last), repeat(last, 1 + round(hold * fps)), range(last - 1, 0, -1) if forth_and_back else ()
@@ -169,10 +169,10 @@ def assemble(
 
 
 def open_frame(frame: Path | Image.Image) -> Image.Image:
-    """A picture as it is, or out of its file; raises ImageError."""
+    """Return an image as it is, or read it from its file. Raises ImageError."""
     return frame if isinstance(frame, Image.Image) else to_pil(load_image(frame))
 
 
 def rate(fps: float) -> str:
-    """A rate as a fraction, as ffmpeg takes it: 29.97… is 30000/1001."""
+    """Return a rate as a fraction, as ffmpeg takes it: 29.97… is 30000/1001."""
     return str(Fraction(fps).limit_denominator(1001))

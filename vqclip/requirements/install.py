@@ -124,7 +124,9 @@ def _download(card: ModelCard, scratch: Path, progress: Progress) -> Path | None
 def _fetch_from_hub(card: ModelCard, scratch: Path) -> None:
     """Let open_clip and the hub's library fetch it, into the hub's cache; what open_clip can't read is converted."""
     if offline():
-        raise WeightsError(f"{card.name} isn't here, and VQCLIP_OFFLINE or --offline forbids to fetch it")
+        raise WeightsError(
+            f"{card.name} isn't on this machine, and VQCLIP_OFFLINE or --offline forbids the download"
+        )
     source = find_clip(card.hub, pull=True)
     folder = Path(source.architecture.removeprefix(LOCAL))
     if not source.architecture.startswith(LOCAL) or (folder / CONFIG).is_file():

@@ -1,7 +1,7 @@
-"""What is asked of a zip archive before it is opened for its tensors.
+"""Check a zip archive before its tensors are read.
 
-A zip and the numbers in it are a stranger's word. What they say about sizes is held against the size of the file,
-so that reading takes no more memory or disk than the file's own length gives reason for.
+A zip archive comes from a stranger, and may lie about its sizes. They are compared with the size of the file, so that
+reading takes no more memory or disk than the file's length justifies.
 """
 
 import lzma
@@ -22,7 +22,7 @@ PACKING = 8  # how many times larger than the zip its content may be: weights ha
 
 
 def check_torch_archive(path: Path) -> str:
-    """The folder inside a zip archive that holds data.pkl, once nothing in it is other than torch.save writes it."""
+    """Check that a zip archive is as torch.save writes it. Return the folder in it that holds data.pkl."""
     with zipfile.ZipFile(path) as archive:
         # The code of a TorchScript archive is packed; it is never read.
         members = [member for member in archive.infolist() if "/code/" not in member.filename]
@@ -52,9 +52,9 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
 
 @contextmanager
 def unpacked(path: Path, suffixes: tuple[str, ...], beside: Path) -> Iterator[Path]:
-    """The one file of weights in a zip that others made (latent-diffusion publishes such), or the path as it is.
+    """Unpack the one file of weights in any other zip archive, as latent-diffusion publishes it, or return the path.
 
-    It is unpacked into the folder `beside`, under a name of ours, for as long as the context lasts.
+    It is unpacked into the folder `beside`, under a name of ours, until the context ends.
     """
     inner = _only_weights(path, suffixes)
     if inner is None:

@@ -1,6 +1,6 @@
-"""The checkpoints that have names: what is known about each before it is fetched or opened.
+"""List the checkpoints that have names, with what is known about each before it is downloaded or opened.
 
-The cards lie in cards/ and, for those that a user adds, in `catalog.yaml` of the store.
+The cards are in cards/, and those that a user adds are in `catalog.yaml` of the store.
 """
 
 import dataclasses
@@ -49,12 +49,12 @@ class ModelCard:
 
     @property
     def path(self) -> Path:
-        """Where the weights of a model that ships with vqclip lie."""
+        """The path of the weights of a model that ships with vqclip."""
         return CHECKPOINTS / self.folder / self.file
 
     @property
     def download(self) -> str:
-        """The name of the file that is fetched; its suffix tells how it is read."""
+        """The name of the file that is downloaded. Its suffix decides how it is read."""
         return self.file or PurePosixPath(urlsplit(self.urls[0]).path).name
 
     @property
@@ -73,7 +73,7 @@ class ModelCard:
 
 
 def human(size: float) -> str:
-    """A number of bytes in words: 980 MB."""
+    """Describe a number of bytes: 980 MB."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":
             break
@@ -82,12 +82,12 @@ def human(size: float) -> str:
 
 
 def cards() -> dict[str, ModelCard]:
-    """All cards by name, the user's own among them; raises ConfigError if the user's file doesn't read."""
+    """Return all cards by name, with the user's own. Raises ConfigError if the user's file can't be read."""
     return {**shipped(), **(_users(home() / "catalog.yaml") if has_home() else {})}
 
 
 def card(name: str) -> ModelCard:
-    """The card of a name; raises UsageError with the nearest names."""
+    """Return the card of a name. Raises UsageError, which suggests the nearest names."""
     known = cards()
     if name not in known:
         hint = suggest(name, known) or "; `vqclip models list` prints the names"
@@ -101,7 +101,7 @@ def names(family: str) -> list[str]:
 
 @cache
 def shipped() -> dict[str, ModelCard]:
-    """The cards that come with vqclip, whatever the user added."""
+    """Return the cards that ship with vqclip, without the user's."""
     folder = Path(__file__).with_name("cards")
     return {card.name: card for name in _FILES for card in _read(folder / name)}
 
@@ -124,7 +124,7 @@ def _read(path: Path) -> Iterator[ModelCard]:
 
 
 def make(name: str, entry: Any, where: str) -> ModelCard:
-    """A card of plain data; raises ConfigError that says where it stands and what is wrong."""
+    """Make a card from plain data. Raises ConfigError, which names the file and what is wrong."""
     known = {field.name for field in dataclasses.fields(ModelCard)} - {"name"}
     if not isinstance(entry, Mapping):
         raise ConfigError(f"{where}: {name}: a card takes keys, such as family and urls")

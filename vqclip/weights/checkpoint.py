@@ -1,4 +1,4 @@
-"""Reads tensors out of files without running anything that the files say."""
+"""Read tensors from files without running anything that is in them."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from vqclip.weights.inert_pickle import PickleError
 from vqclip.weights.torch_files import TorchFile, entries, open_torch_file
 
 WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".msgpack")
-# Where training scripts keep the network's tensors, and what they were told. Lightning: state_dict, LlamaGen: model.
+# Where training scripts keep the network's tensors, and their own settings. Lightning: state_dict, LlamaGen: model.
 _STATES = ("state_dict", "model", "model_state_dict", "module", "generator", "vqgan", "ema", "model_ema")
 _SETTINGS = ("args", "hyper_parameters", "config", "cfg", "opt", "hparams")
 MOST_SETTINGS = 10_000  # values that are looked through for one
@@ -27,7 +27,7 @@ MOST_SETTINGS = 10_000  # values that are looked through for one
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a file by name, and what the script that trained them was told, as plain nested dicts."""
+    """The tensors of a file by name, and the settings of the script that trained them, as plain nested dicts."""
 
     tensors: dict[str, Tensor]
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Checkpoint:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a .safetensors file, a torch checkpoint or Flax's msgpack, by name; raises WeightsError."""
+    """Read all tensors of a .safetensors file, a torch checkpoint or Flax's msgpack, by name. Raises WeightsError."""
     return read_checkpoint(path).tensors
 
 
@@ -62,7 +62,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """What a .safetensors file says about itself; empty for any other kind of file."""
+    """Read the header of a .safetensors file. It is empty for any other kind of file."""
     if path.suffix != ".safetensors":
         return {}
     with _one_line(path), safe_open(path, "pt") as file:
@@ -71,7 +71,7 @@ def read_header(path: Path) -> dict[str, str]:
 
 @contextmanager
 def _one_line(path: Path) -> Iterator[None]:
-    """Turn whatever a file's content makes the readers raise into a WeightsError."""
+    """Turn all errors that a file's content causes into a WeightsError."""
     try:
         yield
     except PickleError as error:
@@ -122,7 +122,7 @@ def _plain(value: Any) -> Any:
 
 
 def _honest(name: str, tensor: Tensor) -> Tensor:
-    """A tensor that is as large as it says: strides of 0 would make gigabytes out of one number."""
+    """Check that the file has all of a tensor's numbers: strides of 0 would make gigabytes out of one number."""
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise WeightsError(
             f"{name} claims the shape {tuple(tensor.shape)}, for which the file has no numbers"
@@ -131,7 +131,7 @@ def _honest(name: str, tensor: Tensor) -> Tensor:
 
 
 def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors of nested dicts, with dotted names."""
+    """Return the tensors of nested dicts, with dotted names."""
     for name, value in tree.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
@@ -140,7 +140,7 @@ def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def _unpack_flax(content: bytes) -> Any:
-    """Flax's own serialisation: nested maps, arrays as extension 1 around (shape, name of the type, bytes)."""
+    """Read Flax's serialisation: nested maps, and arrays as extension 1 around (shape, name of the type, bytes)."""
 
     import msgpack  # noqa: PLC0415  # Flax's files alone are written so
 

@@ -1,4 +1,4 @@
-"""CLIPs in other people's files, as the pair of config and weights that open_clip loads from a folder.
+"""Convert CLIPs in other people's files to the pair of config and weights that open_clip loads from a folder.
 
 OpenAI's own archives are TorchScript with the state dict of the original CLIP, which open_clip kept; transformers has a
 spelling and a config of its own (TinyCLIP is published so).
@@ -32,15 +32,15 @@ def bare_clip(tensors: Mapping[str, Tensor]) -> Tensors:
 
 
 def is_openais(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether a file is OpenAI's own, or its state dict saved: it carries numbers that open_clip's don't."""
+    """Tell whether a file is OpenAI's own, or a copy of its state dict: it has entries that open_clip's lack."""
     return any(key.rpartition(".")[2] in _NUMBERS for key in tensors)
 
 
 def openai_clip(tensors: Mapping[str, Tensor], model: str) -> tuple[Tensors, dict[str, Any]]:
-    """Weights and config of a CLIP in the spelling of OpenAI's and open_clip's; raises WeightsError.
+    """Read weights and config of a CLIP in OpenAI's and open_clip's layout. Raises WeightsError.
 
-    `model` is open_clip's name for the network. It says the activation, as ViT-B-32-quickgelu and ViT-B-32 do. A file
-    that is OpenAI's own says it better: those were trained with quickgelu.
+    `model` is open_clip's name for the network. It decides the activation, as in ViT-B-32-quickgelu and ViT-B-32. For
+    OpenAI's own files it doesn't: those were trained with quickgelu.
     """
     settings = open_clip.get_model_config(model)
     if settings is None:
@@ -65,7 +65,7 @@ def normalisation(model: str) -> dict[str, Any]:
 
 
 def transformers_clip(tensors: Mapping[str, Tensor], folder: Path) -> tuple[Tensors, dict[str, Any]]:
-    """Weights and config of a CLIPModel of transformers, whose config.json lies in `folder`; raises WeightsError."""
+    """Read weights and config of a CLIPModel of transformers, with config.json in `folder`. Raises WeightsError."""
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -159,7 +159,7 @@ def _respell(tensors: Mapping[str, Tensor]) -> Tensors:
 
 
 def _join_projections(tensors: Tensors) -> Tensors:
-    """Query, key and value of each attention as one matrix."""
+    """Join query, key and value of each attention into one matrix."""
     joined = dict(tensors)
     for key in tensors:
         if match := re.fullmatch(r"(.*\.attn\.)q_proj\.(weight|bias)", key):

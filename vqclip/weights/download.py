@@ -1,8 +1,8 @@
-"""Fetches one large file, whole and right or not at all, and goes on where an earlier attempt stopped.
+"""Download one large file, whole and verified or not at all. A download that was stopped continues.
 
-Written for files whose digest is known and that several strangers keep: any of their copies may continue what another
-began, since the digest decides in the end. The hub's own library keeps every original forever and knows no other
-addresses; it is used where open_clip wants a whole repository (see clip.py).
+The digest of most files is known, and several servers have copies. Any copy may continue what another one began, since
+the digest is checked at the end. The hub's own library keeps every original, and downloads from no other
+address. It is used where open_clip needs a whole repository (see clip.py).
 """
 
 import hashlib
@@ -30,7 +30,7 @@ Progress = Callable[[int, int | None], None]  # bytes that are here, and of how 
 
 
 class _FetchError(Exception):
-    """This address won't do. `worth_retrying` if it might the next time."""
+    """An address failed. `worth_retrying` if it might succeed the next time."""
 
     def __init__(self, why: str, worth_retrying: bool = False, wait: float = 0.0):
         super().__init__(why)
@@ -39,7 +39,7 @@ class _FetchError(Exception):
 
 @dataclass(frozen=True)
 class Download:
-    """What is to be fetched, and what is known about it."""
+    """A file to download, and what is known about it."""
 
     name: str
     urls: Sequence[str]
@@ -56,16 +56,18 @@ class Download:
 
     @property
     def tag(self) -> Path:
-        """Whose part it is, where no digest tells in the end: the address and its server's word for the version."""
+        """The origin of a part for which no digest is known: the address and the server's version tag."""
         return self.target.with_name(self.target.name + ".tag")
 
     def fetch(self) -> Path:
-        """The file, verified; raises WeightsError that says what each address answered.
+        """Download and verify the file. Raises WeightsError, which says what each address answered.
 
-        What an interrupted attempt brought stays in `<file>.part` for the next one.
+        What an interrupted attempt has downloaded stays in `<file>.part` for the next one.
         """
         if offline():
-            raise WeightsError(f"{self.name} isn't here, and VQCLIP_OFFLINE or --offline forbids to fetch it")
+            raise WeightsError(
+                f"{self.name} isn't on this machine, and VQCLIP_OFFLINE or --offline forbids the download"
+            )
         whys: list[str] = []
         for url in self.urls:
             try:
@@ -75,10 +77,10 @@ class Download:
                 whys.append(f"{urlsplit(url).hostname}: {error}")
             except OSError as error:
                 raise WeightsError(f"{self.name}: {self.part} can't be written: {cause(error)}") from None
-        raise WeightsError(f"{self.name} couldn't be fetched ({'; '.join(whys) or 'no address is known'})")
+        raise WeightsError(f"{self.name} couldn't be downloaded ({'; '.join(whys) or 'no address is known'})")
 
     def _from(self, url: str) -> None:
-        """Fetch from one address, as often as it is worth it."""
+        """Download from one address, and retry while that may help."""
         failures, furthest = 0, self._here()
         while True:
             try:
@@ -94,7 +96,7 @@ class Download:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def _stream(self, url: str) -> tuple[int, str]:
-        """Append to the part what it lacks; returns how much was here before, and the digest of the whole."""
+        """Append to the part what it lacks. Return how much was here before, and the digest of the whole."""
         begin = self._here() if self._continues(url) else 0
         if self.bytes is not None and begin >= self.bytes:
             if begin == self.bytes:
@@ -113,22 +115,24 @@ class Download:
             raise _FetchError(_plain(error), worth_retrying=True) from None
 
     def _check(self, response: requests.Response, url: str, begin: int) -> int:
-        """Where in the file the answer's content belongs; raises _FetchError if it isn't the file's."""
+        """Return the position of the answer's content in the file. Raises _FetchError if it isn't the file's."""
         status = response.status_code
         if status == 416:  # nothing lies beyond what is here: it is the whole, or too much
             self.part.unlink(missing_ok=True)
-            raise _FetchError("it has no more than what is here, and that is not right", worth_retrying=True)
+            raise _FetchError(
+                "it has no more data than this machine, whose part is wrong", worth_retrying=True
+            )
         if status in _AGAIN:
             raise _FetchError(f"it answers {status}", worth_retrying=True, wait=_retry_after(response))
         if status in (401, 403):
-            raise _FetchError(f"it answers {status}: it wants a login" + _token_hint(url))
+            raise _FetchError(f"it answers {status}: it requires a login" + _token_hint(url))
         if status not in (200, 206):
             raise _FetchError(f"it answers {status}")
         if "text/html" in response.headers.get("Content-Type", ""):
             raise _FetchError("it answers with a web page instead of the file")
         if status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
             self.part.unlink(missing_ok=True)
-            raise _FetchError("it continues at another place than it was asked to", worth_retrying=True)
+            raise _FetchError("it continues at another position than requested", worth_retrying=True)
         begin = begin if status == 206 else 0  # 200: it forgot the range, and begins anew
         length = response.headers.get("Content-Length", "")
         if length.isdigit():
@@ -171,7 +175,7 @@ class Download:
         return hashed.hexdigest()
 
     def _hash_part(self, count: int) -> "hashlib._Hash":
-        """SHA-256 of the part's first bytes, to be continued."""
+        """Return the SHA-256 of the part's first bytes, to be continued."""
         hashed = hashlib.sha256()
         if count:
             with self.part.open("rb") as file:
@@ -181,7 +185,7 @@ class Download:
         return hashed
 
     def _accept(self, begun: int, found: str) -> None:
-        """Give the part its name if it is what was asked for."""
+        """Verify the part, and give it the file's name."""
         if self.sha256 and found != self.sha256:
             self.part.unlink()
             why = f"it has another file: sha256 {found[:12]}… instead of {self.sha256[:12]}…"
@@ -190,7 +194,7 @@ class Download:
         self.tag.unlink(missing_ok=True)
 
     def _continues(self, url: str) -> bool:
-        """Whether what is here may be continued from this address."""
+        """Tell whether the part may be continued from this address."""
         if self.sha256:
             return True
         lines = self.tag.read_text(encoding="utf-8").splitlines() if self.tag.is_file() else []
@@ -202,7 +206,7 @@ class Download:
 
 
 def _authorization(url: str) -> dict[str, str]:
-    """The user's token of the hub, for the hub alone; requests doesn't carry it to other hosts."""
+    """Return the user's token of the hub, for the hub alone. requests doesn't send it to other hosts."""
     if _is_hub(url):
         from huggingface_hub import get_token  # noqa: PLC0415
 
@@ -226,7 +230,7 @@ def _retry_after(response: requests.Response, most: float = 60.0) -> float:
 
 
 def _plain(error: requests.RequestException) -> str:
-    """What went wrong on the way, without the library's nesting."""
+    """Describe a network error without the library's nesting."""
     if isinstance(error, requests.Timeout):
         return "it doesn't answer in time"
     if isinstance(error, requests.ConnectionError):

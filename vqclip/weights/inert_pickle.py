@@ -64,7 +64,7 @@ def _call(maker: Any, arguments: Any) -> Any:
         if root in _HOSTILE_MODULES or (
             root in ("builtins", "__builtin__") and maker.name in _HOSTILE_BUILTINS
         ):
-            raise PickleError(f"it wants to call {' '.join(str(maker).split())[:80]}")
+            raise PickleError(f"it would call {' '.join(str(maker).split())[:80]}")
         if (maker.module, maker.name) == ("collections", "OrderedDict"):
             return _ordered(arguments)
     return Inert(maker, arguments)
@@ -109,7 +109,7 @@ class _Machine:
     persistent: list[Persistent] = field(default_factory=list)
 
     def pop_mark(self) -> list[Any]:
-        """Return what lies above the last mark, and take it off the stack."""
+        """Pop and return what lies above the last mark of the stack."""
         items, self.stack = self.stack, self.marks.pop()
         return items
 
@@ -201,7 +201,7 @@ class _Machine:
         self.stack.append(_call(Name(*text.split(" ", 1)), arguments))
 
     def set_state(self, _: Any) -> None:
-        """Keep an object's state; what a plain container or a name is told to become is ignored."""
+        """Keep an object's state. The state of a plain container or a name is ignored."""
         (state,) = self.pop_many(1)
         if isinstance(self.stack[-1], Inert):
             self.stack[-1].state = state

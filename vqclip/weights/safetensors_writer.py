@@ -1,4 +1,4 @@
-"""Writes safetensors one tensor at a time.
+"""Write safetensors one tensor at a time.
 
 The library's own save_file first copies every tensor into memory: importing a 980 MB file then takes 304 MB more.
 """
@@ -18,7 +18,7 @@ ALIGNMENT = 8  # of the first number, as the format advises
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write tensors with notes about them; raises OSError, and ValueError for types that the format hasn't got."""
+    """Write tensors with metadata. Raises OSError, and ValueError for types that the format lacks."""
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     offset = 0
     for name, tensor in tensors.items():

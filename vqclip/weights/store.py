@@ -1,4 +1,4 @@
-"""The user's folder of models: each is a folder of its own, with the weights as vqclip reads them and a record of them.
+"""Keep the user's models: each in a folder of its own, with the weights as vqclip reads them and a record of them.
 
 models/<name>/      model.safetensors, or open_clip's pair of config and weights; record.yaml
 downloads/<name>/   what is on its way
@@ -31,7 +31,7 @@ PART = 2**24  # bytes hashed at once: between two parts a thread waits for Pytho
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What was put into the store, and what it was made from."""
+    """What is in the store, and what it was made from."""
 
     name: str
     family: str
@@ -42,17 +42,17 @@ class Record:
 
 
 def folder(name: str) -> Path:
-    """Where a model of this name lies, or would."""
+    """Return the folder of a model with this name, whether it exists or not."""
     return home() / "models" / slug(name)
 
 
 def slug(name: str) -> str:
-    """A name as that of a folder: no separators, nothing that climbs."""
+    """Return a name that is safe for a folder: without separators and without `..`."""
     return re.sub(r"[^\w.@+-]+", "--", name).lstrip(".") or "unnamed"
 
 
 def records() -> dict[str, Record]:
-    """Everything in the store whose record reads, by name: one that is damaged shouldn't hinder the others."""
+    """Return all models of the store by name. One with a damaged record is left out, so it doesn't block the others."""
     found: dict[str, Record] = {}
     if not has_home():
         return found
@@ -83,7 +83,7 @@ def _read(path: Path) -> Record:
 
 
 def cards() -> dict[str, ModelCard]:
-    """The catalogue, and what was imported under names that it doesn't have."""
+    """Return the catalogue, and the imported models that it doesn't have."""
     known = catalog.cards()
     for name, entry in records().items():
         if name not in known:
@@ -93,9 +93,9 @@ def cards() -> dict[str, ModelCard]:
 
 
 def locate(card: ModelCard) -> Path:
-    """The weights of a card, known to be there and of the right size; raises WeightsError with the line to type.
+    """Return the path of a card's weights, and check their size. Raises WeightsError with the command to type.
 
-    What ships with vqclip is small, and its digest is checked once a process; `verify` checks that of the others.
+    Models that ship with vqclip are small. Their digest is checked once per process. `verify` checks the others'.
     """
     if card.ships:
         return _verified(card, card.path.stat().st_mtime_ns if card.path.is_file() else None)
@@ -110,7 +110,7 @@ def locate(card: ModelCard) -> Path:
 
 @cache
 def _verified(card: ModelCard, changed: int | None) -> Path:
-    """A process that asks twice reads the file once, unless it has changed."""
+    """Verify a file's digest, once per process unless the file changes."""
     return verify(card.name)
 
 
@@ -121,7 +121,7 @@ def _remedy(card: ModelCard) -> str:
 
 
 def verify(name: str) -> Path:
-    """The path of a model's weights, once their size and digest are those that are known; raises WeightsError."""
+    """Check size and digest of a model's weights, and return their path. Raises WeightsError."""
     card = cards().get(name)
     entry = record(name)
     if card is not None and card.ships:
@@ -139,7 +139,7 @@ def verify(name: str) -> Path:
 
 
 def digest_of(name: str) -> str | None:
-    """The SHA-256 of a name's weights, as the catalogue or the store knows it."""
+    """Return the SHA-256 of a model's weights, as the catalogue or the store knows it."""
     card, entry = catalog.cards().get(name), record(name)
     if entry is not None:
         return entry.sha256
@@ -147,7 +147,7 @@ def digest_of(name: str) -> str | None:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     hashed, part = hashlib.sha256(), memoryview(bytearray(PART))
     with path.open("rb", buffering=0) as file:
         while length := file.readinto(part):
@@ -156,7 +156,7 @@ def digest(path: Path) -> str:
 
 
 def remove(name: str) -> int:
-    """Delete a model and what was on its way; returns the bytes set free. Raises UsageError if there is none."""
+    """Delete a model and its unfinished downloads. Return the bytes set free. Raises UsageError if there is none."""
     card = catalog.cards().get(name)
     if card is not None and card.ships:
         raise UsageError(f"{name} ships with vqclip and stays")
@@ -176,7 +176,7 @@ def _work_folder(name: str) -> Path:
 
 @contextlib.contextmanager
 def workshop(name: str) -> Iterator[Path]:
-    """A folder to fetch and convert in, for this process alone; others that want the same model wait."""
+    """Hold a folder to download and convert in. Other processes that need the same model wait."""
     path = _work_folder(name)
     with writing():
         path.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def workshop(name: str) -> Iterator[Path]:
 
 
 def put(name: str, family: str, made: Path, file: str, origin: Mapping[str, Any]) -> Record:
-    """Give a finished folder its place in the store, whole or not at all, and its record."""
+    """Move a finished folder into the store, whole or not at all, with its record."""
     weights = made / file
     entry = Record(
         name=name, family=family, file=file, bytes=weights.stat().st_size, sha256=digest(weights), origin=origin
@@ -203,7 +203,7 @@ def put(name: str, family: str, made: Path, file: str, origin: Mapping[str, Any]
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
-    """Turn the operating system's refusals into one line about the store."""
+    """Turn errors of the operating system into one line about the store."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Tensors of the files that torch.save and torch.jit.save write, mapped from the disk.
+"""Read tensors of the files that torch.save and torch.jit.save write, mapped from the disk.
 
 torch.load isn't used. The pickle is read as data, and a tensor in it is a claim: so many numbers of this type, in this
 shape, at that place of the file. The claim is checked before the tensor is made.
@@ -40,7 +40,7 @@ Place = tuple[int, int]  # where numbers begin in the file, and how many bytes t
 
 @dataclass
 class TorchFile:
-    """What a file's pickle says, and where its numbers lie."""
+    """The content of a file's pickle, and where its numbers are."""
 
     path: Path
     content: Any
@@ -159,7 +159,7 @@ def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is_tensor(value: Any) -> bool:
-    """Whether a value is a tensor that carries attributes of its own."""
+    """Tell whether a value is a tensor that carries attributes of its own."""
     return (
         isinstance(value, Inert)
         and isinstance(value.maker, Name)

@@ -1,6 +1,6 @@
-"""How others spell a VQGAN's state dict, and how we do: the only place that knows.
+"""Convert a VQGAN's state dict from the layouts of other projects to ours.
 
-Ours is taming's spelling. A layout is recognised by its keys alone; what belongs to a training run is left behind.
+Ours is taming's layout. A layout is recognised by its keys alone. What belongs to a training run is left out.
 """
 
 import re
@@ -18,7 +18,7 @@ Tensors = dict[str, Tensor]
 
 
 def respell(tensors: Mapping[str, Tensor], unit_codes: bool = True) -> Tensors:
-    """The VQGAN's own tensors under our names, whichever layout they come in.
+    """Return the VQGAN's own tensors under our names, from any layout.
 
     `unit_codes` says whether LlamaGen's codes are compared at length 1, as those that are published are.
     """
@@ -39,7 +39,7 @@ _OTHERS = ("cond_stage_model", "ema", "loss", "teacher")  # networks beside the 
 
 
 def is_vqgan(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether there is a VQGAN's decoder among the tensors, however deep."""
+    """Tell whether a VQGAN's decoder is among the tensors, at any depth."""
     return any(re.search(rf"(?:^|\.){_DECODER}$", _WRAPPERS.sub("", key)) for key in tensors)
 
 
@@ -57,7 +57,7 @@ def unwrap(tensors: Mapping[str, Tensor], anchor: str) -> Tensors:
 
 
 def _code_averages(tensors: Tensors) -> Tensors:
-    """The codes of a quantizer that learns by moving averages: (d k), or (1 k d) in lucidrains'."""
+    """Find the codes of a quantizer that learns by moving averages: (d k), or (1 k d) in lucidrains'."""
     for name in ("quantize.embed", "quantize._codebook.embed"):
         codes, counts = tensors.pop(name, None), tensors.get(name[:-5] + "cluster_size")
         if codes is None or codes.ndim not in (2, 3):
@@ -76,13 +76,13 @@ def _replace(key: str, pairs: tuple[tuple[str, str], ...]) -> str:
 
 
 def _levels(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """How many levels a decoder has, counted by a pattern whose group is a level's number."""
+    """Count a decoder's levels by a pattern whose group is a level's number."""
     numbers = [int(match[1]) for key in tensors if (match := re.match(pattern, key))]
     return max(numbers, default=-1) + 1
 
 
 def _from_the_top(key: str, levels: int) -> str:
-    """`up.0` is our highest resolution; diffusers and LlamaGen count from the lowest."""
+    """Number levels from the highest resolution, as `up.0` is ours. diffusers and LlamaGen count from the lowest."""
     return re.sub(r"^decoder\.up\.(\d+)", lambda m: f"decoder.up.{levels - 1 - int(m[1])}", key)
 
 
@@ -100,14 +100,14 @@ _DIFFUSERS = (
 
 
 def _from_diffusers(tensors: Tensors) -> Tensors:
-    """diffusers' VQModel, with the names of its attention of before and after 0.15."""
+    """Convert diffusers' VQModel, with the names of its attention before and after 0.15."""
     levels = _levels(tensors, r"decoder\.up_blocks\.(\d+)")
     spelt = {_from_the_top(_replace(key, _DIFFUSERS), levels): value for key, value in tensors.items()}
     return {key: _as_convolution(value) if ".attn" in key else value for key, value in spelt.items()}
 
 
 def _as_convolution(weight: Tensor) -> Tensor:
-    """The matrix of a linear layer as a 1x1 convolution's."""
+    """Return a linear layer's matrix as that of a 1x1 convolution."""
     return weight[:, :, None, None] if weight.ndim == 2 else weight
 
 
@@ -119,13 +119,13 @@ _LLAMAGEN = (
 
 
 def _from_llamagen(tensors: Tensors) -> Tensors:
-    """LlamaGen's."""
+    """Convert LlamaGen's."""
     levels = _levels(tensors, r"decoder\.conv_blocks\.(\d+)")
     return {_from_the_top(_replace(key, _LLAMAGEN), levels): value for key, value in tensors.items()}
 
 
 def _with_unit_codes(spelt: Tensors) -> Tensors:
-    """The same with codes of length 1.
+    """Return the tensors with codes of length 1.
 
     LlamaGen shortens each cell and each code to length 1 before it compares them. Once the codes are of length 1, the
     nearest to a cell is the same whatever the cell's length, so normalising the codebook here is all it takes.
@@ -143,7 +143,7 @@ _FLAX = (
 
 
 def _from_flax(tensors: Tensors) -> Tensors:
-    """vqgan-jax's (DALL·E mini): lists spelt with underscores, convolutions as (height width in out)."""
+    """Convert vqgan-jax's (DALL·E mini): list names with underscores, convolutions as (height width in out)."""
     bare = {key.removeprefix("params."): value for key, value in tensors.items()}
     return {
         _replace(key, _FLAX): value.permute(3, 2, 0, 1)
@@ -154,7 +154,7 @@ def _from_flax(tensors: Tensors) -> Tensors:
 
 
 def _from_min_dalle(tensors: Tensors) -> Tensors:
-    """min-dalle's detokenizer: a decoder and its codes; some files count their levels from the lowest."""
+    """Convert min-dalle's detokenizer: a decoder and its codes. Some files count their levels from the lowest."""
     spelt = {re.sub(r"^embedding\.", "quantize.embedding.", key): value for key, value in tensors.items()}
     if "decoder.up.0.upsample.conv.weight" not in spelt:  # our highest resolution has nothing to enlarge
         return spelt

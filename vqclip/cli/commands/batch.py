@@ -1,4 +1,4 @@
-"""`vqclip batch`: a file of jobs."""
+"""`vqclip batch`: run the jobs of a file."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,30 +22,31 @@ class Command(TyperCommand):
 
 def batch(
     file: Annotated[
-        Path, typer.Argument(help="Text (a prompt a line), .csv, .jsonl or .yaml.", metavar="FILE")
+        Path, typer.Argument(help="Text (one prompt per line), .csv, .jsonl or .yaml.", metavar="FILE")
     ],
     names: Annotated[
         str | None,
-        typer.Option("--names", help="How pictures are called.", metavar="'{index:04d}-{slug}-{seed}.png'"),
+        typer.Option("--names", help="Names of the images.", metavar="'{index:04d}-{slug}-{seed}.png'"),
     ] = None,
     preset: options.Preset = None,
     config: options.File = None,
     settings: options.Settings = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="How many paint at once; by default what suits.", metavar="N"),
+        typer.Option(
+            "--workers", min=1, help="Number of workers; by default one per GPU or CPU core.", metavar="N"
+        ),
     ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads of each worker.", metavar="N")
     ] = None,
     devices: Annotated[
-        str, typer.Option("--devices", help="As in cuda:0,cuda:1; a worker on each.", metavar="NAMES")
+        str,
+        typer.Option("--devices", help="Devices, as in cuda:0,cuda:1; one worker on each.", metavar="NAMES"),
     ] = "auto",
     ray: Annotated[
         str | None,
-        typer.Option(
-            "--ray", help="On a Ray cluster: its address, or none to start one.", metavar="[ADDRESS]"
-        ),
+        typer.Option("--ray", help="Use the Ray cluster at ADDRESS, or start one.", metavar="[ADDRESS]"),
     ] = None,
     runs: options.Runs = Path("runs"),
     plan: options.Plan = False,
@@ -53,10 +54,10 @@ def batch(
     quiet: options.Quiet = False,
     pull: options.Pull = False,
 ) -> None:
-    """Paint every job of FILE that isn't painted yet.
+    """Run every job of FILE that isn't done yet.
 
-    The pictures, a manifest and a contact sheet go to a folder in --runs that is called like FILE. A job that fails is
-    named, and the others go on; the exit code is 1 if any failed. The same command again does what isn't done.
+    Images, a manifest and a contact sheet go to a folder in --runs that is named after FILE. If a job fails, vqclip
+    prints its error and goes on with the others; the exit code is then 1. The same command again runs what is left.
     """
     from vqclip.jobs import batch as batches  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""`vqclip config`: look at a config without painting."""
+"""`vqclip config`: print a config, or begin one."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from vqclip.base.errors import ConfigError, cause
 from vqclip.cli import options
 from vqclip.cli.display.console import listen_to_library, result, say
 
-app = typer.Typer(name="config", help="Show or begin a config.", no_args_is_help=True)
+app = typer.Typer(name="config", help="Print a config, or write one to edit.", no_args_is_help=True)
 
 
 @app.command("show")
@@ -27,7 +27,7 @@ def show(
 
 @app.command("init")
 def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar="FILE")]) -> None:
-    """Write the default config, with a comment for every key, to begin one's own."""
+    """Write the default config to FILE, with a comment for every key."""
     from vqclip.base.files import write_text  # noqa: PLC0415
     from vqclip.base.paths import CONFIGS  # noqa: PLC0415
 

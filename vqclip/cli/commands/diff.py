@@ -1,4 +1,4 @@
-"""`vqclip diff`: two pictures' settings side by side."""
+"""`vqclip diff`: compare how two images were made."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +12,10 @@ from vqclip.cli.display.console import result, result_json, say
 
 def diff(
     one: Annotated[Path, typer.Argument(help="A PNG that vqclip saved.", metavar="A")],
-    other: Annotated[Path, typer.Argument(help="Another.", metavar="B")],
+    other: Annotated[Path, typer.Argument(help="Another PNG that vqclip saved.", metavar="B")],
     as_json: options.Json = False,
 ) -> None:
-    """Print what differs between what two pictures carry: config, versions, device, weights."""
+    """Compare how two images were made: config, versions, device, weights."""
     from vqclip.config.diff import changes  # noqa: PLC0415
 
     rows = [
@@ -25,7 +25,7 @@ def diff(
     if as_json:
         return result_json({key: [this, that] for key, this, that in rows})
     if not rows:
-        return say("diff", "nothing: both were made in the same way")
+        return say("diff", "no difference: both images were made in the same way")
     cells = [("", str(one), str(other)), *((key, _spell(this), _spell(that)) for key, this, that in rows)]
     key_width, side_width = (max(len(row[column]) for row in cells) for column in (0, 1))
     for key, this, that in cells:

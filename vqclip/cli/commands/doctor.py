@@ -1,4 +1,4 @@
-"""`vqclip doctor`: what this machine has and lacks, and what to do about it."""
+"""`vqclip doctor`: check this machine."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +10,10 @@ from vqclip.cli.display.console import result, result_json
 
 
 def doctor(as_json: options.Json = False, runs: options.Runs = Path("runs")) -> None:
-    """Look at versions, devices, memory, models and folders; ends with 1 if something hinders painting."""
+    """Check versions, devices, memory, models and folders.
+
+    The exit code is 1 if vqclip can't work here.
+    """
     from vqclip.doctor import examine  # noqa: PLC0415
 
     hinders = False

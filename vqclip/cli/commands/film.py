@@ -1,4 +1,4 @@
-"""`vqclip film`: the video of a run's frames, made again."""
+"""`vqclip film`: make the video of a run's frames again."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,18 +14,18 @@ def film(
     output: options.Film = None,
     fps: options.Fps = None,
     between: Annotated[
-        int, typer.Option("--interpolate", min=1, help="So many pictures for each one.", metavar="N")
+        int, typer.Option("--interpolate", min=1, help="Make N frames out of each one.", metavar="N")
     ] = 1,
     hold: Annotated[
-        float, typer.Option("--hold", min=0, help="Seconds that the last one stays.", metavar="S")
+        float, typer.Option("--hold", min=0, help="Seconds that the last frame stays.", metavar="S")
     ] = 0.0,
     forth_and_back: options.ForthAndBack = False,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
-    """Make the video of a film's run folder again, of as many frames as there are.
+    """Make the video of a film again, from the frames in its run folder.
 
-    What is interpolated is painted from latents between those of the frames; it plays at the same pace, but smoother.
+    With --interpolate, vqclip decodes more frames from latents between those of the film. The film keeps its length.
     """
     from vqclip.cli.deliver import remake_film  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""`vqclip generate`: from a prompt to a picture."""
+"""`vqclip generate`: generate images from a prompt."""
 
 import re
 from pathlib import Path
@@ -30,21 +30,28 @@ class Command(TyperCommand):
 @painting
 def generate(
     prompt: Annotated[
-        str, typer.Argument(help='What to paint: "text:weight:stop", several by "|".', metavar="PROMPT")
+        str,
+        typer.Argument(
+            help='What the image shows: "text:weight:stop", several separated by "|".', metavar="PROMPT"
+        ),
     ],
     common: PaintingOptions,
     output: options.Output = None,
-    tile: Annotated[bool, typer.Option("--tile", help="A picture that repeats without a seam.")] = False,
+    tile: Annotated[bool, typer.Option("--tile", help="Make an image that repeats without a seam.")] = False,
     count: Annotated[
-        int, typer.Option("--count", min=1, help="How many pictures, with seeds that follow.", metavar="N")
+        int, typer.Option("--count", min=1, help="Generate N images, with consecutive seeds.", metavar="N")
     ] = 1,
     batch_size: options.BatchSize = None,
     best: Annotated[
-        int | None, typer.Option("--best", min=1, help="Keep so many of --count, the best.", metavar="K")
+        int | None, typer.Option("--best", min=1, help="Keep only the best K of --count images.", metavar="K")
     ] = None,
     judge: Annotated[
         str | None,
-        typer.Option("--judge", help="The CLIP that ranks them; best one that didn't paint.", metavar="NAME"),
+        typer.Option(
+            "--judge",
+            help="CLIP that ranks for --best; by default the first one of the config.",
+            metavar="NAME",
+        ),
     ] = None,
     video: options.Video = None,
     seconds: options.VideoSeconds = None,
@@ -52,9 +59,9 @@ def generate(
     hold: options.VideoHold = None,
     forth_and_back: options.ForthAndBack = False,
 ) -> None:
-    """Paint a picture of PROMPT.
+    """Generate an image of PROMPT.
 
-    stdout carries the path of each finished picture; everything else goes to stderr.
+    The path of each finished image goes to stdout. Progress output goes to stderr.
     """
     prompts.parse(prompt)  # a story is told by another command
     config = common.config(prompt, "tile" if tile else None)
@@ -77,11 +84,11 @@ def check_best(best: int | None, judge: str | None, count: int) -> None:
 
 
 def video_settings(config: "Config", video: str | None, **given: Any) -> "VideoSettings | None":
-    """What video is asked for, if any; refused, before anything is painted, if it couldn't be made."""
+    """Read the settings of the video, if one is requested. Raises an error if it can't be made."""
     given = {name: value for name, value in given.items() if value is not None}
     if video is None:
         if given:
-            raise UsageError("no video is asked for that would be so; add --video, or --video FILE.mp4")
+            raise UsageError("the video options need --video; add it, or --video FILE.mp4")
         return None
     if config.is_film:
         raise UsageError("--video shows how a still comes about, and this is a film; -o FILE.mp4 saves it")

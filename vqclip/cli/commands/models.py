@@ -1,4 +1,4 @@
-"""`vqclip models`: the checkpoints that have names; where they are; fetching, checking, importing, removing them."""
+"""`vqclip models`: list, download, verify, import and remove models."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,17 +10,17 @@ from vqclip.cli import options
 from vqclip.cli.display.console import complain, obey, result, result_json, result_topics, say
 
 app = typer.Typer(
-    name="models", help="The models: list, show, pull, verify, import, remove.", no_args_is_help=True
+    name="models", help="List, download, verify, import and remove models.", no_args_is_help=True
 )
-Name = Annotated[str, typer.Argument(help="A name of the catalogue or of open_clip.", metavar="NAME")]
+Name = Annotated[str, typer.Argument(help="A name in the catalogue or in open_clip.", metavar="NAME")]
 Half = Annotated[
-    bool, typer.Option("--half", help="Store 16-bit numbers: half the disk, a little less exact.")
+    bool, typer.Option("--half", help="Store 16-bit numbers: half the disk space, slightly less exact.")
 ]
 
 
 @app.command("list")
 def list_models(as_json: options.Json = False) -> None:
-    """Print every model of the catalogue and of the store: what it is, and whether it is here."""
+    """List every model of the catalogue and of the store, and whether it is on this machine."""
     from vqclip.requirements import install  # noqa: PLC0415
     from vqclip.weights import store  # noqa: PLC0415
 
@@ -36,7 +36,7 @@ def list_models(as_json: options.Json = False) -> None:
 
 @app.command("show")
 def show(name: Name, as_json: options.Json = False) -> None:
-    """Print what is known about a model: licence, source, size, digest, addresses."""
+    """Print licence, source, size, digest and addresses of a model."""
     details = _details(name)
     return result_json(details) if as_json else result_topics(details)
 
@@ -51,9 +51,9 @@ def pull(
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fetch models, check them, and convert them once into what loads at once. Goes on where it was stopped.
+    """Download models, verify them, and convert them. A download that was stopped continues.
 
-    With --preset, -c or --set, fetch every model that such a config needs.
+    With --preset, -c or --set, download every model that this config needs.
     """
     obey(offline)
     named = preset or config or settings
@@ -69,10 +69,11 @@ def pull(
 @app.command("verify")
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names; all that are here if none.", metavar="[NAME…]")
+        list[str] | None,
+        typer.Argument(help="Names; by default all models on this machine.", metavar="[NAME…]"),
     ] = None,
 ) -> None:
-    """Read models from end to end and compare their digests with those that are known."""
+    """Read models from end to end, and compare their digests with the known ones."""
     from vqclip.weights import store  # noqa: PLC0415
 
     here = [name for name, card in store.cards().items() if card.ships or store.record(name)]
@@ -90,24 +91,20 @@ def verify(
 
 @app.command("import")
 def import_files(
-    files: Annotated[
-        list[Path], typer.Argument(help="Files of weights, in any known layout.", metavar="FILE…")
-    ],
-    name: Annotated[
-        str, typer.Option("--name", help="The name in the store; the file's own if left out.")
-    ] = "",
+    files: Annotated[list[Path], typer.Argument(help="Files of weights in a known layout.", metavar="FILE…")],
+    name: Annotated[str, typer.Option("--name", help="Name in the store; by default the file's name.")] = "",
     architecture: Annotated[
         str,
         typer.Option(
             "--architecture",
-            help="For a CLIP: open_clip's name of its network. For a VQGAN: what its file doesn't tell, as in "
+            help="For a CLIP: open_clip's name of its network. For a VQGAN: what its file doesn't say, as in "
             "tanh_out=true.",
             metavar="MODEL",
         ),
     ] = "",
     half: Half = False,
 ) -> None:
-    """Convert files of weights and keep them in the store, without losses, discriminators and transformers."""
+    """Convert files of weights into the store. Losses, discriminators and transformers are left out."""
     if name and len(files) > 1:
         raise UsageError("--name is for one file; import several without it, or one after the other")
     from vqclip.requirements import install  # noqa: PLC0415
@@ -132,14 +129,14 @@ def remove(name: Name) -> None:
 
 @app.command("where")
 def where() -> None:
-    """Print the folder of the store; VQCLIP_HOME names another."""
+    """Print the folder of the store. VQCLIP_HOME sets another."""
     from vqclip.base.paths import home  # noqa: PLC0415
 
     result(str(home()))
 
 
 def fetch(name: str, quiet: bool, half: bool = False) -> None:
-    """Fetch one model, saying before what it is."""
+    """Print a model's details, and download it."""
     from vqclip.cli.display.console import stderr  # noqa: PLC0415
     from vqclip.cli.display.download_progress import DownloadProgress  # noqa: PLC0415
     from vqclip.requirements import install  # noqa: PLC0415

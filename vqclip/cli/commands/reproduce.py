@@ -1,4 +1,4 @@
-"""`vqclip reproduce`: paint a picture again from what it carries."""
+"""`vqclip reproduce`: generate an image again from its own config."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from vqclip.cli.display.console import listen_to_library
 
 
 def reproduce(
-    image: Annotated[Path, typer.Argument(help="A PNG that vqclip saved.", metavar="PICTURE")],
+    image: Annotated[Path, typer.Argument(help="A PNG that vqclip saved.", metavar="IMAGE")],
     output: options.Output = None,
     device: options.Device = "auto",
     runs: options.Runs = Path("runs"),
@@ -18,7 +18,10 @@ def reproduce(
     quiet: options.Quiet = False,
     pull: options.Pull = False,
 ) -> None:
-    """Paint a picture again, and say what differs: versions, device, weights, and in the end pixels."""
+    """Generate an image again from the config in its file.
+
+    Progress output names what differs: versions, device, weights, and at the end pixels.
+    """
     from vqclip.cli.session_calls import reproduce  # noqa: PLC0415
 
     listen_to_library(quiet)

@@ -1,4 +1,4 @@
-"""`vqclip restyle`: a video, painted over."""
+"""`vqclip restyle`: generate a film from the frames of a video."""
 
 import math
 from dataclasses import replace
@@ -19,30 +19,32 @@ SIDES = 16  # pixels, of which a side is a multiple: the commonest VQGANs' cell
 
 @painting
 def restyle(
-    video: Annotated[Path, typer.Argument(help="The video to paint over.", metavar="VIDEO")],
+    video: Annotated[Path, typer.Argument(help="The video to restyle.", metavar="VIDEO")],
     prompt: Annotated[
-        str, typer.Argument(help='What to make of it; scenes may be separated by "^".', metavar="PROMPT")
+        str, typer.Argument(help='What the film shows; separate scenes with "^".', metavar="PROMPT")
     ],
     common: PaintingOptions,
     output: options.Film = None,
     nearness: Annotated[
-        str | None, typer.Option("--pull-to-source", help="How much it stays as it is.", metavar="X")
+        str | None,
+        typer.Option("--pull-to-source", help="Weight that keeps each frame near the video's.", metavar="X"),
     ] = None,
     flow: Annotated[
-        bool, typer.Option("--flow", help="First move the last picture as the video does.")
+        bool, typer.Option("--flow", help="Move the last frame along the video's motion first.")
     ] = False,
     begin: Annotated[
-        float | None, typer.Option("--from", help="Where to begin, in seconds.", metavar="S")
+        float | None, typer.Option("--from", help="Begin at this second of the video.", metavar="S")
     ] = None,
-    end: Annotated[float | None, typer.Option("--to", help="Where to end, in seconds.", metavar="S")] = None,
-    every: Annotated[
-        int | None, typer.Option("--every", help="Take one frame of so many.", metavar="N")
+    end: Annotated[
+        float | None, typer.Option("--to", help="End at this second of the video.", metavar="S")
     ] = None,
+    every: Annotated[int | None, typer.Option("--every", help="Use every Nth frame.", metavar="N")] = None,
     frame_steps: options.FrameSteps = None,
 ) -> None:
-    """Paint over a video, frame by frame, each from the last; its pace and its sound stay.
+    """Restyle a video, frame by frame.
 
-    Without --size the picture has the video's shape, and as many pixels as a preset or config says.
+    Each frame starts from the last one. The video's pace and sound stay. Without --size, the film has the video's
+    shape, and as many pixels as the preset or config says.
     """
     source = {
         "video": video,

@@ -1,4 +1,4 @@
-"""`vqclip resume`: go on with a run that was stopped."""
+"""`vqclip resume`: continue a run that was stopped."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,9 +17,9 @@ def resume(
     pull: options.Pull = False,
     offline: options.Offline = False,
 ) -> None:
-    """Go on with a run that was stopped, from its last snapshot.
+    """Continue a run that was stopped, from its last snapshot.
 
-    On the CPU the picture is the one that an uninterrupted run would have painted, bit for bit.
+    On the CPU, the result has the same pixels as that of an uninterrupted run.
     """
     from vqclip.cli.session_calls import resume  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""`vqclip show`: what a picture or a video knows about itself."""
+"""`vqclip show`: print the config in an image or a video."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,10 +11,10 @@ from vqclip.cli.display.console import result, result_json, say
 
 
 def show(
-    image: Annotated[Path, typer.Argument(help="A PNG or a video that vqclip made.", metavar="PICTURE")],
+    image: Annotated[Path, typer.Argument(help="A PNG or a video that vqclip made.", metavar="FILE")],
     as_json: options.Json = False,
 ) -> None:
-    """Print the config that a picture or a video carries."""
+    """Print the config in the file of an image or a video."""
     import yaml  # noqa: PLC0415
 
     metadata = read_upgraded(image)
@@ -30,7 +30,7 @@ def show(
 
 
 def read_upgraded(path: Path) -> dict[str, Any]:
-    """Read what a picture or a video carries, its config in today's keys; one that can't be upgraded stays as it is."""
+    """Read the metadata of an image or a video. Its config gets today's keys, or stays as it is if that fails."""
     from vqclip.config import resolve as configs  # noqa: PLC0415
     from vqclip.media.image import read_metadata  # noqa: PLC0415
     from vqclip.media.video_metadata import read_video_metadata  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`vqclip zoom`: a film that moves into, out of, around or along its picture."""
+"""`vqclip zoom`: generate a film that zooms, turns or moves."""
 
 from typing import Annotated
 
@@ -12,33 +12,33 @@ from vqclip.cli.painting_options import PaintingOptions, painting
 @painting
 def zoom(
     prompt: Annotated[
-        str, typer.Argument(help='What to paint; scenes may be separated by "^".', metavar="PROMPT")
+        str, typer.Argument(help='What the film shows; separate scenes with "^".', metavar="PROMPT")
     ],
     common: PaintingOptions,
     output: options.Film = None,
-    frames: Annotated[int | None, typer.Option("--frames", help="How many.", metavar="N")] = None,
+    frames: Annotated[int | None, typer.Option("--frames", help="Frames of the film.", metavar="N")] = None,
     factor: Annotated[
         str | None,
-        typer.Option("--zoom", help="How much nearer each frame comes; below 1 goes away.", metavar="X"),
+        typer.Option("--zoom", help="Enlargement per frame; below 1 shrinks.", metavar="X"),
     ] = None,
     turn: Annotated[
-        str | None, typer.Option("--turn", help="Degrees a frame, clockwise.", metavar="X")
+        str | None, typer.Option("--turn", help="Degrees per frame, clockwise.", metavar="X")
     ] = None,
     right: Annotated[
-        str | None, typer.Option("--right", help="Pixels a frame that the picture goes right.", metavar="X")
+        str | None, typer.Option("--right", help="Pixels per frame to the right.", metavar="X")
     ] = None,
     down: Annotated[
-        str | None, typer.Option("--down", help="Pixels a frame that the picture goes down.", metavar="X")
+        str | None, typer.Option("--down", help="Pixels per frame downwards.", metavar="X")
     ] = None,
     border: Annotated[
         str | None,
-        typer.Option("--border", help="What comes in: reflect, wrap, black or paint.", metavar="NAME"),
+        typer.Option("--border", help="Fill the edges: reflect, wrap, black or paint.", metavar="NAME"),
     ] = None,
     loop: options.Loop = False,
     frame_steps: options.FrameSteps = None,
     fps: options.Fps = None,
 ) -> None:
-    """Paint a film in which each frame begins from the last one, moved.
+    """Generate a film in which each frame starts from the last one, moved.
 
     X is a number or a schedule over the frames: --zoom "1 -> 1.1", --turn "0:0, 50%:3, 100%:0".
     """

@@ -14,7 +14,7 @@ from vqclip.base.errors import visible
 from vqclip.cli.display.console import Display
 from vqclip.jobs.launcher import Event, Failed, Finished, Progressed, Started
 
-TITLE = 40  # characters of a wish
+TITLE = 40  # characters of a prompt
 
 
 @dataclass

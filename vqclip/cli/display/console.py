@@ -1,4 +1,4 @@
-"""Two streams: stdout carries results and nothing else, stderr the conversation."""
+"""Print results on stdout, and progress output and errors on stderr."""
 
 import contextlib
 import io
@@ -49,7 +49,7 @@ def result_topics(values: dict[str, Any]) -> None:
 
 
 def say(topic: str, text: str) -> None:
-    """A line of the conversation: what it is about, and what there is to say."""
+    """Print a line of progress output: its topic and its text."""
     stderr.print(Text.assemble((f"{topic:<10}", "dim"), visible(text)), soft_wrap=True)
 
 

@@ -1,0 +1,75 @@
+"""Help, documents and configs use the field's words: none of the words that vqclip once used instead of them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Vqclip
+from typer.testing import CliRunner
+
+from docs.make.reference import find_commands
+from vqclip.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+# The only list of them. Say prompt, step or update, objective, request, frame store, video, cache, embeddings, worker,
+# weight transfer, manifest, memory budget, batch or progress output.
+OLD_WORDS = (
+    "company", "conversation", "crew", "easel", "economy", "flipbook", "footage", "freight", "hasten", "hollow",
+    "ledger", "meanings", "nudge", "nudged", "nudges", "painter", "parcel", "reel", "seat", "seats", "shelf",
+    "studio", "tighten", "told", "wish", "wished", "wishes",
+)  # fmt: skip
+OLD = re.compile(rf"\b({'|'.join(OLD_WORDS)})\b", re.IGNORECASE)
+HISTORY = ("docs/log.md", "CHANGELOG.md")  # they speak of what was, in the words of the day
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT))
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "configs").rglob("*.yaml")]
+)
+COMMANDS = ["", "config", "models", *(name for name, _ in find_commands(app))]
+
+
+def sentences(text: str) -> Iterator[str]:
+    """Yield the sentences of a text whose lines are wrapped."""
+    for block in re.split(r"\n\s*\n", text):
+        yield from re.split(r"(?<=[.:;!?])\s+", " ".join(block.split()))
+
+
+def old_sentences(text: str) -> list[str]:
+    return [sentence for sentence in sentences(text) if OLD.search(sentence)]
+
+
+def test_an_old_word_is_found() -> None:
+    text = "The image is saved. A latent is\nnudged in each step. A seated person is no seat number."
+    assert old_sentences(text) == ["A latent is nudged in each step.", "A seated person is no seat number."]
+
+
+def test_help_begins_with_what_vqclip_does() -> None:
+    shown = CliRunner().invoke(app, ["--help"], terminal_width=200).output.split("\n\n")
+    assert "Generate images from text by optimising a VQGAN latent against CLIP." in " ".join(shown[:2])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_uses_no_old_word(command: str) -> None:
+    done = CliRunner().invoke(app, [*command.split(), "--help"], terminal_width=200)
+    assert done.exit_code == 0
+    assert old_sentences(done.output) == []
+
+
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if name not in HISTORY])
+def test_documents_use_no_old_word(document: str) -> None:
+    assert old_sentences((ROOT / document).read_text(encoding="utf-8")) == []
+
+
+def test_progress_output_uses_no_old_word(vqclip: Vqclip, tiny_vqgan: Path, tiny_clip: Path) -> None:
+    small = [
+        "--set",
+        f"vqgan={tiny_vqgan}",
+        "--set",
+        f"perceptors=[{{model: {tiny_clip}}}]",
+        "--set",
+        "start=grey",
+    ]
+    done = vqclip("generate", "a red apple", "--size", "16x16", "--steps", 2, *small)
+    assert done.code == 0
+    assert "prompt    a red apple" in done.err
+    assert OLD.search(done.err.replace(str(tiny_vqgan.parent), "")) is None
