@@ -23,7 +23,7 @@ def held(folder: Path, patience: float = 0.0) -> Iterator[None]:
     whether that process still lives.
     """
     path = folder / LOCK
-    lock = FileLock(path)
+    lock = FileLock(path, thread_local=False)  # a generator may be closed by another thread
     try:
         lock.acquire(timeout=patience)
     except Timeout:

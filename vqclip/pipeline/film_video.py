@@ -1,21 +1,22 @@
 """The projector makes a film's video out of its run folder, again and again: the frames on the disk are the truth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import overload
 
 import torch
 from PIL import Image
 
-from vqclip.base.errors import RunError
+from vqclip.base.errors import RunError, UsageError
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Film
 from vqclip.guidance.drawers.vqgan import VQGANDrawer
 from vqclip.media.image import to_pil
 from vqclip.media.video_metadata import Sound
-from vqclip.media.video_writer import assemble
+from vqclip.media.video_writer import assemble, check_encoder
+from vqclip.models.vqgan import VQGAN
 from vqclip.pipeline.source_video import open_source
-from vqclip.runs.run import Run, image_metadata
+from vqclip.runs.run import Run, image_metadata, read_config, read_provenance, return_to_origin
 
 FPS = 12.0  # of a film that has no source, unless it says so
 
@@ -40,6 +41,28 @@ def write_film(
         hold=hold, forth_and_back=forth_and_back,
         sound=Sound(Path(source.video), source.begin, source.end) if source.video and in_step else None,
     )  # fmt: skip
+
+
+def remake_film(
+    folder: Path, output: Path | None, vqgan_of: Callable[[Config], VQGAN], fps: float | None = None,
+    *, between: int = 1, hold: float = 0.0, forth_and_back: bool = False,
+) -> Path:  # fmt: skip
+    """Make the video of a film's run folder again, in its place or in another one.
+
+    `vqgan_of` loads a Config's VQGAN, where `between` asks for more images than there are.
+    """
+    config = read_config(folder)
+    if not config.is_film:
+        raise UsageError(f"{folder} is the run of a still; films are what story, zoom and restyle make")
+    target = output.absolute() if output else None
+    metadata = {name: fact for name, fact in read_provenance(folder).items() if name != "folder"}
+    run = Run(return_to_origin(folder), config, metadata)
+    check_encoder(target or run.video)
+    drawer = VQGANDrawer(vqgan_of(config), config.width, config.height, config.tile) if between > 1 else None
+    with run.held():
+        smooth = InBetween(run, drawer, between) if drawer else None
+        write_film(run, target or run.video, fps, hold=hold, forth_and_back=forth_and_back, between=smooth)
+    return output or folder / run.video.name
 
 
 def frame_rate(config: Config) -> float:

@@ -20,7 +20,7 @@ from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.drawers.vqgan import VQGANDrawer, cover
 from vqclip.guidance.latent import starting_image
 from vqclip.guidance.losses.terms import penalties
-from vqclip.guidance.memory import SMALL, MemoryBudget, best_batch_size
+from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
 from vqclip.guidance.state import State
@@ -52,8 +52,6 @@ class Pipeline:
         self, config: Config, device: torch.device, pull: bool = False, cache: ModelCache | None = None
     ):
         """Load from a shelf that others use as well, or from one of its own, whose texts are then forgotten."""
-        small = config.width * config.height <= SMALL
-        devices.keep_pages(small and devices.strengths(device).keeps_pages)
         self.config, self.device = config, device
         # The user's own files first: they are read in a moment, and are wrong more often than the models.
         self._init = load_image(Path(config.init)) if config.init else None

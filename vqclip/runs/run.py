@@ -117,12 +117,13 @@ class Run:
         with self._writing():
             self.frames.keep(frame, z)
 
-    def save_frame(self, number: int, image: Image.Image) -> None:
+    def save_frame(self, number: int, image: Image.Image) -> Path:
         """A shown picture of a film, which also becomes the newest picture."""
         metadata = image_metadata(self.config, self.metadata)
         with self._writing():
-            self.frames.save(number, image, metadata | {"frame": number})
+            path = self.frames.save(number, image, metadata | {"frame": number})
         save_png(image, self.image, metadata)
+        return path
 
     def snapshot(self, state: State) -> None:
         """Save the State, beside the one that was saved before."""
