@@ -3,6 +3,7 @@
 import contextlib
 import os
 import runpy
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -212,3 +213,21 @@ def test_the_example_writes_only_where_it_is_told(
     assert len(list((tmp_path / "runs").glob("*/image.png"))) == 4
     with Image.open(tmp_path / "sea.gif") as film:
         assert film.n_frames == 4  # type: ignore[attr-defined]
+
+
+def test_a_run_finds_its_relative_files_from_any_folder(
+    session: Session, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures, videos and weights lie where they were when it was begun; the working folder stays as it is."""
+    shutil.copytree(Path(tiny().vqgan).parent, "weights")
+    Image.effect_noise((20, 9), 60).save("init.png")
+    config, stop = tiny(vqgan="weights/model.safetensors", init="init.png"), StopToken()
+    whole = paint(config)
+    for event in session.generate(config, runs="runs", stop=stop):
+        if isinstance(event, Stepped):
+            stop.stop()
+    assert isinstance(event, Stopped)
+    folder = (event.result.folder or Path()).absolute()
+    monkeypatch.chdir(tmp_path)
+    assert result(Session(str(DEVICE)).resume(folder)).image.tobytes() == whole.image.tobytes()
+    assert Path.cwd() == tmp_path

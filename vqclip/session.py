@@ -27,7 +27,7 @@ from vqclip.pipeline.film_video import remake_film
 from vqclip.pipeline.reranker import Reranker
 from vqclip.runs.frame_store import FrameStore
 from vqclip.runs.job import Job
-from vqclip.runs.run import read_config, return_to_origin
+from vqclip.runs.run import read_config
 
 LARGEST_BATCH = 64  # pictures that are painted at once
 
@@ -149,7 +149,7 @@ class Session:
 
         >>> result(session.resume("runs/20260101-120000-apple-0a1b2c3d")).image  # doctest: +SKIP
         """
-        folder = return_to_origin(Path(folder))
+        folder = Path(folder)
         return self._worker.go_on(Job(read_config(folder), folder), stop)
 
     def reproduce(

@@ -9,20 +9,20 @@ from vqclip.cli.display.console import result, result_json
 from vqclip.pipeline import progress_video
 from vqclip.pipeline.events import Result
 from vqclip.pipeline.film_video import write_film
-from vqclip.runs.run import Run, read_provenance
+from vqclip.runs.run import Run, origin, read_provenance
 
 
 def deliver(made: Result, output: Path | None, as_json: bool, video: str | None = None, **more: Any) -> None:
     """A finished picture's or film's line on stdout, once it lies where it was asked for, and its video does."""
     assert made.folder
     metadata = {name: fact for name, fact in read_provenance(made.folder).items() if name != "folder"}
-    run, record = Run(made.folder, made.config, metadata), made.record | more
+    run, record = Run(made.folder, made.config, metadata, origin(made.folder)), made.record | more
     kind = "film" if run.config.is_film else "image"
     lies = _put_film(run, output) if run.config.is_film else _put(run.image, output)
     paths = {kind: str(lies), "run": str(run.folder)}
     if settings := progress_video.read_settings(run.folder):
         file = video or settings.file
-        paths["video"] = str(_put(run.folder / settings.name, Path(file) if file else None))
+        paths["video"] = str(_put(run.folder / settings.name, run.base / file if file else None))
     result_json(paths | record) if as_json else result(str(lies))
 
 

@@ -31,7 +31,8 @@ from vqclip.pipeline.events import (
 )
 from vqclip.pipeline.progress_video import read_settings
 from vqclip.requirements.needs import requirements
-from vqclip.runs.run import check_parent, read_config, read_provenance
+from vqclip.requirements.status import locations_from
+from vqclip.runs.run import check_parent, origin, read_config, read_provenance
 from vqclip.session import Session, carried_config
 
 
@@ -112,7 +113,9 @@ def reproduce(
 def resume(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) -> None:
     """Paint on in a run folder; what is finished is only named."""
     session = Session(device, pull=pull, keeps_models=False, owns_process=True)
-    provide(requirements(read_config(folder)), pull=pull, quiet=quiet)
+    needs = requirements(read_config(folder))
+    places = locations_from(origin(folder), needs)
+    provide([need.at(places) for need in needs], pull=pull, quiet=quiet)
     with printing(quiet, goes_on=True) as printer:
         for made in printer.results(session.resume(folder, stop=printer.stop)):
             deliver(made, None, as_json)

@@ -106,12 +106,10 @@ def _paint(index: int, job: Job, order: Order, inbox: Any) -> JobEvent:
         where = Path(order.beacon).parent
         cause = f"the node {name} can't see {where}; share it, or name another with --runs"
         return JobEvent(index, name, Failed(cause, job.folder))
-    if Path(order.origin).is_dir():
-        os.chdir(order.origin)
     import ray  # noqa: PLC0415  # here it is installed
 
     locations, stop = unpack(order.bundles, ray.get), StopToken()
-    worker = _worker(order.device, order.threads, order.pull, tuple(locations.items()))
+    worker = _worker(order.device, order.threads, order.pull, tuple(locations.items()), order.origin)
     end = JobEvent(index, name, Failed("it was cancelled", job.folder))
     with runtime.stopping_on_signals(stop):
         for event in run_job(index, job, worker, name, stop):
@@ -124,9 +122,12 @@ def _paint(index: int, job: Job, order: Order, inbox: Any) -> JobEvent:
 
 
 @functools.cache
-def _worker(device: str, threads: int, pull: bool, locations: tuple[tuple[str, str], ...]) -> Worker:
+def _worker(
+    device: str, threads: int, pull: bool, locations: tuple[tuple[str, str], ...], origin: str
+) -> Worker:
     """A worker process serves many tasks, and loads its models once."""
-    return Worker(device, threads, pull, dict(locations), owns_process=True)
+    base = Path(origin) if Path(origin).is_dir() else Path()
+    return Worker(device, threads, pull, dict(locations), owns_process=True, base=base)
 
 
 def _inbox(ray: Any) -> Any:

@@ -21,10 +21,10 @@ from vqclip.pipeline.progress_video import Recorder, VideoSettings, recorded, re
 from vqclip.pipeline.render import RenderRequest, render, render_batch
 from vqclip.requirements import install
 from vqclip.requirements.needs import requirements
-from vqclip.requirements.status import missing
+from vqclip.requirements.status import locations_from, missing
 from vqclip.runs.job import Job
 from vqclip.runs.provenance import digests, provenance
-from vqclip.runs.run import Run
+from vqclip.runs.run import CONFIG, Run, origin
 
 BATCH_SEEDS = "together"  # the provenance's word for the seeds of all pictures that were painted at once
 
@@ -35,7 +35,7 @@ class Worker:
     """Paints on one device; on the CPU with `threads` threads, or as many as torch uses when it is made.
 
     With `keeps_models` models stay loaded for later calls. With `owns_process` it may choose how this process keeps
-    memory: only entry points say so.
+    memory: only entry points say so. Relative paths of new runs begin at `base`, by default the working folder.
     """
 
     def __init__(
@@ -47,26 +47,37 @@ class Worker:
         *,
         keeps_models: bool = True,
         owns_process: bool = False,
+        base: Path = Path(),
     ):
         self.device = devices.pick(device)
         determinism.enter(self.device)
         self.threads = threads or torch.get_num_threads()
         self.pull, self.locations, self.owns_process = pull, locations or {}, owns_process
+        self.base = base
         self.cache = ModelCache(self.device, pull, locations) if keeps_models else None
 
-    def pipeline(self, config: Config) -> Pipeline:
+    def pipeline(self, config: Config, base: Path | None = None) -> Pipeline:
         """The models of a Config, loaded, those that are missing fetched first if `pull` allows it."""
+        base = self.base if base is None else base
+        locations = self._locations(config, base)
         if self.pull:
-            self._fetch(config)
+            self._fetch(config, locations)
         if self.owns_process:
             small = config.width * config.height <= SMALL
             runtime.keep_pages(small and devices.strengths(self.device).keeps_pages)
-        return Pipeline(config, self.device, self.pull, self.cache)
+        cache = self.cache or ModelCache(self.device, self.pull, keeps_texts=False)
+        return Pipeline(config, self.device, self.pull, cache.at(locations), base)
 
-    def vqgan(self, config: Config) -> VQGAN:
-        """The VQGAN of a Config, to draw with."""
-        cache = self.cache or ModelCache(self.device, self.pull, self.locations)
-        return cache.vqgan(config.vqgan, devices.dtype_for(config.precision, self.device))
+    def _locations(self, config: Config, base: Path) -> dict[str, str]:
+        """Where the weights lie that aren't where their names say."""
+        return {**self.locations, **locations_from(base, requirements(config))}
+
+    def vqgan(self, config: Config, base: Path) -> VQGAN:
+        """The VQGAN of a Config whose relative paths begin at `base`, to draw with."""
+        cache = self.cache or ModelCache(self.device, self.pull)
+        return cache.at(self._locations(config, base)).vqgan(
+            config.vqgan, devices.dtype_for(config.precision, self.device)
+        )
 
     def paint(
         self,
@@ -92,7 +103,7 @@ class Worker:
         stop: StopToken | None,
     ) -> Events:
         if runs is not None:
-            digests(configs[0], self.locations)  # while the models load
+            digests(configs[0], self._locations(configs[0], self.base))  # while the models load
         pipeline = self.pipeline(configs[0])
         size = batch_size or (pipeline.batch_size if len(configs) > 1 else 1)
         for first in range(0, len(configs), size):
@@ -112,11 +123,12 @@ class Worker:
             return [None] * len(configs)
         together = {BATCH_SEEDS: [config.seed for config in configs]} if len(configs) > 1 else {}
         metadata = self.provenance(configs[0]) | together
-        return [Run.create(runs, config, metadata) for config in configs]
+        return [Run.create(runs, config, metadata, self.base) for config in configs]
 
-    def provenance(self, config: Config) -> dict[str, Any]:
+    def provenance(self, config: Config, base: Path | None = None) -> dict[str, Any]:
         """What a picture of a Config depends on besides it, here and now."""
-        return provenance(config, self.device, self.locations)
+        locations = self._locations(config, self.base if base is None else base)
+        return provenance(config, self.device, locations)
 
     def render(
         self, requests: Sequence[RenderRequest], pipeline: Pipeline, stop: StopToken | None = None
@@ -132,7 +144,8 @@ class Worker:
     def open(self, job: Job) -> Run:
         """The job's run folder, made if it isn't there; raises RunError if it is another Config's."""
         with runtime.threads(self.threads):
-            return Run.open(job.folder, job.config, self.provenance(job.config))
+            base = origin(job.folder) if (job.folder / CONFIG).is_file() else self.base
+            return Run.open(job.folder, job.config, self.provenance(job.config, base), base)
 
     def go_on(self, job: Job, stop: StopToken | None = None, patience: float = 0.0) -> Events:
         """Paint a job from where its folder stands; what is finished is only told of. Raises VqclipError.
@@ -156,7 +169,7 @@ class Worker:
                     yield VideoSaved(recorder.finish())
             else:
                 request = RenderRequest(run.config, run)
-                yield from self.render([request], early or self.pipeline(run.config), stop)
+                yield from self.render([request], early or self.pipeline(run.config, run.base), stop)
 
     def again(
         self,
@@ -184,9 +197,9 @@ class Worker:
             if seed_of(event) in (None, config.seed):
                 yield event
 
-    def _fetch(self, config: Config) -> None:
+    def _fetch(self, config: Config, locations: Mapping[str, str]) -> None:
         """Fetch a Config's weights that are missing here; processes that want the same ones wait for each other."""
-        for absent in missing(need.at(self.locations) for need in requirements(config)):
+        for absent in missing(need.at(locations) for need in requirements(config)):
             if absent.fetchable:
                 install.pull(absent.need.name)
 
