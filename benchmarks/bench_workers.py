@@ -10,10 +10,11 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from vqclip.base.stop import StopToken
 from vqclip.config import resolve as configs
-from vqclip.jobs.launcher import Event, Failed, Finished
 from vqclip.jobs.placement import cores
 from vqclip.jobs.processes import WorkerSpec, processes
+from vqclip.pipeline.events import Failed, Finished
 from vqclip.runs.job import Job
 
 
@@ -41,18 +42,16 @@ def main() -> None:
 def rate(specs: list[WorkerSpec], images: int, preset: str, seeds: "itertools.count[int]") -> float:
     """Pictures an hour while all of a crew are at work."""
     seconds: list[float] = []
-
-    def on_event(event: Event) -> None:
-        if isinstance(event, Failed):
-            raise SystemExit(event.cause)
-        if isinstance(event, Finished):
-            seconds.append(event.record["seconds"])
-
     with tempfile.TemporaryDirectory() as folder:
         configs_ = [
             configs.resolve({"prompts": ["a red apple"], "seed": next(seeds)}, preset) for _ in range(images)
         ]
-        processes(specs)([Job(config, Path(folder) / str(config.seed)) for config in configs_], on_event)
+        jobs = [Job(config, Path(folder) / str(config.seed)) for config in configs_]
+        for event in processes(specs)(jobs, StopToken()):
+            if isinstance(event.event, Failed):
+                raise SystemExit(event.event.cause)
+            if isinstance(event.event, Finished):
+                seconds.append(event.event.result.seconds)
     return len(specs) * 3600 / statistics.mean(seconds)
 
 

@@ -67,11 +67,18 @@ def operations() -> Any:
 
 
 def paint(case: Case) -> dict[str, Any]:
-    import vqclip
+    from vqclip.base import runtime
+
+    runtime.use_large_pages()
+    from vqclip.pipeline.events import Stepped
+    from vqclip.session import Session
 
     settings, watch = case.settings(), Stopwatch(case)
     (prompt,) = settings.pop("prompts")
-    vqclip.generate(prompt, device="cpu", listeners=[watch], **settings)
+    session = Session("cpu", keeps_models=False, owns_process=True)
+    for event in session.generate(prompt, **settings):
+        if isinstance(event, Stepped):
+            watch.step()
     return watch.found()
 
 

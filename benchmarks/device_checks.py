@@ -21,6 +21,7 @@ from vqclip.config.schema import Config
 from vqclip.guidance.optimize import Step
 from vqclip.media.contact_sheet import contact_sheet, thumbnails
 from vqclip.media.image import save_png
+from vqclip.pipeline.events import result
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import render
@@ -57,7 +58,7 @@ class Painting:
         return configs.resolve({"prompts": [prompt], "seed": 0, **small})
 
     def repeated(self) -> Iterator[Row]:
-        images = [render(self.config(), Pipeline(self.config(), self.device)).image for _ in range(2)]
+        images = [result(render(self.config(), Pipeline(self.config(), self.device))).image for _ in range(2)]
         yield same("same pixels twice", *images)
 
     def resumed(self) -> Iterator[Row]:
@@ -70,7 +71,9 @@ class Painting:
         if killed.returncode >= 0 or not any(run.glob("snapshot*")):
             raise RuntimeError(f"the process that was to be killed ended with {killed.returncode}")
         again = Run.open(run, read_config(run), {})
-        pictures = [render(config, Pipeline(config, self.device), each).image for each in (None, again)]
+        pictures = [
+            result(render(config, Pipeline(config, self.device), each)).image for each in (None, again)
+        ]
         yield same("killed and resumed: same pixels", *pictures)
 
     def replayed(self) -> Iterator[Row]:
@@ -110,7 +113,7 @@ class Painting:
             if time.monotonic() > self.until:
                 break
             config = self.config(prompt)
-            image = render(config, Pipeline(config, self.device, cache=cache)).image
+            image = result(render(config, Pipeline(config, self.device, cache=cache))).image
             paths.append(self.out / f"{i:02d}-{'-'.join(prompt.split())}.png")
             save_png(image, paths[-1], image_metadata(config, provenance(config, self.device)))
         seconds, done = time.monotonic() - began, len(paths)

@@ -10,18 +10,10 @@ import yaml
 from vqclip.base import determinism
 from vqclip.base import device as devices
 from vqclip.config import resolve as configs
-from vqclip.guidance.optimize import Step
 from vqclip.pipeline import render
+from vqclip.pipeline.events import Stepped
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.runs.run import Run
-
-
-class Killer:
-    """Ends this process, as nothing that a program could hear does, when three fifths of the steps are done."""
-
-    def step(self, step: Step) -> None:
-        if step.index >= 0.6 * step.steps:
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> None:
@@ -29,7 +21,9 @@ def main() -> None:
     device, config = devices.pick(name), configs.from_dict(yaml.safe_load(text))
     determinism.enter(device)
     render.SNAPSHOT_EVERY = 0.0  # after each step
-    render.render(config, Pipeline(config, device), Run.open(Path(folder), config, {}), [Killer()])
+    for event in render.render(config, Pipeline(config, device), Run.open(Path(folder), config, {})):
+        if isinstance(event, Stepped) and event.done >= 0.6 * event.steps:
+            os.kill(os.getpid(), signal.SIGKILL)  # as nothing that a program could hear ends it
 
 
 if __name__ == "__main__":

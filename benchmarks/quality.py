@@ -15,6 +15,7 @@ from evaluation.ranking import Verdict, precision
 from vqclip.base.files import write_text
 from vqclip.config import resolve as configs
 from vqclip.media.image import save_png
+from vqclip.pipeline.events import result
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import render
@@ -80,7 +81,7 @@ def finished(
     for steps in marks:
         size = {"size": f"{side}x{side}"} if side else {}
         config = configs.resolve({"prompts": [prompt], "seed": 0, "steps": steps, **size}, preset=preset)
-        painting = render(config, Pipeline(config, cache.device, cache=cache))
+        painting = result(render(config, Pipeline(config, cache.device, cache=cache)))
         yield steps, painting.seconds, painting.image
 
 

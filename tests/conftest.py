@@ -19,11 +19,17 @@ from safetensors.torch import save_file
 from vqclip.base import device as devices
 from vqclip.base.errors import UsageError
 from vqclip.base.paths import CONFIGS
+from vqclip.base.stop import StopToken
 from vqclip.cli.app import main
 from vqclip.config import resolve as configs
 from vqclip.config.conversion import merge
 from vqclip.config.schema import Config
+from vqclip.guidance.optimize import Step
 from vqclip.models.vqgan import VQGAN, Architecture
+from vqclip.pipeline.events import Events, Finished, Result, Stepped, Stopped
+from vqclip.pipeline.pipeline import Pipeline
+from vqclip.pipeline.render import render
+from vqclip.runs.run import Run
 
 # Of tiny models a second thread costs more than it brings, most of all beside other work. Children inherit it.
 torch.set_num_threads(1)
@@ -143,6 +149,32 @@ def write_clip(folder: Path, seed: int, image_size: int = 16) -> Path:
         json.dumps({"model_cfg": settings, "preprocess_cfg": preprocess})
     )
     return folder
+
+
+Act = Callable[[Step], object]
+
+
+def paint(config: Config, run: Run | None = None, *acts: Act, stop: StopToken | None = None) -> Result:
+    """Paint a Config on the tests' device, and call each of `acts` with every step."""
+    return play(render(config, Pipeline(config, DEVICE), run, stop), *acts)
+
+
+def play(events: Events, *acts: Act) -> Result:
+    """Iterate to the end, call `acts` with every step, and give the last result."""
+    made = None
+    for event in events:
+        if isinstance(event, Stepped):
+            for act in acts:
+                act(event.step)
+        if isinstance(event, Finished | Stopped):
+            made = event.result
+    assert made
+    return made
+
+
+def at(index: int, act: Callable[[], object]) -> Act:
+    """What calls `act` at one step."""
+    return lambda step: act() if step.index == index else None
 
 
 Tiny = Callable[..., Config]

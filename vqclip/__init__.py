@@ -4,24 +4,44 @@
 >>> vqclip.generate("a red apple", seed=7).image.show()  # doctest: +SKIP
 """
 
-import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vqclip.api import Painting, generate
+    from vqclip.base.errors import VqclipError
+    from vqclip.base.stop import StopToken
+    from vqclip.pipeline import events
+    from vqclip.pipeline.events import Result, result, results
+    from vqclip.session import Session, generate
 
 __version__ = "0.1.0"
-__all__ = ["Painting", "__version__", "generate"]
+__all__ = [
+    "Result",
+    "Session",
+    "StopToken",
+    "VqclipError",
+    "__version__",
+    "events",
+    "generate",
+    "result",
+    "results",
+]
 
-# Linux hands out memory in pages of 4 KiB unless asked, which takes longer than most of what is done to a fresh tensor;
-# with this, torch asks for pages of 2 MiB. It looks once, early: hence here, before all that imports it.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+_HOMES = {
+    "Result": "vqclip.pipeline.events",
+    "Session": "vqclip.session",
+    "StopToken": "vqclip.base.stop",
+    "VqclipError": "vqclip.base.errors",
+    "generate": "vqclip.session",
+    "result": "vqclip.pipeline.events",
+    "results": "vqclip.pipeline.events",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load the library only when it is used, so that `vqclip --help` needs no torch."""
-    if name in ("generate", "Painting"):
-        from vqclip import api  # noqa: PLC0415
-
-        return getattr(api, name)
+    if name == "events":
+        return import_module("vqclip.pipeline.events")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

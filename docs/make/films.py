@@ -29,6 +29,7 @@ from vqclip.config.schema import Config
 from vqclip.guidance.drawers.vqgan import cover
 from vqclip.media.image import load_image, save_png, to_pil
 from vqclip.media.video_writer import VideoWriter
+from vqclip.pipeline.events import result
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import render
 from vqclip.pipeline.source_video import Source, open_source
@@ -156,7 +157,7 @@ def independent(config: Config, originals: Sequence[Tensor], folder: Path) -> It
         if not path.is_file():
             save_png(to_pil(original), start, {})
             still = replace(config, init=str(start), source=replace(config.source, video=None, flow=False))
-            save_png(render(still, Pipeline(still, pick("auto"))).image, path, {})
+            save_png(result(render(still, Pipeline(still, pick("auto")))).image, path, {})
         yield load_image(path)
 
 

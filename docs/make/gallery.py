@@ -19,8 +19,8 @@ from vqclip.base import device
 from vqclip.base.errors import ConfigError, ImageError
 from vqclip.config import resolve as configs
 from vqclip.config.schema import Config
-from vqclip.guidance.optimize import Step
 from vqclip.media.image import read_metadata, save_png
+from vqclip.pipeline.events import Stepped, result
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import render
@@ -62,19 +62,14 @@ def main() -> None:
 def affordable(seconds: float, prompt: str, preset: str | None) -> int:
     """How many steps a picture may have to be done in the given time, measured on this machine."""
     config = configs.resolve({"prompts": [prompt], "seed": 0, "steps": 12}, preset=preset)
-    times: list[float] = []
-
-    class Watch:
-        def step(self, _: Step) -> None:
-            times.append(time.monotonic())
-
-    render(config, Pipeline(config, device.pick("auto")), listeners=[Watch()])
+    events = render(config, Pipeline(config, device.pick("auto")))
+    times = [time.monotonic() for event in events if isinstance(event, Stepped)]
     return max(1, int(seconds / ((times[-1] - times[2]) / (len(times) - 3))))
 
 
 def paint(config: Config, path: Path, cache: ModelCache) -> float:
     """Paint a config into a PNG that carries it; returns the seconds of the loop."""
-    painting = render(config, Pipeline(config, cache.device, cache=cache))
+    painting = result(render(config, Pipeline(config, cache.device, cache=cache)))
     save_png(painting.image, path, image_metadata(config, provenance(config, cache.device)))
     return painting.seconds
 

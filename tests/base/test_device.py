@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vqclip.base.device import keep_pages
+from vqclip.base.runtime import keep_pages
 
 MMAP_MAX, TRIM_THRESHOLD = -4, -1  # as glibc's malloc.h numbers them
 

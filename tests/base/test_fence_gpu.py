@@ -140,7 +140,7 @@ def test_what_was_stopped_goes_on(paint: Paint, vqclip: Vqclip, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(
             "vqclip.cli.display.report.PlainReport.step",
-            lambda _, step: step.frame == 1 and signal.raise_signal(signal.SIGINT),
+            lambda _, event: event.step.frame == 1 and signal.raise_signal(signal.SIGINT),
         )
         with pytest.raises(AssertionError, match="stopped at step"):
             paint("zoom", "a", "--frames", "2", "--frame-steps", "3")

@@ -18,6 +18,7 @@ from vqclip.base import lock
 from vqclip.cli.app import main
 from vqclip.config import resolve as configs
 from vqclip.jobs.manifest import MANIFEST, SHEET, copy_numbered
+from vqclip.pipeline.events import Progressed
 
 Vqclip = Callable[..., tuple[int, list[str], str]]
 FOLDER = Path("runs/jobs")
@@ -108,7 +109,7 @@ def test_a_stopped_batch_is_completed_by_the_same_command(
 
 def interrupt_at_job(job: int) -> Any:
     def on_event(_: Any, event: Any) -> None:
-        if type(event).__name__ == "Progressed" and event.job == job:
+        if isinstance(event.event, Progressed) and event.job == job:
             os.kill(os.getpid(), signal.SIGINT)
 
     return on_event

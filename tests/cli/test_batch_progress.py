@@ -12,14 +12,21 @@ from vqclip.cli.display.batch_progress import (
     batch_progress,
     duration,
 )
-from vqclip.jobs.launcher import Failed, Finished, Progressed, Started
+from vqclip.config import resolve as configs
+from vqclip.jobs.launcher import JobEvent
+from vqclip.pipeline.events import Failed, Finished, Progressed, Result, Started
 
 TITLES = ("the [/b] tag :smile:", "été \x1b[31m", "third")
+CONFIG = configs.resolve({"prompts": ["a"], "seed": 1})
 EVENTS = (
-    Started(0, "cpu #1"), Started(1, "cpu #2"), Progressed(0, "cpu #1", 3, 10, {"a": 0.5, "b": 0.25}),
-    Progressed(2, "unheard of", 1, 10, {}), Failed(1, "cpu #2", "no"), Finished(0, "cpu #1", {"seconds": 1.5}),
-    Started(2, "cpu #2"),
-)  # fmt: skip
+    JobEvent(0, "cpu #1", Started(CONFIG, None)),
+    JobEvent(1, "cpu #2", Started(CONFIG, None)),
+    JobEvent(0, "cpu #1", Progressed(3, 10, {"a": 0.5, "b": 0.25})),
+    JobEvent(2, "unheard of", Progressed(1, 10, {})),
+    JobEvent(1, "cpu #2", Failed("no")),
+    JobEvent(0, "cpu #1", Finished(Result(CONFIG, 10, 1.5, {}))),
+    JobEvent(2, "cpu #2", Started(CONFIG, None)),
+)
 
 
 def console(terminal: bool) -> Console:

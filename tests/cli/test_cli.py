@@ -17,6 +17,7 @@ from vqclip import __version__
 from vqclip.base.paths import CONFIGS
 from vqclip.config import resolve as configs
 from vqclip.media.image import read_metadata, save_png
+from vqclip.pipeline.events import Stepped
 
 
 @pytest.fixture
@@ -180,8 +181,8 @@ class TestResume:
 
 
 def interrupt_at(index: int) -> Any:
-    def step(_: Any, step: Any) -> None:
-        if step.index == index:
+    def step(_: Any, event: Stepped) -> None:
+        if event.step.index == index:
             os.kill(os.getpid(), signal.SIGINT)
 
     return step

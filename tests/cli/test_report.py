@@ -7,17 +7,15 @@ import torch
 from rich.console import Console
 
 from vqclip.cli.display.report import LiveReport, PlainReport, Reporter, reporter
-from vqclip.config import resolve as configs
-from vqclip.config.timeline import Film
 from vqclip.guidance.optimize import Step
+from vqclip.pipeline.events import Stepped
 
-FILM = Film(configs.resolve({"steps": 10, "seed": 0}))
 NAMES = ("mini: the [/b] tag :smile:", "mini: [/home/a.png]", "été \x1b[31m")
 
 
-def step(index: int, size: tuple[int, int] = (12, 20)) -> Step:
+def step(index: int, size: tuple[int, int] = (12, 20)) -> Stepped:
     losses = {name: torch.tensor(0.25) for name in NAMES}
-    return Step(7, 0, index, 10, losses, torch.rand(1, 3, *size))
+    return Stepped(Step(7, 0, index, 10, losses, torch.rand(1, 3, *size)), index, 10)
 
 
 def console(terminal: bool) -> Console:
@@ -31,7 +29,7 @@ def console(terminal: bool) -> Console:
 def test_shows_any_wish_and_size(terminal: bool, size: tuple[int, int]) -> None:
     """Brackets in a wish are no markup."""
     screen = console(terminal)
-    with reporter(screen, False, FILM) as report:
+    with reporter(screen, False) as report:
         for index in range(1, 11):
             report.step(step(index, size))
     text = screen.file.getvalue()  # type: ignore[attr-defined]
@@ -41,7 +39,7 @@ def test_shows_any_wish_and_size(terminal: bool, size: tuple[int, int]) -> None:
 
 def test_a_pipe_gets_ten_lines_each_of_one() -> None:
     screen = console(terminal=False)
-    with PlainReport(screen, FILM) as report:
+    with PlainReport(screen) as report:
         for index in range(1, 11):
             report.step(step(index))
     lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -49,9 +47,9 @@ def test_a_pipe_gets_ten_lines_each_of_one() -> None:
 
 
 def test_a_terminal_of_true_colours_gets_a_preview() -> None:
-    assert LiveReport(console(terminal=True), FILM).shows_picture
+    assert LiveReport(console(terminal=True)).shows_picture
     assert not LiveReport(
-        Console(file=io.StringIO(), force_terminal=True, color_system="standard"), FILM
+        Console(file=io.StringIO(), force_terminal=True, color_system="standard")
     ).shows_picture
 
 
@@ -60,4 +58,4 @@ def test_a_terminal_of_true_colours_gets_a_preview() -> None:
     [(True, False, LiveReport), (False, False, PlainReport), (True, True, Reporter)],
 )
 def test_the_report_suits_the_stream(terminal: bool, quiet: bool, kind: type) -> None:
-    assert type(reporter(console(terminal), quiet, FILM)) is kind
+    assert type(reporter(console(terminal), quiet)) is kind

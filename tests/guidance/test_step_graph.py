@@ -23,6 +23,7 @@ from vqclip.guidance.perceptor import Perceptor
 from vqclip.guidance.records import DeviceRecord, tensors
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import WARM_UP, StepGraphs, step_graphs
+from vqclip.pipeline.events import result
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import render
 from vqclip.runs.run import Run
@@ -257,7 +258,7 @@ def test_a_film_is_captured_frame_by_frame(tiny: Tiny, tmp_path: Any) -> None:
         pipeline = Pipeline(config, CPU)
         pipeline._graphs = StepGraphs(backend)
         run = Run.create(tmp_path, config, {})
-        render(config, pipeline, run)
+        result(render(config, pipeline, run))
         frames.append([run.frames.mix({k: 1.0}) for k in range(4)])
         assert backend is None or backend.captures == 4
     assert all(torch.equal(a, b) for a, b in zip(*frames, strict=True))

@@ -13,11 +13,14 @@ import pytest
 from conftest import Tiny
 
 from vqclip.base.errors import UsageError
-from vqclip.jobs.launcher import Event, Failed, Finished, Launcher, OnEvent, Progressed, Started
+from vqclip.base.stop import StopToken
+from vqclip.jobs.launcher import JobEvent, Launcher
 from vqclip.jobs.placement import cores, worker_specs
 from vqclip.jobs.processes import WorkerSpec, processes
 from vqclip.jobs.ray import on_ray
 from vqclip.jobs.serial import serial
+from vqclip.jobs.worker import Worker
+from vqclip.pipeline.events import Failed, Finished, Progressed, Started
 from vqclip.runs.job import Job
 from vqclip.runs.run import IMAGE, RECORD
 
@@ -43,7 +46,7 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture(params=["serial", "processes", "ray"])
 def launcher(request: pytest.FixtureRequest) -> Launcher:
     if request.param == "serial":
-        return serial("cpu", 1)
+        return serial(Worker("cpu", 1))
     if request.param == "processes":
         return two_processes()
     return on_ray(request.getfixturevalue("cluster").address)
@@ -62,15 +65,14 @@ def jobs(tiny: Tiny, tmp_path: Path) -> Jobs:
     return make
 
 
-def launch(launcher: Launcher, jobs: Sequence[Job], then: OnEvent = lambda event: None) -> list[Event]:
-    """Everything that is heard."""
-    heard: list[Event] = []
-
-    def on_event(event: Event) -> None:
+def launch(
+    launcher: Launcher, jobs: Sequence[Job], then: Callable[[JobEvent], object] = lambda event: None
+) -> list[JobEvent]:
+    """Everything that is told, once `then` has been called with it."""
+    heard = []
+    for event in launcher(jobs, StopToken()):
         heard.append(event)
         then(event)
-
-    launcher(jobs, on_event)
     return heard
 
 
@@ -85,20 +87,20 @@ def test_keeps_the_contract(launcher: Launcher, jobs: Jobs, tiny: Tiny, tmp_path
     missing = Job(tiny(init="nowhere.png"), tmp_path / "jobs" / "missing")
     mine = [*jobs(3), missing]
     heard = launch(launcher, mine)
-    assert sorted(event.job for event in heard if isinstance(event, Started)) == [0, 1, 2, 3]
-    ends = {event.job: event for event in heard if isinstance(event, Finished | Failed)}
+    assert sorted(event.job for event in heard if isinstance(event.event, Started)) == [0, 1, 2, 3]
+    ends = {event.job: event.event for event in heard if event.is_end}
     assert [type(ends[index]) for index in range(4)] == [Finished] * 3 + [Failed]
     assert "there is no image nowhere.png" in ends[3].cause  # type: ignore[union-attr]
     assert not missing.folder.exists()
-    assert all(event.steps == 6 for event in heard if isinstance(event, Progressed))
+    assert all(event.event.steps == 6 for event in heard if isinstance(event.event, Progressed))
 
     alone = [Job(job.config, tmp_path / "alone" / job.folder.name) for job in mine[:3]]
-    launch(serial("cpu", 1), alone)
+    launch(serial(Worker("cpu", 1)), alone)
     assert pixels(mine[:3]) == pixels(alone)
 
     before = [(job.folder / IMAGE).stat().st_mtime_ns for job in mine[:3]]
     again = launch(launcher, mine[:3])
-    assert sum(isinstance(event, Finished) for event in again) == 3
+    assert sum(isinstance(event.event, Finished) for event in again) == 3
     assert [(job.folder / IMAGE).stat().st_mtime_ns for job in mine[:3]] == before
 
 
@@ -109,8 +111,8 @@ class TestProcesses:
         mine, deaths = jobs(3, steps=100), {0: 1, 1: 9}
         mine[1] = jobs(2, steps=3000)[1]  # as late as the news of its start may come, it isn't finished
 
-        def kill(event: Event) -> None:
-            if isinstance(event, Started) and deaths.get(event.job, 0):
+        def kill(event: JobEvent) -> None:
+            if isinstance(event.event, Started) and deaths.get(event.job, 0):
                 deaths[event.job] -= 1
                 (process,) = [
                     p for p in multiprocessing.active_children() if p.name.endswith(f" {event.worker}")
@@ -118,22 +120,19 @@ class TestProcesses:
                 os.kill(process.pid or 0, signal.SIGKILL)
 
         heard = launch(two_processes(), mine, kill)
-        ends = {event.job: event for event in heard if isinstance(event, Finished | Failed)}
+        ends = {event.job: event.event for event in heard if event.is_end}
         assert isinstance(ends[0], Finished)
         assert isinstance(ends[2], Finished)
-        assert ends[1] == Failed(
-            1, ends[1].worker, "3 workers died of it, the last by SIGKILL (is there enough memory?)"
-        )
+        cause = "3 workers died of it, the last by SIGKILL (is there enough memory?)"
+        assert ends[1] == Failed(cause, mine[1].folder)
 
-    def test_an_interruption_keeps_the_work(self, jobs: Jobs) -> None:
-        mine = jobs(2, steps=3000)
-
-        def interrupt(event: Event) -> None:
-            if isinstance(event, Progressed):
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            launch(two_processes(), mine, interrupt)
+    @pytest.mark.parametrize("closed", [True, False])
+    def test_stopped_or_closed_it_keeps_the_work(self, jobs: Jobs, closed: bool) -> None:
+        mine, stop = jobs(2, steps=3000), StopToken()
+        events = two_processes()(mine, stop)
+        for event in events:
+            if isinstance(event.event, Progressed):
+                events.close() if closed else stop.stop()
         assert multiprocessing.active_children() == []
         assert list(mine[0].folder.parent.glob("*/snapshot.safetensors")), "what was begun is kept"
         assert not list(mine[0].folder.parent.glob(f"*/{RECORD}"))
@@ -149,8 +148,8 @@ def test_a_ray_node_that_is_lost_in_the_middle_loses_nothing(
     cluster.add_node(num_cpus=1)
     workers, mine = set[str](), jobs(4, steps=150)
 
-    def kill(event: Event) -> None:
-        if isinstance(event, Progressed) and event.worker not in workers:
+    def kill(event: JobEvent) -> None:
+        if isinstance(event.event, Progressed) and event.worker not in workers:
             workers.add(event.worker)
             if len(workers) == 3:  # one on each node
                 own = ray.get_runtime_context().get_node_id()
@@ -159,9 +158,9 @@ def test_a_ray_node_that_is_lost_in_the_middle_loses_nothing(
 
     heard = launch(on_ray(cluster.address), mine, kill)
     assert len(workers) >= 3
-    assert sum(isinstance(event, Finished) for event in heard) == len(mine), heard
+    assert sum(isinstance(event.event, Finished) for event in heard) == len(mine), heard
     alone = [Job(job.config, tmp_path / "alone" / job.folder.name) for job in mine]
-    launch(serial("cpu", 1), alone)
+    launch(serial(Worker("cpu", 1)), alone)
     assert pixels(mine) == pixels(alone)
 
 

@@ -14,17 +14,19 @@ import yaml
 from conftest import DEVICE, Tiny, Vqclip
 from torch import Tensor
 
+from vqclip.base.stop import StopToken
 from vqclip.config import resolve as configs
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Film
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.memory_estimate import estimate
-from vqclip.guidance.optimize import Step, optimize, take_step
+from vqclip.guidance.optimize import optimize, take_step
 from vqclip.guidance.perceptor import Perceptor
 from vqclip.guidance.state import State
 from vqclip.media.image import load_image, read_metadata, save_png, to_pil
+from vqclip.pipeline.events import Stepped, Stopped
 from vqclip.pipeline.pipeline import Pipeline
-from vqclip.pipeline.render import Interrupted, RenderRequest, render_batch
+from vqclip.pipeline.render import RenderRequest, render_batch
 from vqclip.runs.run import Run
 
 CPU = torch.device("cpu")
@@ -126,27 +128,23 @@ def test_the_estimate_grows_with_the_company(tiny: Tiny) -> None:
 
 def test_an_interruption_leaves_each_to_go_on_with(tiny: Tiny, tmp_path: Path) -> None:
     outputs = [tiny(seed=seed) for seed in SEEDS]
-    requests = [RenderRequest(config, Run.create(tmp_path, config, {}), [Stop(3)]) for config in outputs]
-    with pytest.raises(Interrupted) as stopped:
-        render_batch(requests, Pipeline(outputs[0], DEVICE))
-    assert [painting.steps for painting in stopped.value.paintings] == [3, 3, 3]
+    requests, stop = (
+        [RenderRequest(config, Run.create(tmp_path, config, {})) for config in outputs],
+        StopToken(),
+    )
+    stopped = []
+    for event in render_batch(requests, Pipeline(outputs[0], DEVICE), stop):
+        if isinstance(event, Stepped) and event.step.index == 3:
+            stop.stop()
+        if isinstance(event, Stopped):
+            stopped.append(event.result)
+    assert [(made.seed, made.steps) for made in stopped] == [(seed, 3) for seed in SEEDS]
     for request, seed in zip(requests, SEEDS, strict=True):
         assert request.run
         state = request.run.restore(Pipeline(request.config, DEVICE).make_optimizer, DEVICE)
         assert state
         assert (state.seed, state.step) == (seed, 3)
         assert read_metadata(request.run.image)["config"]["seed"] == seed
-
-
-class Stop:
-    """A listener that interrupts at a step."""
-
-    def __init__(self, index: int):
-        self.index = index
-
-    def step(self, step: Step) -> None:
-        if step.index == self.index and step.seed == SEEDS[-1]:
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.fixture

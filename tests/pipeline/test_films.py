@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import DEVICE, Tiny, Vqclip
+from conftest import Tiny, Vqclip, paint
 from PIL import Image
 from safetensors.torch import load_file
 
 from vqclip.base.errors import ConfigError, UsageError
+from vqclip.base.stop import StopToken
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Film
 from vqclip.guidance.optimize import Step
@@ -23,16 +24,21 @@ from vqclip.media.image import read_metadata
 from vqclip.media.video_reader import VideoReader
 from vqclip.media.video_writer import VideoWriter
 from vqclip.pipeline.pipeline import Pipeline
-from vqclip.pipeline.render import Interrupted, render
 from vqclip.runs.run import Run
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("device")
 
 
-def make(config: Config, folder: Path, *listeners: Any) -> Run:
-    run = Run.open(folder, config, {})
-    render(config, Pipeline(config, DEVICE), run, listeners)
+def make(config: Config, folder: Path, stop_at: tuple[int, int] | None = None) -> Run:
+    """The run of a film, stopped at a frame's step if that is given."""
+    run, stop = Run.open(folder, config, {}), StopToken()
+
+    def act(step: Step) -> None:
+        if (step.frame, step.index) == stop_at:
+            stop.stop()
+
+    paint(config, run, act, stop=stop)
     return run
 
 
@@ -54,17 +60,6 @@ def clip(tmp_path: Path) -> Path:
             pixels[10:22, 3 * i : 3 * i + 12] = 220
             video.write(Image.fromarray(pixels))
     return path
-
-
-class Stop:
-    """Sends a signal at one frame's step."""
-
-    def __init__(self, frame: int, index: int):
-        self.place = (frame, index)
-
-    def step(self, step: Step) -> None:
-        if (step.frame, step.index) == self.place:
-            signal.raise_signal(signal.SIGINT)
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -94,8 +89,7 @@ class TestResumed:
     ) -> None:
         """In the middle of a frame, or at its end: the same frames, latents and number of pictures in the video."""
         whole = make(film, tmp_path / "whole")
-        with pytest.raises(Interrupted):
-            make(film, tmp_path / "cut", Stop(*place))
+        assert make(film, tmp_path / "cut", place).record() is None
         cut = make(film, tmp_path / "cut")
         assert len(frames(cut)) == len(frames(whole)) == VideoReader(cut.video).count
         assert all(map(np.array_equal, frames(cut), frames(whole)))
@@ -114,8 +108,8 @@ class TestResumed:
             "import os, sys, pathlib, torch; from vqclip.runs.run import Run, read_config;"
             "from vqclip.pipeline.pipeline import Pipeline; from vqclip.pipeline.render import render;"
             "folder = pathlib.Path(sys.argv[1]); config = read_config(folder);"
-            "Kill = type('Kill', (), {'step': lambda self, step: step.frame == 2 and os.kill(os.getpid(), 9)});"
-            "render(config, Pipeline(config, torch.device('cpu')), Run.open(folder, config, {}), [Kill()])"
+            "events = render(config, Pipeline(config, torch.device('cpu')), Run.open(folder, config, {}));"
+            "[os.kill(os.getpid(), 9) for event in events if getattr(getattr(event, 'step', 0), 'frame', 0) == 2]"
         )
         died = subprocess.run([sys.executable, "-c", code, str(tmp_path / "killed")], check=False)
         assert died.returncode == -signal.SIGKILL
@@ -167,7 +161,7 @@ class TestStory:
     def test_a_film_needs_a_folder(self, tiny: Tiny) -> None:
         config = tiny(prompts=["a ^ b"])
         with pytest.raises(UsageError, match="need a folder"):
-            render(config, Pipeline(config, CPU))
+            paint(config)
 
 
 class TestSource:

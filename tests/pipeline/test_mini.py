@@ -12,8 +12,9 @@ from vqclip.config import resolve as configs
 from vqclip.guidance.perceptor import Perceptor
 from vqclip.models.clip import load_clip
 from vqclip.models.vqgan_loading import load_vqgan
+from vqclip.pipeline.events import Result, result
 from vqclip.pipeline.pipeline import Pipeline
-from vqclip.pipeline.render import Painting, render
+from vqclip.pipeline.render import render
 from vqclip.weights import catalog, store
 from vqclip.weights.catalog import ModelCard
 
@@ -22,11 +23,11 @@ pytestmark = pytest.mark.usefixtures("device")
 CARDS = {name: card for name, card in catalog.cards().items() if card.ships}
 
 
-def paint(prompt: str, **settings: Any) -> Painting:
+def paint(prompt: str, **settings: Any) -> Result:
     small = {"prompts": [prompt], "seed": 7, "size": "64x64", "steps": 6, "precision": "float32"}
     strides = {"optimizer": {"learning_rate": "0.4 -> 0.1"}}  # long ones: six of the default's change no code
     config = configs.resolve(small | strides | settings)
-    return render(config, Pipeline(config, DEVICE))
+    return result(render(config, Pipeline(config, DEVICE)))
 
 
 @pytest.mark.parametrize("name", CARDS)

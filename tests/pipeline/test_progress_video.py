@@ -12,24 +12,25 @@ from conftest import DEVICE, Tiny, Vqclip
 from PIL import Image
 
 from vqclip.base.errors import RunError, UsageError
+from vqclip.base.stop import StopToken
 from vqclip.config import resolve as configs
 from vqclip.config.schema import Config
-from vqclip.guidance.optimize import Step
 from vqclip.media.ffmpeg import executable
 from vqclip.media.image import read_metadata
 from vqclip.media.video_metadata import read_video_metadata
 from vqclip.media.video_reader import VideoReader
+from vqclip.pipeline.events import Stepped, VideoSaved
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.progress_video import (
     MJPEG,
     SETTINGS,
     MjpegFile,
-    Recorder,
     VideoSettings,
     read_settings,
+    recorded,
     request_video,
 )
-from vqclip.pipeline.render import Interrupted, render
+from vqclip.pipeline.render import render
 from vqclip.runs.run import Run
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -49,27 +50,19 @@ def begin(config: Config, folder: Path, **prompt: object) -> Run:
     return run
 
 
-def film(run: Run, *others: object) -> list[np.ndarray]:
-    """Paint on, and give the pictures of the video."""
-    recorder = Recorder.of(run)
-    assert recorder
-    render(run.config, Pipeline(run.config, DEVICE), run, [recorder, *others])  # type: ignore[list-item]
-    return pictures(recorder.finish())
+def film(run: Run, stop_at: int | None = None) -> list[np.ndarray]:
+    """Paint on, and give the pictures of the video, none if it is stopped at a step."""
+    stop = StopToken()
+    for event in recorded([run], render(run.config, Pipeline(run.config, DEVICE), run, stop)):
+        if isinstance(event, Stepped) and event.step.index == stop_at:
+            stop.stop()
+        if isinstance(event, VideoSaved):
+            return pictures(event.path)
+    return []
 
 
 def pictures(video: Path) -> list[np.ndarray]:
     return [frame.numpy() for frame in VideoReader(video).frames()]
-
-
-class Stop:
-    """Sends a signal at a step."""
-
-    def __init__(self, index: int):
-        self.index = index
-
-    def step(self, step: Step) -> None:
-        if step.index == self.index:
-            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize(
@@ -191,8 +184,7 @@ class TestResumed:
         config = tiny(steps=STEPS)
         whole = film(begin(config, tmp_path / "whole", kind=kind))
         run = begin(config, tmp_path / "cut", kind=kind)
-        with pytest.raises(Interrupted):
-            film(run, Stop(index))
+        assert film(run, stop_at=index) == []
         frames = run.folder / MJPEG
         assert len(MjpegFile(frames)) == index
         with frames.open("ab") as file:

@@ -1,32 +1,32 @@
-"""Painting: the same Config is the same picture, whatever happens around it, and an interruption changes nothing."""
+"""Result: the same Config is the same picture, whatever happens around it, and an interruption changes nothing."""
 
 import dataclasses
 import hashlib
 import logging
 import math
-import os
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import DEVICE, Tiny
+from conftest import DEVICE, Tiny, at, paint
 from PIL import Image
 
 import vqclip
 from vqclip.base.errors import ConfigError, NotFinite
+from vqclip.base.stop import StopToken
 from vqclip.config import resolve as configs
-from vqclip.config.schema import OPTIMIZERS, STARTS, Config
+from vqclip.config.schema import OPTIMIZERS, STARTS
 from vqclip.guidance.optimize import Step
 from vqclip.guidance.perceptor import Perceptor
 from vqclip.media.image import load_image, read_metadata, save_png, to_pil
+from vqclip.pipeline.events import Result, Stepped, Stopped, result
 from vqclip.pipeline.pipeline import Pipeline
-from vqclip.pipeline.render import Interrupted, Painting, render
+from vqclip.pipeline.render import render
 from vqclip.runs.run import Run
 
 CPU = torch.device("cpu")
@@ -34,27 +34,12 @@ pytestmark = pytest.mark.usefixtures("device")
 STAGES = {"stages": [{"scale": 0.5, "share": 1}, {"scale": 1, "share": 1}]}
 
 
-def paint(config: Config, run: Run | None = None, *listeners: Any) -> Painting:
-    return render(config, Pipeline(config, DEVICE), run, listeners)
-
-
-def pixels(painting: Painting) -> np.ndarray:
+def pixels(painting: Result) -> np.ndarray:
     return np.asarray(painting.image)
 
 
-def assert_equal(one: Painting, other: Painting) -> None:
+def assert_equal(one: Result, other: Result) -> None:
     assert np.array_equal(pixels(one), pixels(other))
-
-
-class At:
-    """A listener that does something at one step."""
-
-    def __init__(self, index: int, act: Any):
-        self.index, self.act = index, act
-
-    def step(self, step: Step) -> None:
-        if step.index == self.index:
-            self.act()
 
 
 class TestSamePixels:
@@ -69,12 +54,11 @@ class TestSamePixels:
     def test_while_others_draw_random_numbers(self, tiny: Tiny) -> None:
         config = tiny()
 
-        class Disturber:
-            def step(self, step: Step) -> None:
-                torch.manual_seed(step.index)
-                np.random.default_rng().random(3)
+        def disturb(step: Step) -> None:
+            torch.manual_seed(step.index)
+            np.random.default_rng().random(3)
 
-        assert_equal(paint(config, None, Disturber()), paint(config))
+        assert_equal(paint(config, None, disturb), paint(config))
 
     def test_in_another_process(self, tiny: Tiny, tmp_path: Path) -> None:
         config = tiny(steps=3)
@@ -82,8 +66,9 @@ class TestSamePixels:
         code = (
             "import hashlib, pathlib, torch; from vqclip.config import resolve as config; from "
             "vqclip.pipeline.pipeline import Pipeline;"
-            "from vqclip.pipeline.render import render; c = config.resolve(file=pathlib.Path('config.yaml'));"
-            "image = render(c, Pipeline(c, torch.device('cpu'))).image;"
+            "from vqclip.pipeline.render import render; from vqclip.pipeline.events import result;"
+            "c = config.resolve(file=pathlib.Path('config.yaml'));"
+            "image = result(render(c, Pipeline(c, torch.device('cpu')))).image;"
             "print(hashlib.sha256(image.tobytes()).hexdigest())"
         )
         done = subprocess.run(
@@ -96,27 +81,25 @@ class TestSamePixels:
         pipeline = Pipeline(tiny(), DEVICE)
         for seed in (3, 4, 3):
             config = tiny(seed=seed)
-            assert_equal(render(config, pipeline), paint(config))
+            assert_equal(result(render(config, pipeline)), paint(config))
 
     def test_but_others_for_another_seed(self, tiny: Tiny) -> None:
         assert not np.array_equal(pixels(paint(tiny(seed=1))), pixels(paint(tiny(seed=2))))
 
 
-class TestInterruption:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    @pytest.mark.parametrize("stop", [1, 3, 5])
-    def test_resumed_is_as_if_it_had_never_been(
-        self, tiny: Tiny, tmp_path: Path, number: int, stop: int
-    ) -> None:
-        """Across a change of the latent's size, too, and the signals' handlers are put back."""
-        config, handler = tiny(latent=STAGES), signal.getsignal(number)
+class TestStopped:
+    @pytest.mark.parametrize("index", [1, 3, 5])
+    def test_resumed_is_as_if_it_had_never_been(self, tiny: Tiny, tmp_path: Path, index: int) -> None:
+        """Across a change of the latent's size, too; the last event says how far it is."""
+        config, stop = tiny(latent=STAGES), StopToken()
         whole = paint(config)
         run = Run.create(tmp_path, config, {})
-        with pytest.raises(Interrupted) as caught:
-            paint(config, run, At(stop, lambda: os.kill(os.getpid(), number)))
-        assert caught.value.number == number
-        assert caught.value.paintings[0].steps == stop
-        assert signal.getsignal(number) is handler
+        events = render(config, Pipeline(config, DEVICE), run, stop)
+        for last in events:
+            if isinstance(last, Stepped) and last.step.index == index:
+                stop.stop()
+        assert isinstance(last, Stopped)
+        assert (last.result.steps, last.steps, last.result.folder) == (index, 6, run.folder)
         assert read_metadata(run.image)["config"] == configs.to_dict(config)
         resumed = paint(config, run)
         assert_equal(resumed, whole)
@@ -128,23 +111,41 @@ class TestInterruption:
     def test_twice_and_resumed(self, tiny: Tiny, tmp_path: Path) -> None:
         config = tiny()
         run = Run.create(tmp_path, config, {})
-        for stop in (2, 4):
-            with pytest.raises(Interrupted):
-                paint(config, run, At(stop, lambda: os.kill(os.getpid(), signal.SIGINT)))
+        for index in (2, 4):
+            stop = StopToken()
+            assert paint(config, run, at(index, stop.stop), stop=stop).steps == index
         assert_equal(paint(config, run), paint(config))
 
     def test_in_the_last_step_is_a_finished_picture(self, tiny: Tiny, tmp_path: Path) -> None:
-        config = tiny(steps=2)
+        config, stop = tiny(steps=2), StopToken()
         run = Run.create(tmp_path, config, {})
-        assert_equal(paint(config, run, At(2, lambda: os.kill(os.getpid(), signal.SIGINT))), paint(config))
+        assert_equal(paint(config, run, at(2, stop.stop), stop=stop), paint(config))
+        assert run.record()
 
-    def test_a_second_signal_is_obeyed_at_once(self, tiny: Tiny) -> None:
-        def twice() -> None:
-            signal.raise_signal(signal.SIGINT)  # to this thread: two that wait for it would count as one
-            signal.raise_signal(signal.SIGINT)
+    def test_rendering_sets_no_signal_handler(self, tiny: Tiny) -> None:
+        """Only the command line and workers' processes do."""
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        seen = []
+        paint(
+            tiny(steps=1), None, lambda _: seen.extend(map(signal.getsignal, (signal.SIGINT, signal.SIGTERM)))
+        )
+        assert seen == handlers
 
-        with pytest.raises(KeyboardInterrupt):
-            paint(tiny(), None, At(2, twice))
+    def test_a_generator_that_is_closed_leaves_no_lock_and_no_unfinished_file(
+        self, tiny: Tiny, tmp_path: Path
+    ) -> None:
+        config = tiny(steps=3000)
+        run = Run.create(tmp_path, config, {})
+        events = render(config, Pipeline(config, DEVICE), run)
+        for event in events:
+            if isinstance(event, Stepped) and event.step.index == 12:
+                break
+        events.close()
+        assert {path.name for path in run.folder.iterdir()} == {
+            "config.yaml",
+            "provenance.json",
+            "steps.jsonl",
+        }
 
     def test_painting_works_outside_the_main_thread(self, tiny: Tiny) -> None:
         config, done = tiny(), []

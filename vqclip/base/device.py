@@ -1,18 +1,11 @@
 """Find devices, their arithmetic, and what each is fast at."""
 
-import ctypes
 import os
-import sys
 from dataclasses import dataclass
 
 import torch
 
 from vqclip.base.errors import UsageError
-
-# glibc's mallopt: how much free memory at the heap's end goes back to the system, and how many blocks may lie outside
-# the heap; each with its default.
-_M_TRIM_THRESHOLD, _TRIM_AT = -1, 128 * 2**10
-_M_MMAP_MAX, _MMAP_UP_TO = -4, 65536
 
 PRECISIONS = {
     "float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16
@@ -87,24 +80,10 @@ def present() -> list[str]:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a device has free; other devices than CUDA's share the machine's memory."""
+    """Return the bytes that a device has free; other devices than CUDA's share the machine's memory."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def keep_pages(keep: bool) -> None:
-    """Let this process keep the memory that large tensors leave, for the next ones, or give it back as is usual.
-
-    glibc gives blocks of megabytes back to the system at once and asks for them again, page by page: half of the
-    time of an addition. A heap with holes is the price. Elsewhere than on glibc nothing happens.
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0 if keep else _MMAP_UP_TO)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1 if keep else _TRIM_AT)
 
 
 def dtype_for(precision: str, device: torch.device) -> torch.dtype:

@@ -22,7 +22,7 @@ def held(folder: Path, patience: float = 0.0) -> Iterator[None]:
     The operating system releases the lock when its owner ends, also when it is killed. So no lock outlives its owner.
     """
     path = folder / LOCK
-    lock = FileLock(path)
+    lock = FileLock(path, thread_local=False)  # a generator may be closed by another thread
     try:
         lock.acquire(timeout=patience)
     except Timeout:

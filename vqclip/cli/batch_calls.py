@@ -1,163 +1,88 @@
-"""What `vqclip batch` does once torch may be loaded."""
+"""What `vqclip batch` does once torch may be loaded: call a Session, and print its events."""
 
 import contextlib
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 
-from vqclip.base import lock
-from vqclip.base.errors import VqclipError, WeightsError
+from vqclip.base import runtime
+from vqclip.base.errors import WeightsError
+from vqclip.base.stop import StopToken
 from vqclip.cli.commands.models import fetch
-from vqclip.cli.display.batch_progress import batch_progress
+from vqclip.cli.display.batch_progress import BatchProgress, batch_progress
 from vqclip.cli.display.console import complain, result, result_json, say, stderr
 from vqclip.jobs.batch import Task
-from vqclip.jobs.launcher import Event, Failed, Finished, Launcher
-from vqclip.jobs.manifest import MANIFEST, SHEET, Manifest
-from vqclip.jobs.placement import worker_specs
-from vqclip.jobs.processes import processes
-from vqclip.jobs.ray import on_ray
-from vqclip.jobs.serial import serial
-from vqclip.pipeline.render import Interrupted
+from vqclip.jobs.launcher import JobEvent
+from vqclip.jobs.placement import Placement
+from vqclip.jobs.run_batch import BatchEnded, BatchStarted, TaskEnded
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import missing
-from vqclip.runs.job import Job
-from vqclip.runs.record import read_record
-from vqclip.runs.run import check_parent, writing
+from vqclip.session import Session
 
 
-@dataclass(frozen=True)
-class BatchOptions:
-    """Where the jobs are done, as the command says it."""
+class BatchPrinter:
+    """Prints a batch: its progress and failures to stderr, what is done to stdout."""
 
-    workers: int | None
-    threads: int | None
-    devices: Sequence[str]
-    ray: str | None
-    pull: bool
+    def __init__(self, tasks: Sequence[Task], context: contextlib.ExitStack, as_json: bool, quiet: bool):
+        self.tasks, self.context, self.as_json, self.quiet = tasks, context, as_json, quiet
+        self.done = self.failed = 0
+        self.progress: BatchProgress | None = None
 
-    def launcher(self, jobs: Sequence[Job]) -> Launcher:
-        """The launcher that is asked for, or the one that suits the machine."""
-        if self.ray is not None:
-            gpus = any(name.startswith("cuda") for name in self.devices)
-            return on_ray(self.ray, cpus=self.threads or 1, gpus=int(gpus), pull=self.pull)
-        specs = worker_specs([job.config for job in jobs], self.devices, self.workers, self.threads)
-        if len(specs) > 1:
-            return processes(specs, self.pull)
-        return serial(specs[0].device, specs[0].threads, self.pull)
+    def on_event(self, event: BatchStarted | JobEvent | TaskEnded | BatchEnded) -> None:
+        match event:
+            case BatchStarted(tasks=tasks):
+                titles = [task.entry.title for task in tasks]
+                self.progress = self.context.enter_context(batch_progress(stderr, titles, self.quiet))
+            case JobEvent() if self.progress:
+                self.progress.on_event(event)
+            case TaskEnded(error=None, entry=entry):
+                self.done += 1
+                result_json(entry) if self.as_json else result(entry.get("film") or entry["image"])
+            case TaskEnded(task=task, error=str(error), entry=entry):
+                self.failed += 1
+                complain(f"{task.entry.position}: {error}")
+                if self.as_json:
+                    result_json(entry)
+            case BatchEnded():
+                self.context.close()
+
+    def leave_stopped(self, number: int) -> NoReturn:
+        self.context.close()
+        complain(f"stopped with {self.done} of {len(self.tasks)} done; the same command goes on")
+        raise typer.Exit(128 + number) from None
 
 
 def paint(
-    tasks: Sequence[Task], folder: Path, runs: Path, options: BatchOptions, *, as_json: bool, quiet: bool
+    tasks: Sequence[Task], folder: Path, placement: Placement, *, pull: bool, as_json: bool, quiet: bool
 ) -> None:
     """Do what isn't done, and account for all of it; leaves with 1 if anything failed."""
-    check_parent(runs)
-    with writing(folder, "name another folder with --runs"):
-        folder.mkdir(parents=True, exist_ok=True)
-    with lock.held(folder):
-        manifest = Manifest(folder, tasks)
-        recorder = BatchRecorder(manifest, as_json)
+    stop, ended = StopToken(), None
+    session = Session(pull=pull, owns_process=True)
+    with contextlib.ExitStack() as context, runtime.stopping_on_signals(stop) as signals:
+        printer = BatchPrinter(tasks, context, as_json, quiet)
+        if pull and placement.ray is None:
+            _fetch(tasks, quiet)
         try:
-            with _terminable():
-                _do(recorder.begin(), recorder, options, quiet)
-        except (KeyboardInterrupt, Interrupted) as stop:
-            _leave_interrupted(stop, manifest)
-        finally:
-            manifest.write()
-    if not quiet:
-        say("batch", f"{manifest.count('done')} of {len(tasks)} done: {folder / MANIFEST}, {folder / SHEET}")
-    if manifest.count("failed"):
+            for event in session.run_tasks(tasks, folder, placement, stop):
+                ended = event if isinstance(event, BatchEnded) else ended
+                printer.on_event(event)
+        except KeyboardInterrupt:
+            printer.leave_stopped(signals.number or signal.SIGINT)
+    if signals.number and printer.done + printer.failed < len(tasks):
+        printer.leave_stopped(signals.number)
+    if ended and not quiet:
+        say("batch", f"{ended.done} of {ended.tasks} done: {ended.manifest}, {ended.sheet}")
+    if printer.failed:
         raise typer.Exit(1)
 
 
-def _do(left: Sequence[Task], recorder: "BatchRecorder", options: BatchOptions, quiet: bool) -> None:
-    """Launch the jobs of the tasks that are left."""
-    jobs = [task.job for task in left if task.job]
-    if not jobs:
-        return
-    if options.pull and options.ray is None:
-        _fetch(jobs, quiet)
-    launch = options.launcher(jobs)
-    with batch_progress(stderr, [task.entry.title for task in left], quiet) as watching:
-
-        def on_event(event: Event) -> None:
-            watching.on_event(event)
-            recorder.on_event(left[event.job], event)
-
-        launch(jobs, on_event)
-
-
-def _fetch(jobs: Sequence[Job], quiet: bool) -> None:
+def _fetch(tasks: Sequence[Task], quiet: bool) -> None:
     """Fetch what the jobs need before they begin; a job whose models can't be had fails by itself."""
+    jobs = [task.job for task in tasks if task.job]
     for absent in missing(need for job in jobs for need in requirements(job.config)):
         if absent.fetchable:
             with contextlib.suppress(WeightsError):
                 fetch(absent.need.name, quiet)
-
-
-class BatchRecorder:
-    """Writes ends of tasks into the ledger and to stdout; failures are said at once."""
-
-    def __init__(self, manifest: Manifest, as_json: bool):
-        self.manifest, self.as_json = manifest, as_json
-
-    def begin(self) -> list[Task]:
-        """The tasks that are left to do; the others are told of."""
-        left = []
-        for task in self.manifest.tasks:
-            if task.job is None:
-                self._fail(task, task.error or "")
-            elif record := read_record(task.job.folder):
-                self._finish(task, record)
-            else:
-                left.append(task)
-        return left
-
-    def on_event(self, task: Task, event: Event) -> None:
-        match event:
-            case Finished(record=record):
-                self._finish(task, record)
-            case Failed(cause=why):
-                self._fail(task, why)
-
-    def _finish(self, task: Task, record: dict[str, Any]) -> None:
-        try:
-            entry = self.manifest.finish(task, record)
-        except VqclipError as error:
-            return self._fail(task, str(error))
-        return result_json(entry) if self.as_json else result(entry.get("film", entry["image"]))
-
-    def _fail(self, task: Task, why: str) -> None:
-        entry = self.manifest.fail(task, why)
-        complain(f"{task.entry.position}: {why}")
-        if self.as_json:
-            result_json(entry)
-
-
-def _leave_interrupted(stop: KeyboardInterrupt | Interrupted, manifest: Manifest) -> NoReturn:
-    done = f"{manifest.count('done')} of {len(manifest.tasks)} done"
-    complain(f"stopped with {done}; the same command goes on")
-    number = stop.number if isinstance(stop, Interrupted | Terminated) else signal.SIGINT
-    raise typer.Exit(128 + number) from None
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, treated like Ctrl-C."""
-
-    number = signal.SIGTERM
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

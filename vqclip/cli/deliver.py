@@ -3,67 +3,27 @@
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from vqclip.base import device as devices
-from vqclip.base.errors import SaveError, UsageError, cause
+from vqclip.base.errors import SaveError, cause
 from vqclip.base.files import copy
-from vqclip.cli.display.console import complain, result, result_json, say
-from vqclip.guidance.drawers.vqgan import VQGANDrawer
-from vqclip.media.video_writer import check_encoder
+from vqclip.cli.display.console import result, result_json
 from vqclip.pipeline import progress_video
-from vqclip.pipeline.film_video import InBetween, write_film
-from vqclip.pipeline.model_cache import ModelCache
-from vqclip.pipeline.progress_video import Recorder
-from vqclip.runs.run import Run, read_config, read_provenance, return_to_origin
+from vqclip.pipeline.events import Result
+from vqclip.pipeline.film_video import write_film
+from vqclip.runs.run import Run, origin, read_provenance
 
 
-def deliver(
-    record: dict[str, Any], run: Run, output: Path | None, as_json: bool, video: str | None = None
-) -> None:
+def deliver(made: Result, output: Path | None, as_json: bool, video: str | None = None, **more: Any) -> None:
     """A finished picture's or film's line on stdout, once it lies where it was asked for, and its video does."""
+    assert made.folder
+    metadata = {name: fact for name, fact in read_provenance(made.folder).items() if name != "folder"}
+    run, record = Run(made.folder, made.config, metadata, origin(made.folder)), made.record | more
     kind = "film" if run.config.is_film else "image"
-    made = _put_film(run, output) if run.config.is_film else _put(run.image, output)
-    paths = {kind: str(made), "run": str(run.folder)}
+    lies = _put_film(run, output) if run.config.is_film else _put(run.image, output)
+    paths = {kind: str(lies), "run": str(run.folder)}
     if settings := progress_video.read_settings(run.folder):
         file = video or settings.file
-        paths["video"] = str(_put(run.folder / settings.name, Path(file) if file else None))
-    result_json(paths | record) if as_json else result(str(made))
-
-
-def make_video(recorder: Recorder, quiet: bool) -> None:
-    """Make a finished run's video; leaves with the line that goes on, if it is interrupted."""
-    try:
-        video = recorder.finish()
-    except KeyboardInterrupt:
-        complain(f"stopped while the video was made; go on with: vqclip resume {recorder.run.folder}")
-        raise typer.Exit(130) from None
-    if not quiet:
-        say("video", recorder.settings.file or str(video))
-
-
-def remake_film(
-    folder: Path, output: Path | None, fps: float | None,
-    *, between: int, hold: float, forth_and_back: bool, device: str,
-) -> Path:  # fmt: skip
-    """The video of a film's run folder, in its place or in another one."""
-    config = read_config(folder)
-    if not config.is_film:
-        raise UsageError(f"{folder} is the run of a still; films are what story, zoom and restyle make")
-    target, torch_device = output.absolute() if output else None, devices.pick(device)
-    metadata = {name: fact for name, fact in read_provenance(folder).items() if name != "folder"}
-    run = Run(return_to_origin(folder), config, metadata)
-    check_encoder(target or run.video)
-    drawer = None
-    if between > 1:
-        vqgan = ModelCache(torch_device).vqgan(
-            config.vqgan, devices.dtype_for(config.precision, torch_device)
-        )
-        drawer = VQGANDrawer(vqgan, config.width, config.height, config.tile)
-    with run.held():
-        smooth = InBetween(run, drawer, between) if drawer else None
-        write_film(run, target or run.video, fps, hold=hold, forth_and_back=forth_and_back, between=smooth)
-    return output or folder / run.video.name
+        paths["video"] = str(_put(run.folder / settings.name, run.base / file if file else None))
+    result_json(paths | record) if as_json else result(str(lies))
 
 
 def _put_film(run: Run, output: Path | None) -> Path:

@@ -1,40 +1,39 @@
-"""What the commands do once torch may be loaded."""
+"""What the commands do once torch may be loaded: call a Session, and print its events."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import torch
 import typer
 
-from vqclip.base import determinism
 from vqclip.base import device as devices
-from vqclip.base.errors import ImageError, UsageError
-from vqclip.cli.deliver import deliver, make_video
+from vqclip.base import runtime
+from vqclip.base.stop import StopToken
+from vqclip.cli.deliver import deliver
 from vqclip.cli.display.console import complain, say, stderr
-from vqclip.cli.display.report import reporter
-from vqclip.cli.options import LARGEST_BATCH
+from vqclip.cli.display.report import Reporter, reporter
 from vqclip.cli.outputs import OutputSpec, check_output
 from vqclip.cli.provide import provide
-from vqclip.config import resolve as configs
-from vqclip.config.diff import changes
-from vqclip.config.schema import Config
-from vqclip.guidance.memory import batches
-from vqclip.guidance.perceptor import Perceptor
-from vqclip.jobs.worker import Worker
-from vqclip.media.image import load_image, read_metadata
-from vqclip.pipeline import progress_video
-from vqclip.pipeline.pipeline import Pipeline
-from vqclip.pipeline.progress_video import Recorder
-from vqclip.pipeline.render import Interrupted, Listener, Painting, RenderRequest, render, render_batch
-from vqclip.pipeline.reranker import Reranker
+from vqclip.jobs.worker import BATCH_SEEDS
+from vqclip.media.image import read_metadata
+from vqclip.pipeline.events import (
+    Compared,
+    Differs,
+    Event,
+    Finished,
+    Ranked,
+    Result,
+    Started,
+    Stepped,
+    Stopped,
+    VideoSaved,
+)
+from vqclip.pipeline.progress_video import read_settings
 from vqclip.requirements.needs import requirements
-from vqclip.runs.job import Job
-from vqclip.runs.provenance import digests, provenance
-from vqclip.runs.run import Run, check_parent, read_config, read_provenance, return_to_origin
-
-BATCH_SEEDS = "together"  # the provenance's word for the seeds of all pictures that were painted at once
+from vqclip.requirements.status import locations_from
+from vqclip.runs.run import check_parent, origin, read_config, read_provenance
+from vqclip.session import Session, carried_config
 
 
 @dataclass(frozen=True)
@@ -49,174 +48,178 @@ def paint(
     outputs: Sequence[OutputSpec], device: str, runs: Path, best_of: BestOf | None = None,
     *, batch_size: int | None, as_json: bool, quiet: bool, pull: bool,
 ) -> None:  # fmt: skip
-    """Load the models once and paint all pictures, as many at once as is best or as is said.
-
-    With a contest, only the best are results.
-    """
-    torch_device = devices.pick(device)
-    determinism.enter(torch_device)
+    """Paint all pictures, as many at once as is best or as is said; with a contest, only the best are results."""
+    config, torch_device = outputs[0].config, devices.pick(device)
+    session = Session(device, pull=pull, keeps_models=False, owns_process=True)
     check_parent(runs)
-    provide(
-        requirements(outputs[0].config, best_of.judge if best_of else None),
-        pull=pull,
-        quiet=quiet,
-        device=torch_device,
-    )
-    digests(outputs[0].config)  # while the models load
+    needs = requirements(config, best_of.judge if best_of else None)
+    provide(needs, pull=pull, quiet=quiet, device=torch_device)
     if not quiet:
-        arithmetic = devices.arithmetic(outputs[0].config.precision, torch_device)
+        arithmetic = devices.arithmetic(config.precision, torch_device)
         say("device", f"{devices.describe(torch_device)}, {arithmetic}")
-    pipeline = Pipeline(outputs[0].config, torch_device, pull)
-    metadata = provenance(outputs[0].config, torch_device)
-    reranker = _reranker(best_of.judge, pipeline, pull) if best_of else None
-    entrants: list[tuple[float, OutputSpec, Run, Painting]] = []
-    for few in batches(outputs, batch_size or pipeline.batch_size):
-        batch_seeds = {BATCH_SEEDS: [spec.config.seed for spec in few]} if len(few) > 1 else {}
-        begun = [Run.create(runs, spec.config, metadata | batch_seeds) for spec in few]
-        for spec, run in zip(few, begun, strict=True):
-            if spec.video:  # in a contest, who gets a name is known in the end
-                progress_video.request_video(run, replace(spec.video, file=None) if best_of else spec.video)
-        for spec, run, painting in zip(few, begun, _paint(begun, pipeline, quiet), strict=True):
-            if reranker is None:
-                deliver(painting.record, run, spec.output, as_json)
-            else:
-                score = reranker.score(load_image(run.image), spec.config.parsed_prompts)
-                entrants.append((score, spec, run, painting))
-    if best_of:
-        _award(best_of, entrants, as_json, quiet)
-
-
-def _reranker(name: str, pipeline: Pipeline, pull: bool) -> Reranker:
-    """A perceptor of its own, as the pipeline's have forgotten their texts."""
-    dtype = devices.dtype_for(pipeline.config.precision, pipeline.device)
-    return Reranker(Perceptor(name, pipeline.device, dtype, pull))
-
-
-def _award(
-    best_of: BestOf, entrants: Sequence[tuple[float, OutputSpec, Run, Painting]], as_json: bool, quiet: bool
-) -> None:
-    """Deliver the best, the very best first; the others stay in their run folders."""
-    ranked = sorted(entrants, key=lambda entrant: -entrant[0])
-    for rank, (score, spec, run, painting) in enumerate(ranked, 1):
-        kept = rank <= best_of.keep
-        if not quiet:
-            say(
-                "score",
-                f"{score:.4f} by {best_of.judge}: seed {spec.config.seed}{'' if kept else ', not kept'}",
+    by_seed = {spec.config.seed: spec for spec in outputs}
+    # In a contest, who gets a name is known in the end.
+    videos = {seed: replace(spec.video, file=None) if best_of else spec.video
+              for seed, spec in by_seed.items() if spec.video}  # fmt: skip
+    configs = [spec.config for spec in outputs]
+    with printing(quiet) as printer:
+        if best_of is None:
+            events = session.generate(
+                configs, batch_size=batch_size, runs=runs, video=videos or None, stop=printer.stop
             )
-        if kept:
-            video = spec.video.file if spec.video else None
-            deliver(painting.record | {"score": round(score, 4)}, run, spec.output, as_json, video)
+            for made in printer.results(events):
+                deliver(made, by_seed[made.seed].output, as_json)
+            return
+        events = session.best_of(
+            configs, keep=best_of.keep, judge=best_of.judge,
+            batch_size=batch_size, runs=runs, video=videos or None, stop=printer.stop,
+        )  # fmt: skip
+        for event in printer.show(events):
+            if isinstance(event, Ranked):
+                _award(event, by_seed[event.result.seed], best_of.judge, as_json, quiet)
+
+
+def _award(event: Ranked, spec: OutputSpec, judge: str, as_json: bool, quiet: bool) -> None:
+    """Deliver one of the best; the others stay in their run folders."""
+    if not quiet:
+        lost = "" if event.is_kept else ", not kept"
+        say("score", f"{event.score:.4f} by {judge}: seed {spec.config.seed}{lost}")
+    if event.is_kept:
+        video = spec.video.file if spec.video else None
+        deliver(event.result, spec.output, as_json, video, score=round(event.score, 4))
 
 
 def reproduce(
     image: Path, output: Path | None, device: str, runs: Path, *, as_json: bool, quiet: bool, pull: bool
 ) -> None:
     """Paint what a picture says of itself, and compare."""
-    metadata, torch_device = read_metadata(image), devices.pick(device)
-    determinism.enter(torch_device)
-    config = _carried_config(image, metadata)
+    metadata = read_metadata(image)
+    session, config = (
+        Session(device, pull=pull, keeps_models=False, owns_process=True),
+        carried_config(image, metadata),
+    )
     check_parent(runs)
     if output is not None:
         check_output(output, config.is_film)
-    if devices.threads(torch_device) and isinstance(metadata.get("threads"), int):
-        torch.set_num_threads(max(1, metadata["threads"]))  # sums depend on it
     provide(requirements(config), pull=pull, quiet=quiet)
-    now = provenance(config, torch_device)
-    for key, then, today in changes({key: metadata.get(key) for key in now}, now):
-        if not quiet:
-            say("differs", f"{key}: {then} then, {today} now")
-    pipeline = Pipeline(config, torch_device, pull)
-    run = Run.create(runs, config, now)
-    (painting,) = _paint([run], pipeline, quiet, _batch_configs(metadata, config))
-    again = run.frames.images[int(metadata["frame"])] if "frame" in metadata else run.image
-    off = (load_image(image) - load_image(again)).abs()
-    if not quiet:
-        share = float((off.amax(1) > 0).float().mean())
-        say(
-            "pixels",
-            "the same"
-            if share == 0
-            else f"{share:.1%} differ, by {255 * float(off.max()):.0f} of 255 at most",
-        )
-    deliver(painting.record | {"same": not bool(off.any())}, run, output, as_json)
-
-
-def _batch_configs(metadata: dict[str, Any], config: Config) -> list[Config]:
-    """All pictures that were painted together with one, itself among them, as its file says; none if it doesn't."""
-    seeds = metadata.get(BATCH_SEEDS)
-    if config.is_film or not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
-        return []
-    is_one = config.seed in seeds and len(set(seeds)) == len(seeds) <= LARGEST_BATCH
-    return [replace(config, seed=seed) for seed in seeds] if is_one else []
-
-
-def _carried_config(image: Path, metadata: dict[str, Any]) -> Config:
-    try:
-        return configs.from_dict(metadata.get("config") or {})
-    except UsageError as error:
-        raise ImageError(f"{image} carries a config that this version can't paint: {error}") from None
+    with printing(quiet) as printer:
+        for event in printer.show(session.reproduce(image, runs=runs, stop=printer.stop)):
+            if isinstance(event, Compared):
+                if not quiet:
+                    differ = f"{event.share:.1%} differ, by {255 * event.most:.0f} of 255 at most"
+                    say("pixels", "the same" if event.is_same else differ)
+                deliver(event.result, output, as_json, same=event.is_same)
 
 
 def resume(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) -> None:
-    """Paint on in a run folder, from where relative paths began; what is finished is only named."""
-    worker, folder = Worker(device, pull=pull), return_to_origin(folder)
-    provide(requirements(read_config(folder)), pull=pull, quiet=quiet)
-    run = worker.open(Job(read_config(folder), folder))
-    with run.held():
-        if (record := run.record()) is None:
-            if not quiet and read_provenance(folder).get(BATCH_SEEDS):
-                say("differs", "begun together with others, goes on alone: sums are rounded otherwise")
-            (painting,) = _paint([run], Pipeline(run.config, worker.device, pull), quiet)
-            record = painting.record
-        else:
-            if not quiet:
-                say("painted", f"already; to paint it again: vqclip reproduce {run.image}")
-            if recorder := Recorder.of(run):
-                make_video(recorder, quiet)
-    deliver(record, run, None, as_json)
+    """Paint on in a run folder; what is finished is only named."""
+    session = Session(device, pull=pull, keeps_models=False, owns_process=True)
+    needs = requirements(read_config(folder))
+    places = locations_from(origin(folder), needs)
+    provide([need.at(places) for need in needs], pull=pull, quiet=quiet)
+    with printing(quiet, goes_on=True) as printer:
+        for made in printer.results(session.resume(folder, stop=printer.stop)):
+            deliver(made, None, as_json)
 
 
-def _paint(
-    runs: Sequence[Run], pipeline: Pipeline, quiet: bool, batch: Sequence[Config] = ()
-) -> list[Painting]:
-    """Paint in run folders with a report; leaves with the line that goes on, if it is interrupted.
+class Printer:
+    """Prints the events of pictures to stderr; leaves with the lines that go on, if they are stopped."""
 
-    Several are painted at once, and one in a company, of which the others are lost, as it was in that.
-    """
-    if not quiet:
-        for run in runs:
-            say("seed", str(run.config.seed))
-            say("run", str(run.folder))
-    recorders = [Recorder.of(run) for run in runs]
+    def __init__(self, signals: runtime.Signals, quiet: bool, goes_on: bool):
+        self.signals, self.quiet, self.goes_on, self.stop = signals, quiet, goes_on, signals.token
+        self.folders: dict[int, Path] = {}  # of the pictures that are painted at once, by seed
+        self.finished: list[Result] = []  # of those, too
+        self.report: Reporter | None = None
+        self.context = contextlib.ExitStack()
+
+    def results(self, events: Iterable[Event]) -> Iterator[Result]:
+        """Print events, and give each picture that is finished once its video is."""
+        held: list[Result] = []
+        for event in self.show(events):
+            if isinstance(event, Started):
+                yield from held
+                held.clear()
+            elif isinstance(event, Finished):
+                held.append(event.result)
+        yield from held
+
+    def show(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Print events, and pass them on."""
+        stopped: list[Stopped] = []
+        try:
+            for event in events:
+                if isinstance(event, Stopped):
+                    stopped.append(event)
+                self.on_event(event)
+                yield event
+        except KeyboardInterrupt:
+            if not self.finished:
+                raise
+            complain(
+                f"stopped while the video was made; go on with: vqclip resume {self.finished[-1].folder}"
+            )
+            raise typer.Exit(130) from None
+        finally:
+            self.context.close()
+        if stopped:
+            self._leave(stopped)
+
+    def on_event(self, event: Event) -> None:
+        match event:
+            case Differs(key=key, then=then, now=now):
+                self.say("differs", f"{key}: {then} then, {now} now")
+            case Started(config=config, folder=folder):
+                self._start(config.seed, folder)
+            case Stepped(step=step) if step.seed == next(iter(self.folders), step.seed):
+                if self.report is None:
+                    self.report = self.context.enter_context(reporter(stderr, self.quiet))
+                self.report.step(event)
+            case Finished(is_new=False, result=made):
+                self.say("painted", f"already; to paint it again: vqclip reproduce {made.folder}/image.png")
+                self.finished.append(made)
+            case Finished(result=made):
+                self._finish(made)
+            case VideoSaved(path=path):
+                settings = read_settings(path.parent)
+                self.say("video", (settings and settings.file) or str(path))
+
+    def say(self, topic: str, text: str) -> None:
+        if not self.quiet:
+            say(topic, text)
+
+    def _start(self, seed: int, folder: Path | None) -> None:
+        if self.finished:
+            self.folders, self.finished, self.report = {}, [], None
+        self.folders[seed] = folder or Path()
+        self.signals.install()
+        if self.goes_on and folder and read_provenance(folder).get(BATCH_SEEDS):
+            self.say("differs", "begun together with others, goes on alone: sums are rounded otherwise")
+        self.say("seed", str(seed))
+        self.say("run", str(folder))
+
+    def _finish(self, made: Result) -> None:
+        self.finished.append(made)
+        self.context.close()
+        if len(self.finished) == len(self.folders):
+            each = f", {len(self.folders)} pictures" if len(self.folders) > 1 else ""
+            first = self.finished[0]
+            self.signals.restore()  # what follows can be done again
+            self.say("painted", f"{first.steps} steps in {first.seconds:.1f} s{each}")
+
+    def _leave(self, stopped: Sequence[Stopped]) -> None:
+        for event in stopped:
+            made = event.result
+            complain(
+                f"stopped at step {made.steps} of {event.steps}; go on with: vqclip resume {made.folder}"
+            )
+        raise typer.Exit(128 + (self.signals.number or 0))
+
+
+@contextlib.contextmanager
+def printing(quiet: bool, *, goes_on: bool = False) -> Iterator[Printer]:
+    """A Printer whose StopToken is stopped by Ctrl-C while a picture is painted; a second one is obeyed at once."""
+    signals = runtime.Signals(StopToken())
     try:
-        with reporter(stderr, quiet, pipeline.film) as report:
-            heard: list[list[Listener]] = [[recorder] if recorder else [] for recorder in recorders]
-            heard[0].append(report)
-            requests = [
-                RenderRequest(run.config, run, listeners) for run, listeners in zip(runs, heard, strict=True)
-            ]
-            paintings = _render(requests, pipeline, batch)
-    except Interrupted as stopped:
-        for done in stopped.paintings:
-            if done.folder:
-                complain(
-                    f"stopped at step {done.steps} of {pipeline.film.steps}; go on with: vqclip resume {done.folder}"
-                )
-        raise typer.Exit(128 + stopped.number) from None
-    if not quiet:
-        each = f", {len(runs)} pictures" if len(runs) > 1 else ""
-        say("painted", f"{paintings[0].steps} steps in {paintings[0].seconds:.1f} s{each}")
-    for recorder in filter(None, recorders):
-        make_video(recorder, quiet)
-    return paintings
-
-
-def _render(requests: Sequence[RenderRequest], pipeline: Pipeline, batch: Sequence[Config]) -> list[Painting]:
-    """The easels' paintings; those of a company but for one are painted for nothing but its sake."""
-    ours = {request.config.seed: request for request in requests}
-    if len(requests) == 1 and not batch:
-        (request,) = requests
-        return [render(request.config, pipeline, request.run, request.listeners)]
-    whole = [ours.get(config.seed) or RenderRequest(config) for config in batch] or requests
-    return [painting for painting in render_batch(whole, pipeline) if painting.seed in ours]
+        yield Printer(signals, quiet, goes_on)
+    finally:
+        signals.restore()

@@ -2,18 +2,18 @@
 
 A Launcher takes jobs and does each that isn't finished, in any order, wherever it likes. It tells of each job that it
 Started (again after its worker died), how it Progressed, and in the end, once, that it Finished or Failed; one job's
-failure is no other's. It returns when all have ended. When it is interrupted, its workers first keep what they have.
+failure is no other's. It ends when all have ended. When it is stopped, or its generator is closed, its workers first
+keep what they have.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 
 from vqclip.base.errors import VqclipError
-from vqclip.guidance.optimize import Step
+from vqclip.base.stop import StopToken
 from vqclip.jobs.worker import Worker
-from vqclip.pipeline.render import Interrupted, numbers
+from vqclip.pipeline.events import Event, Failed, Finished, Progressed, Started, Stepped
 from vqclip.runs.job import Job
 
 RETRIES = 2  # of a job whose worker died
@@ -24,62 +24,37 @@ PROGRESS_EVERY = 0.5  # seconds: reading losses waits for the device
 
 
 @dataclass(frozen=True)
-class Event:
+class JobEvent:
     """Something happened to the job of this index among those that were launched, in the hands of this worker."""
 
     job: int
     worker: str
+    event: Event
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the job is done with, for good or ill."""
+        return isinstance(self.event, Finished | Failed)
 
 
-@dataclass(frozen=True)
-class Started(Event):
-    pass
+JobEvents = Generator[JobEvent, None, None]
+Launcher = Callable[[Sequence[Job], StopToken], JobEvents]
 
 
-@dataclass(frozen=True)
-class Progressed(Event):
-    step: int
-    steps: int
-    losses: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Finished(Event):
-    record: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Failed(Event):
-    cause: str
-
-
-OnEvent = Callable[[Event], None]
-Launcher = Callable[[Sequence[Job], OnEvent], None]
-
-
-class Progress:
-    """A Listener that tells of its job's steps, now and then."""
-
-    def __init__(self, job: int, worker: str, on_event: OnEvent):
-        self.job, self.worker, self.on_event, self.reported = job, worker, on_event, 0.0
-
-    def step(self, step: Step) -> None:
-        if time.monotonic() - self.reported > PROGRESS_EVERY:
-            self.reported = time.monotonic()
-            self.on_event(Progressed(self.job, self.worker, step.index, step.steps, numbers(step)))
-
-
-def run_job(index: int, job: Job, worker: Worker, name: str, on_event: OnEvent) -> None:
-    """Do one job and tell of it. Only Interrupted is raised, and what `on_event` raises."""
-    on_event(Started(index, name))
-    progress = Progress(index, name, on_event)
-    end: Event
+def run_job(index: int, job: Job, worker: Worker, name: str, stop: StopToken) -> JobEvents:
+    """Do one job and tell of it: steps now and then, as numbers that can travel. Whatever it raises is its failure."""
+    yield JobEvent(index, name, Started(job.config, job.folder))
+    reported = 0.0
     try:
-        end = Finished(index, name, worker.paint(job, [progress], PATIENCE))
-    except (Interrupted, ConnectionError):  # told to stop, or nobody is left to tell
-        raise
+        for event in worker.go_on(job, stop, PATIENCE):
+            if isinstance(event, Stepped) and time.monotonic() - reported > PROGRESS_EVERY:
+                reported = time.monotonic()
+                yield JobEvent(index, name, Progressed(event.step.index, event.step.steps, event.numbers))
+            elif isinstance(event, Finished):
+                made = replace(event, result=replace(event.result, picture=None))  # it lies in the folder
+                yield JobEvent(index, name, made)
     except VqclipError as error:
-        end = Failed(index, name, str(error))
+        yield JobEvent(index, name, Failed(str(error), job.folder))
     except Exception as error:  # whatever torch raises for this job, the next may be fine
-        end = Failed(index, name, f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
-    on_event(end)
+        cause = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+        yield JobEvent(index, name, Failed(cause, job.folder))

@@ -1,7 +1,8 @@
 """How many workers a machine gets, on which devices, with how many threads."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -12,9 +13,35 @@ from vqclip.config.schema import Config
 from vqclip.config.timeline import Film
 from vqclip.guidance.memory import MemoryBudget
 from vqclip.guidance.memory_estimate import estimate
-from vqclip.jobs.processes import WorkerSpec
+from vqclip.jobs.launcher import Launcher
+from vqclip.jobs.processes import WorkerSpec, processes
+from vqclip.jobs.ray import on_ray
+from vqclip.jobs.serial import serial
+from vqclip.jobs.worker import Worker
+from vqclip.runs.job import Job
 
 SHARE_OF_MEMORY = 0.8
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where jobs are done: by how many `workers` with how many CPU `threads` each, on which `devices`, or on `ray`.
+
+    None, or no device, leaves the choice to the machine. `ray` is the address of a cluster, or "local" to start one.
+    """
+
+    workers: int | None = None
+    threads: int | None = None
+    devices: Sequence[str] = ()
+    ray: str | None = None
+
+    def launcher(self, jobs: Sequence[Job], pull: bool, worker: Callable[[WorkerSpec], Worker]) -> Launcher:
+        """The launcher that is asked for, or the one that suits the machine; `worker` makes one of this process."""
+        if self.ray is not None:
+            gpus = any(name.startswith("cuda") for name in self.devices)
+            return on_ray(self.ray, cpus=self.threads or 1, gpus=int(gpus), pull=pull)
+        specs = worker_specs([job.config for job in jobs], self.devices, self.workers, self.threads)
+        return processes(specs, pull) if len(specs) > 1 else serial(worker(specs[0]))
 
 
 def worker_specs(

@@ -15,10 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vqclip.base import runtime
 from vqclip.base.errors import RunError, UsageError
-from vqclip.jobs.launcher import RETRIES, Event, Failed, Finished, Launcher, OnEvent, run_job
+from vqclip.base.stop import StopToken
+from vqclip.jobs.launcher import RETRIES, JobEvent, JobEvents, Launcher, run_job
 from vqclip.jobs.weight_transfer import WeightBundle, pack, unpack
 from vqclip.jobs.worker import Worker
+from vqclip.pipeline.events import Failed
 from vqclip.runs.job import Job
 
 LOCAL = "local"
@@ -45,38 +48,40 @@ def on_ray(address: str = LOCAL, cpus: int = 1, gpus: float = 0, pull: bool = Fa
     """
     ray = _import_ray()
 
-    def launch(jobs: Sequence[Job], on_event: OnEvent) -> None:
+    def launch(jobs: Sequence[Job], stop: StopToken) -> JobEvents:
         jobs = [replace(job, folder=job.folder.absolute()) for job in jobs]
         if not jobs:
             return
         with _cluster(ray, address), _beacon(jobs[0].folder.parent) as beacon:
             bundles = pack((job.config for job in jobs), ray.put)
             order = Order(os.getcwd(), beacon, "cuda" if gpus else "cpu", cpus, pull, bundles)
-            _conduct(ray, jobs, on_event, order, {"num_cpus": cpus, "num_gpus": gpus, "max_retries": RETRIES})
+            needs = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": RETRIES}
+            yield from _conduct(ray, jobs, stop, order, needs)
 
     return launch
 
 
-def _conduct(ray: Any, jobs: Sequence[Job], on_event: OnEvent, order: Order, needs: dict[str, Any]) -> None:
-    """Submit every job, and tell of them until all have ended."""
+def _conduct(
+    ray: Any, jobs: Sequence[Job], stop: StopToken, order: Order, needs: dict[str, Any]
+) -> JobEvents:
+    """Submit every job, and tell of them until all have ended or it is stopped."""
     inbox = _inbox(ray)
     task = ray.remote(_paint).options(**needs)
     open_: dict[Any, int] = {task.remote(index, job, order, inbox): index for index, job in enumerate(jobs)}
     try:
-        while open_:
+        while open_ and not stop.stopped:
             ended, _ = ray.wait(list(open_), timeout=LISTEN_EVERY)
-            for event in _news(ray, inbox):
-                if event.job in open_.values():
-                    on_event(event)
+            yield from [event for event in _news(ray, inbox) if event.job in open_.values()]
             for ref in ended:
-                on_event(_end(ray, ref, open_.pop(ref)))
+                index = open_.pop(ref)
+                yield _end(ray, ref, index, jobs[index])
     finally:
         for ref in open_:
             ray.cancel(ref)  # as Ctrl-C does: a task saves what it has
         ray.wait(list(open_), num_returns=len(open_), timeout=GRACE) if open_ else None
 
 
-def _news(ray: Any, inbox: Any) -> list[Event]:
+def _news(ray: Any, inbox: Any) -> list[JobEvent]:
     """What has come in; nothing if the queue's node is lost, as no job's end depends on it."""
     try:
         return list(inbox.get_nowait_batch(inbox.qsize()))
@@ -84,52 +89,45 @@ def _news(ray: Any, inbox: Any) -> list[Event]:
         return []
 
 
-def _end(ray: Any, ref: Any, index: int) -> Event:
+def _end(ray: Any, ref: Any, index: int, job: Job) -> JobEvent:
     """How a task ended; Ray has tried again by itself what died."""
     try:
-        event: Event = ray.get(ref)
+        event: JobEvent = ray.get(ref)
     except ray.exceptions.RayError as error:
         last = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        return Failed(index, "ray", f"its node or worker was lost for good: {last}")
+        return JobEvent(index, "ray", Failed(f"its node or worker was lost for good: {last}", job.folder))
     return event
 
 
-def _paint(index: int, job: Job, order: Order, inbox: Any) -> Event:
-    """A task, on whatever node."""
-    worker = f"{socket.gethostname()}/{os.getpid()}"
+def _paint(index: int, job: Job, order: Order, inbox: Any) -> JobEvent:
+    """A task, on whatever node: it tells of its job through `inbox`, and returns how it ended."""
+    name = f"{socket.gethostname()}/{os.getpid()}"
     if not Path(order.beacon).is_file():
         where = Path(order.beacon).parent
-        return Failed(
-            index, worker, f"the node {worker} can't see {where}; share it, or name another with --runs"
-        )
-    if Path(order.origin).is_dir():
-        os.chdir(order.origin)
+        cause = f"the node {name} can't see {where}; share it, or name another with --runs"
+        return JobEvent(index, name, Failed(cause, job.folder))
     import ray  # noqa: PLC0415  # here it is installed
 
-    locations = unpack(order.bundles, ray.get)
-    ends: list[Event] = []
-
-    def on_event(event: Event) -> None:
-        if isinstance(event, Finished | Failed):
-            ends.append(event)
-        else:
-            with contextlib.suppress(Exception):  # whoever listened may be gone; the job goes on
-                inbox.put_nowait(event)
-
-    run_job(
-        index,
-        job,
-        _worker(order.device, order.threads, order.pull, tuple(locations.items())),
-        worker,
-        on_event,
-    )
-    return ends[-1]
+    locations, stop = unpack(order.bundles, ray.get), StopToken()
+    worker = _worker(order.device, order.threads, order.pull, tuple(locations.items()), order.origin)
+    end = JobEvent(index, name, Failed("it was cancelled", job.folder))
+    with runtime.stopping_on_signals(stop):
+        for event in run_job(index, job, worker, name, stop):
+            if event.is_end:
+                end = event
+            else:
+                with contextlib.suppress(Exception):  # whoever listened may be gone; the job goes on
+                    inbox.put_nowait(event)
+    return end
 
 
 @functools.cache
-def _worker(device: str, threads: int, pull: bool, locations: tuple[tuple[str, str], ...]) -> Worker:
+def _worker(
+    device: str, threads: int, pull: bool, locations: tuple[tuple[str, str], ...], origin: str
+) -> Worker:
     """A worker process serves many tasks, and loads its models once."""
-    return Worker(device, threads, pull, dict(locations))
+    base = Path(origin) if Path(origin).is_dir() else Path()
+    return Worker(device, threads, pull, dict(locations), owns_process=True, base=base)
 
 
 def _inbox(ray: Any) -> Any:

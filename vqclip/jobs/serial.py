@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 
-from vqclip.jobs.launcher import Launcher, OnEvent, run_job
+from vqclip.base.stop import StopToken
+from vqclip.jobs.launcher import JobEvents, Launcher, run_job
 from vqclip.jobs.worker import Worker
 from vqclip.runs.job import Job
 
 
-def serial(device: str = "auto", threads: int | None = None, pull: bool = False) -> Launcher:
-    """A Launcher on one device; raises Interrupted after SIGINT or SIGTERM. Raises UsageError for no device."""
-    worker = Worker(device, threads, pull)
+def serial(worker: Worker) -> Launcher:
+    """A Launcher with one Worker, whose models stay loaded from job to job."""
 
-    def launch(jobs: Sequence[Job], on_event: OnEvent) -> None:
+    def launch(jobs: Sequence[Job], stop: StopToken) -> JobEvents:
         for index, job in enumerate(jobs):
-            run_job(index, job, worker, str(worker.device), on_event)
+            if stop.stopped:
+                return
+            yield from run_job(index, job, worker, str(worker.device), stop)
 
     return launch

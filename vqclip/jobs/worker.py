@@ -1,25 +1,42 @@
-"""A Worker does jobs, one after the other, with models that are loaded once."""
+"""A Worker is one device with its models: the only place where Config, models, run folder and rendering meet."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from vqclip.base import determinism
+from vqclip.base import determinism, runtime
 from vqclip.base import device as devices
+from vqclip.base.stop import StopToken
+from vqclip.config.schema import Config
+from vqclip.guidance.memory import SMALL
+from vqclip.models.vqgan import VQGAN
+from vqclip.pipeline.events import Event, Events, Finished, Result, VideoSaved
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
-from vqclip.pipeline.render import Listener, render
+from vqclip.pipeline.progress_video import Recorder, VideoSettings, recorded, request_video
+from vqclip.pipeline.render import RenderRequest, render, render_batch
 from vqclip.requirements import install
 from vqclip.requirements.needs import requirements
-from vqclip.requirements.status import missing
+from vqclip.requirements.status import locations_from, missing
 from vqclip.runs.job import Job
-from vqclip.runs.provenance import provenance
-from vqclip.runs.run import Run
+from vqclip.runs.provenance import digests, provenance
+from vqclip.runs.run import CONFIG, Run, origin
+
+BATCH_SEEDS = "together"  # the provenance's word for the seeds of all pictures that were painted at once
+
+Videos = VideoSettings | Mapping[int, VideoSettings]
 
 
 class Worker:
-    """One device with its models; on the CPU it uses `threads` threads, or as many as torch would."""
+    """Paints on one device; on the CPU with `threads` threads, or as many as torch uses when it is made.
+
+    With `keeps_models` models stay loaded for later calls. With `owns_process` it may choose how this process keeps
+    memory: only entry points say so. Relative paths of new runs begin at `base`, by default the working folder.
+    """
 
     def __init__(
         self,
@@ -27,43 +44,170 @@ class Worker:
         threads: int | None = None,
         pull: bool = False,
         locations: Mapping[str, str] | None = None,
+        *,
+        keeps_models: bool = True,
+        owns_process: bool = False,
+        base: Path = Path(),
     ):
         self.device = devices.pick(device)
         determinism.enter(self.device)
         self.threads = threads or torch.get_num_threads()
-        self.pull, self.places = pull, locations or {}
-        self.cache = ModelCache(self.device, pull, locations)
+        self.pull, self.locations, self.owns_process = pull, locations or {}, owns_process
+        self.base = base
+        self.cache = ModelCache(self.device, pull, locations) if keeps_models else None
+
+    def pipeline(self, config: Config, base: Path | None = None) -> Pipeline:
+        """The models of a Config, loaded, those that are missing fetched first if `pull` allows it."""
+        base = self.base if base is None else base
+        locations = self._locations(config, base)
+        if self.pull:
+            self._fetch(config, locations)
+        if self.owns_process:
+            small = config.width * config.height <= SMALL
+            runtime.keep_pages(small and devices.strengths(self.device).keeps_pages)
+        cache = self.cache or ModelCache(self.device, self.pull, keeps_texts=False)
+        return Pipeline(config, self.device, self.pull, cache.at(locations), base)
+
+    def _locations(self, config: Config, base: Path) -> dict[str, str]:
+        """Where the weights lie that aren't where their names say."""
+        return {**self.locations, **locations_from(base, requirements(config))}
+
+    def vqgan(self, config: Config, base: Path) -> VQGAN:
+        """The VQGAN of a Config whose relative paths begin at `base`, to draw with."""
+        cache = self.cache or ModelCache(self.device, self.pull)
+        return cache.at(self._locations(config, base)).vqgan(
+            config.vqgan, devices.dtype_for(config.precision, self.device)
+        )
+
+    def paint(
+        self,
+        configs: Sequence[Config],
+        runs: Path | None = None,
+        videos: Videos | None = None,
+        batch_size: int | None = None,
+        stop: StopToken | None = None,
+    ) -> Events:
+        """Paint Configs that differ in their seeds alone, some at a time, each in a new folder under `runs`.
+
+        `batch_size` is how many at a time; None: as many as is fastest. `videos` asks for progress videos,
+        of all or by seed, which need a folder. The events of each batch come mixed, its videos after its pictures.
+        """
+        return runtime.with_threads(self._paint(configs, runs, videos, batch_size, stop), self.threads)
+
+    def _paint(
+        self,
+        configs: Sequence[Config],
+        runs: Path | None,
+        videos: Videos | None,
+        batch_size: int | None,
+        stop: StopToken | None,
+    ) -> Events:
+        if runs is not None:
+            digests(configs[0], self._locations(configs[0], self.base))  # while the models load
+        pipeline = self.pipeline(configs[0])
+        size = batch_size or (pipeline.batch_size if len(configs) > 1 else 1)
+        for first in range(0, len(configs), size):
+            few = configs[first : first + size]
+            begun = self.create(few, runs)
+            for run in filter(None, begun):
+                if settings := videos.get(run.config.seed) if isinstance(videos, Mapping) else videos:
+                    request_video(run, settings)
+            requests = [RenderRequest(config, run) for config, run in zip(few, begun, strict=True)]
+            yield from self.render(requests, pipeline, stop)
+            if stop and stop.stopped:
+                return
+
+    def create(self, configs: Sequence[Config], runs: Path | None) -> Sequence[Run | None]:
+        """New run folders under `runs`, if that is given, for Configs that are painted at once."""
+        if runs is None:
+            return [None] * len(configs)
+        together = {BATCH_SEEDS: [config.seed for config in configs]} if len(configs) > 1 else {}
+        metadata = self.provenance(configs[0]) | together
+        return [Run.create(runs, config, metadata, self.base) for config in configs]
+
+    def provenance(self, config: Config, base: Path | None = None) -> dict[str, Any]:
+        """What a picture of a Config depends on besides it, here and now."""
+        locations = self._locations(config, self.base if base is None else base)
+        return provenance(config, self.device, locations)
+
+    def render(
+        self, requests: Sequence[RenderRequest], pipeline: Pipeline, stop: StopToken | None = None
+    ) -> Events:
+        """Paint one, or several at once, with the videos that their run folders ask for."""
+        if len(requests) == 1:
+            events = render(requests[0].config, pipeline, requests[0].run, stop)
+        else:
+            events = render_batch(requests, pipeline, stop)
+        with closing(events):
+            yield from recorded([request.run for request in requests if request.run], events)
 
     def open(self, job: Job) -> Run:
-        """The job's run folder, made if it isn't there; raises RunError if it is another Config's.
+        """The job's run folder, made if it isn't there; raises RunError if it is another Config's."""
+        with runtime.threads(self.threads):
+            base = origin(job.folder) if (job.folder / CONFIG).is_file() else self.base
+            return Run.open(job.folder, job.config, self.provenance(job.config, base), base)
+
+    def go_on(self, job: Job, stop: StopToken | None = None, patience: float = 0.0) -> Events:
+        """Paint a job from where its folder stands; what is finished is only told of. Raises VqclipError.
 
         Work that was begun goes on with the number of threads that it was begun with, since sums depend on it.
-        """
-        torch.set_num_threads(self.threads)
-        run = Run.open(job.folder, job.config, provenance(job.config, self.device, self.places))
-        torch.set_num_threads(run.threads or self.threads)
-        return run
-
-    def paint(self, job: Job, listeners: Sequence[Listener] = (), patience: float = 0.0) -> dict[str, Any]:
-        """The record of a job, done from where its folder stands; what is finished isn't painted again.
-
-        Raises VqclipError, or Interrupted after SIGINT or SIGTERM.
+        `patience` is how many seconds to wait for a folder that is in use.
         """
         # Before the folder is made: what is refused leaves nothing.
-        early = None if job.folder.is_dir() else self._pipeline(job)
+        early = None
+        if not job.folder.is_dir():
+            with runtime.threads(self.threads):
+                early = self.pipeline(job.config)
         run = self.open(job)
+        yield from runtime.with_threads(self._go_on(run, early, stop, patience), run.threads or self.threads)
+
+    def _go_on(self, run: Run, early: Pipeline | None, stop: StopToken | None, patience: float) -> Events:
         with run.held(patience):
             if record := run.record():
-                return record
-            return render(job.config, early or self._pipeline(job), run, listeners).record
+                yield Finished(Result.of_record(run.config, run.folder, record), is_new=False)
+                if recorder := Recorder.of(run):
+                    yield VideoSaved(recorder.finish())
+            else:
+                request = RenderRequest(run.config, run)
+                yield from self.render([request], early or self.pipeline(run.config, run.base), stop)
 
-    def _pipeline(self, job: Job) -> Pipeline:
-        if self.pull:
-            self._fetch(job)
-        return Pipeline(job.config, self.device, cache=self.cache)
+    def again(
+        self,
+        config: Config,
+        seeds: Sequence[int],
+        runs: Path | None,
+        threads: int | None,
+        stop: StopToken | None,
+    ) -> Events:
+        """Paint a still as one of the pictures with these seeds that were painted at once, or alone without any.
 
-    def _fetch(self, job: Job) -> None:
-        """Fetch the job's weights that are missing here; processes that want the same ones wait for each other."""
-        for absent in missing(need.at(self.places) for need in requirements(job.config)):
+        The others are painted for its sake only: nothing is kept or told of them.
+        """
+        events = self._again(config, seeds, runs, stop)
+        return runtime.with_threads(events, threads or self.threads)
+
+    def _again(
+        self, config: Config, seeds: Sequence[int], runs: Path | None, stop: StopToken | None
+    ) -> Events:
+        pipeline = self.pipeline(config)
+        (run,) = self.create([config], runs)
+        others = [replace(config, seed=seed) for seed in seeds or [config.seed]]
+        requests = [RenderRequest(other, run if other == config else None) for other in others]
+        for event in self.render(requests, pipeline, stop):
+            if seed_of(event) in (None, config.seed):
+                yield event
+
+    def _fetch(self, config: Config, locations: Mapping[str, str]) -> None:
+        """Fetch a Config's weights that are missing here; processes that want the same ones wait for each other."""
+        for absent in missing(need.at(locations) for need in requirements(config)):
             if absent.fetchable:
                 install.pull(absent.need.name)
+
+
+def seed_of(event: Event) -> int | None:
+    """The seed of the picture that an event is about, where it says so."""
+    for name in ("config", "step", "result"):
+        if hasattr(event, name):
+            seed: int | None = getattr(getattr(event, name), "seed", None)
+            return seed
+    return None

@@ -46,8 +46,13 @@ def load_image(path: Path) -> Tensor:
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
         raise ImageError(f"{path} can't be read: {error}") from None
     white = Image.new("RGBA", upright.size, "white")
-    pixels = np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
+    return from_pil(Image.alpha_composite(white, upright))
+
+
+def from_pil(image: Image.Image) -> Tensor:
+    """An image as a picture (1 3 h w) in [0, 1]."""
+    pixels = np.array(image.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).float() / 255
 
 
 @contextlib.contextmanager

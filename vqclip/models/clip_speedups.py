@@ -23,8 +23,9 @@ def speed_up_tower(visual: Any, kernels: Kernels) -> None:
         if isinstance(module, ResidualAttentionBlock) and not hasattr(module, "ln_1_kv"):
             module.attn = SelfAttention(module.attn)
             _fold_quick_gelu(module.mlp)
-        if isinstance(module, nn.Conv2d):
-            module.__class__ = _faster_class(module, kernels)
+        for name, child in module.named_children():
+            if isinstance(child, nn.Conv2d) and (faster := _faster_class(child, kernels)) is not type(child):
+                setattr(module, name, _rebuilt(child, faster))
     frozen_layers.equip(visual, kernels)
 
 
@@ -82,6 +83,16 @@ def _faster_class(conv: nn.Conv2d, kernels: Kernels) -> type[nn.Conv2d]:
         if plain
         else type(conv)
     )
+
+
+def _rebuilt(conv: nn.Conv2d, faster: type[nn.Conv2d]) -> nn.Conv2d:
+    """A convolution of another class with the same weights; it is made without numbers, and draws none."""
+    built = faster(
+        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation,  # type: ignore[arg-type]
+        conv.groups, conv.bias is not None, device="meta",
+    )  # fmt: skip
+    built.weight, built.bias = conv.weight, conv.bias
+    return built.train(conv.training)
 
 
 def _tiles(conv: nn.Conv2d) -> bool:

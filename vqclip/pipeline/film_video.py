@@ -1,21 +1,22 @@
 """The projector makes a film's video out of its run folder, again and again: the frames on the disk are the truth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import overload
 
 import torch
 from PIL import Image
 
-from vqclip.base.errors import RunError
+from vqclip.base.errors import RunError, UsageError
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Film
 from vqclip.guidance.drawers.vqgan import VQGANDrawer
 from vqclip.media.image import to_pil
 from vqclip.media.video_metadata import Sound
-from vqclip.media.video_writer import assemble
+from vqclip.media.video_writer import assemble, check_encoder
+from vqclip.models.vqgan import VQGAN
 from vqclip.pipeline.source_video import open_source
-from vqclip.runs.run import Run, image_metadata
+from vqclip.runs.run import Run, image_metadata, origin, read_config, read_provenance
 
 FPS = 12.0  # of a film that has no source, unless it says so
 
@@ -31,20 +32,46 @@ def write_film(
     images = run.frames.images
     if not images:
         raise RunError(f"{run.folder} has no frames; story, zoom and restyle make films, which have them")
-    own = frame_rate(run.config)
+    own = frame_rate(run.config, run.base)
     smoothness = between.number if between else 1
     rate = fps or own * smoothness
     source, in_step = run.config.source, rate == own * smoothness and not forth_and_back
     assemble(
         between or images, path, rate, image_metadata(run.config, run.metadata), " | ".join(run.config.prompts),
         hold=hold, forth_and_back=forth_and_back,
-        sound=Sound(Path(source.video), source.begin, source.end) if source.video and in_step else None,
+        sound=Sound(run.base / source.video, source.begin, source.end) if source.video and in_step else None,
     )  # fmt: skip
 
 
-def frame_rate(config: Config) -> float:
+def remake_film(
+    folder: Path, output: Path | None, vqgan_of: Callable[[Config, Path], VQGAN], fps: float | None = None,
+    *, between: int = 1, hold: float = 0.0, forth_and_back: bool = False,
+) -> Path:  # fmt: skip
+    """Make the video of a film's run folder again, in its place or in another one.
+
+    `vqgan_of` loads the VQGAN of a Config and its base, where `between` asks for more images than there are.
+    """
+    config = read_config(folder)
+    if not config.is_film:
+        raise UsageError(f"{folder} is the run of a still; films are what story, zoom and restyle make")
+    metadata = {name: fact for name, fact in read_provenance(folder).items() if name != "folder"}
+    run = Run(folder, config, metadata, origin(folder))
+    target = output or run.video
+    check_encoder(target)
+    drawer = (
+        VQGANDrawer(vqgan_of(config, run.base), config.width, config.height, config.tile)
+        if between > 1
+        else None
+    )
+    with run.held():
+        smooth = InBetween(run, drawer, between) if drawer else None
+        write_film(run, target, fps, hold=hold, forth_and_back=forth_and_back, between=smooth)
+    return target
+
+
+def frame_rate(config: Config, base: Path = Path()) -> float:
     """A film's own pictures a second; raises VideoError if its source can't be read."""
-    video = None if config.film.fps else open_source(config.source)
+    video = None if config.film.fps else open_source(config.source, base)
     return video.fps if video else config.film.fps or FPS
 
 
@@ -53,7 +80,7 @@ class InBetween(Sequence[Image.Image]):
 
     def __init__(self, run: Run, drawer: VQGANDrawer, number: int):
         self.run, self.canvas, self.number = run, drawer, number
-        video, output_frames = open_source(run.config.source), len(run.frames.images)
+        video, output_frames = open_source(run.config.source, run.base), len(run.frames.images)
         self.film = Film(run.config, video.count if video else None)
         # A loop goes on from the last picture to the first; what was stopped early doesn't.
         closes = self.film.preroll and output_frames == self.film.output_frames

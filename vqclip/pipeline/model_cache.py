@@ -1,5 +1,6 @@
 """The networks on one device, each loaded once for as many Pipelines as ask."""
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -16,26 +17,41 @@ class ModelCache:
     Only with `pull` may anything be downloaded.
     """
 
-    def __init__(self, device: torch.device, pull: bool = False, locations: Mapping[str, str] | None = None):
-        """`locations` says where models lie that aren't where their names say."""
+    def __init__(
+        self, device: torch.device, pull: bool = False, locations: Mapping[str, str] | None = None,
+        keeps_texts: bool = True,
+    ):  # fmt: skip
+        """`locations` says where models lie that aren't where their names say.
+
+        Without `keeps_texts` a Pipeline frees the texts' towers once it has read its prompts.
+        """
+        self.keeps_texts = keeps_texts
         self.device, self.pull, self.locations = device, pull, locations or {}
         self._vqgans: dict[tuple[str, torch.dtype], VQGAN] = {}
         self._sketchbooks: dict[str, Sketchbook] = {}
         self._perceptors: dict[tuple[str, torch.dtype], Perceptor] = {}
 
+    def at(self, locations: Mapping[str, str]) -> "ModelCache":
+        """The same cache for a run whose models lie elsewhere than their names say."""
+        view = copy.copy(self)
+        view.locations = {**self.locations, **locations}
+        return view
+
     def vqgan(self, name: str, dtype: torch.dtype) -> VQGAN:
-        if (name, dtype) not in self._vqgans:
-            vqgan = load_vqgan(self.locations.get(name, name), self.device)
-            self._vqgans[name, dtype] = vqgan.to(self.device, dtype)
-        return self._vqgans[name, dtype]
+        location = self.locations.get(name, name)
+        if (location, dtype) not in self._vqgans:
+            vqgan = load_vqgan(location, self.device)
+            self._vqgans[location, dtype] = vqgan.to(self.device, dtype)
+        return self._vqgans[location, dtype]
 
     def perceptor(self, name: str, dtype: torch.dtype) -> Perceptor:
-        if (name, dtype) not in self._perceptors:
-            location = self.locations.get(name, name)
-            self._perceptors[name, dtype] = Perceptor(location, self.device, dtype, self.pull)
-        return self._perceptors[name, dtype]
+        location = self.locations.get(name, name)
+        if (location, dtype) not in self._perceptors:
+            self._perceptors[location, dtype] = Perceptor(location, self.device, dtype, self.pull)
+        return self._perceptors[location, dtype]
 
     def sketchbook(self, name: str) -> Sketchbook:
-        if name not in self._sketchbooks:
-            self._sketchbooks[name] = load_sketchbook(self.locations.get(name, name))
-        return self._sketchbooks[name]
+        location = self.locations.get(name, name)
+        if location not in self._sketchbooks:
+            self._sketchbooks[location] = load_sketchbook(location)
+        return self._sketchbooks[location]

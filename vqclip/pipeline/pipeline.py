@@ -20,7 +20,7 @@ from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.drawers.vqgan import VQGANDrawer, cover
 from vqclip.guidance.latent import starting_image
 from vqclip.guidance.losses.terms import penalties
-from vqclip.guidance.memory import SMALL, MemoryBudget, best_batch_size
+from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
 from vqclip.guidance.state import State
@@ -49,21 +49,23 @@ class Pipeline:
     """Loads what a Config names, and builds States and Objectives for its frames."""
 
     def __init__(
-        self, config: Config, device: torch.device, pull: bool = False, cache: ModelCache | None = None
-    ):
-        """Load from a shelf that others use as well, or from one of its own, whose texts are then forgotten."""
-        small = config.width * config.height <= SMALL
-        devices.keep_pages(small and devices.strengths(device).keeps_pages)
-        self.config, self.device = config, device
+        self, config: Config, device: torch.device, pull: bool = False, cache: ModelCache | None = None,
+        base: Path = Path(),
+    ):  # fmt: skip
+        """Load from a shelf that others use as well, or from one of its own, whose texts are then forgotten.
+
+        Relative paths of images and videos begin at `base`.
+        """
+        self.config, self.device, self._base = config, device, base
         # The user's own files first: they are read in a moment, and are wrong more often than the models.
-        self._init = load_image(Path(config.init)) if config.init else None
-        video = open_source(config.source)
+        self._init = load_image(base / config.init) if config.init else None
+        video = open_source(config.source, base)
         self._source = Source(video) if video else None
         if video and config.source.flow:
             motion.check_flow()
         self.film = Film(config, video.count if video else None)
         images = {
-            prompt.body: load_image(Path(prompt.body))
+            prompt.body: load_image(base / prompt.body)
             for prompt in config.parsed_prompts
             if prompt.kind is Kind.IMAGE
         }
@@ -73,7 +75,7 @@ class Pipeline:
         # One for all frames: what it learned holds for the next.
         self._budget = MemoryBudget.of(config.width, config.height, device)
         self._graphs = step_graphs(device, dtype)
-        models = self._shelf = cache or ModelCache(device, pull)
+        models = self._shelf = cache or ModelCache(device, pull, keeps_texts=False)
         self.vqgan = models.vqgan(config.vqgan, dtype)
         _check_start(config, self.vqgan)
         self._embeddings = [
@@ -83,13 +85,15 @@ class Pipeline:
         self._begins_bare = not config.init and self._source is None
         names = {need.role: need.name for need in requirements(config)}
         self._sketch = self._prepare_sketch(models, names, images) if SKETCHBOOK in names else None
-        if cache is None:
+        if not models.keeps_texts:
             for embeddings in self._embeddings:
                 embeddings.perceptor.forget_texts()
 
     def in_float32(self) -> "Pipeline":
         """The same with networks that don't overflow."""
-        return Pipeline(replace(self.config, precision="float32"), self.device, cache=self._shelf)
+        return Pipeline(
+            replace(self.config, precision="float32"), self.device, cache=self._shelf, base=self._base
+        )
 
     @property
     def batch_size(self) -> int:

@@ -5,7 +5,7 @@ import json
 import mmap
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from vqclip.guidance.optimize import Step
 from vqclip.media import ffmpeg
 from vqclip.media.image import load_image, to_pil
 from vqclip.media.video_writer import ENCODERS, assemble
+from vqclip.pipeline.events import Events, Finished, Stepped, VideoSaved
 from vqclip.runs.run import Run, image_metadata, writing
 
 SETTINGS, MJPEG, VIDEO = "video.json", "progress.mjpeg", "progress"
@@ -86,7 +87,7 @@ class MjpegFile:
 
 
 class Recorder:
-    """A Listener that keeps the pictures of a Run's steps. Raises VideoError, at once, where no video can be made."""
+    """Keeps the pictures of a Run's steps. Raises VideoError, at once, where no video can be made."""
 
     def __init__(self, run: Run, settings: VideoSettings):
         ffmpeg.check(ENCODERS[settings.kind])
@@ -127,6 +128,24 @@ class Recorder:
                 ) from None
             self.images.path.unlink()
         return video
+
+
+def recorded(runs: Sequence[Run], events: Events) -> Events:
+    """Pass events on, and keep the steps of those of `runs` that have asked for a video.
+
+    The videos follow in the end, each as a VideoSaved; an interruption before leaves them to be made later.
+    """
+    recorders = {run.config.seed: recorder for run in runs if (recorder := Recorder.of(run))}
+    finished = []
+    for event in events:
+        match event:
+            case Stepped(step=step) if step.seed in recorders:
+                recorders[step.seed].step(step)
+            case Finished(result=made) if made.seed in recorders:
+                finished.append(recorders[made.seed])
+        yield event
+    for recorder in finished:
+        yield VideoSaved(recorder.finish())
 
 
 def request_video(run: Run, settings: VideoSettings) -> None:

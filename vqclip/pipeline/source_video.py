@@ -9,11 +9,11 @@ from vqclip.config.schema import SourceConfig
 from vqclip.media.video_reader import VideoReader
 
 
-def open_source(config: SourceConfig) -> VideoReader | None:
-    """What a Config takes of a video, where it names one; raises VideoError."""
+def open_source(config: SourceConfig, base: Path = Path()) -> VideoReader | None:
+    """What a Config takes of a video, where it names one; raises VideoError. Relative paths begin at `base`."""
     if config.video is None:
         return None
-    return VideoReader(Path(config.video), config.begin, config.end, config.every)
+    return VideoReader(base / config.video, config.begin, config.end, config.every)
 
 
 class Source:

@@ -1,5 +1,6 @@
 """Find the weights behind a Requirement on this machine: their file, size and digest, or the line that fetches them."""
 
+import os
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from vqclip.base.errors import UsageError, WeightsError
+from vqclip.base.paths import expand
 from vqclip.models.clip import weights_file
 from vqclip.models.vqgan_loading import find_vqgan
 from vqclip.requirements import install
@@ -59,6 +61,19 @@ def status(need: Requirement) -> Status:
         return Status(need, find(need), card)
     except WeightsError as error:
         return Status(need, None, card, str(error))
+
+
+def locations_from(base: Path, needs: Iterable[Requirement]) -> dict[str, str]:
+    """Where the weights lie that are named by paths relative to `base`, by name; empty for the working folder."""
+    if os.path.abspath(base) == os.getcwd():
+        return {}
+    found, known = {}, store.cards()
+    for need in needs:
+        model, at, path = need.name.rpartition("@")
+        file = base / expand(path)
+        if need.name not in known and not expand(path).is_absolute() and file.exists():
+            found[need.name] = f"{model}{at}{file.absolute()}"
+    return found
 
 
 def missing(needs: Iterable[Requirement]) -> list[Status]:

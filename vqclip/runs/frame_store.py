@@ -43,10 +43,11 @@ class FrameStore:
         with atomic(self._latent_path(frame)) as file:
             file.write(save({"z": z.detach().float().cpu().contiguous()}))
 
-    def save(self, number: int, image: Image.Image, metadata: dict[str, Any]) -> None:
+    def save(self, number: int, image: Image.Image, metadata: dict[str, Any]) -> Path:
         """Save a shown picture."""
         self._images.mkdir(exist_ok=True)
         save_png(image, self._image_path(number), metadata)
+        return self._image_path(number)
 
     def mix(self, blend: Mapping[int, float]) -> Tensor:
         """The latent (1 d y x) of painted frames by their shares; raises RunError where one is missing or damaged."""

@@ -36,26 +36,27 @@ def folder_name(config: Config) -> str:
 class Run:
     """Writes into one folder; raises RunError where it can't."""
 
-    def __init__(self, folder: Path, config: Config, metadata: dict[str, Any]):
-        self.folder, self.config, self.metadata = folder, config, metadata
+    def __init__(self, folder: Path, config: Config, metadata: dict[str, Any], base: Path = Path()):
+        """`base` is where the Config's relative paths begin."""
+        self.folder, self.config, self.metadata, self.base = folder, config, metadata, base
         self.frames = FrameStore(folder)
         self._held = False
 
     @classmethod
-    def create(cls, parent: Path, config: Config, metadata: dict[str, Any]) -> "Run":
+    def create(cls, parent: Path, config: Config, metadata: dict[str, Any], base: Path = Path()) -> "Run":
         """A new folder under `parent` that holds the Config and its provenance."""
         with writing(parent, "name another folder with --runs"):
             parent.mkdir(parents=True, exist_ok=True)
-            run = cls(_new_folder(parent, folder_name(config)), config, metadata)
+            run = cls(_new_folder(parent, folder_name(config)), config, metadata, base)
             run.describe()
         return run
 
     @classmethod
-    def open(cls, folder: Path, config: Config, metadata: dict[str, Any]) -> "Run":
+    def open(cls, folder: Path, config: Config, metadata: dict[str, Any], base: Path = Path()) -> "Run":
         """The folder of a Config, made if it isn't there; raises RunError if it is another Config's."""
         with writing(folder, "name another folder with --runs"):
             folder.mkdir(parents=True, exist_ok=True)
-        run = cls(folder, config, metadata)
+        run = cls(folder, config, metadata, base)
         if not (folder / CONFIG).is_file():
             run.describe()
         elif (there := read_config(folder)).digest != config.digest:
@@ -82,7 +83,8 @@ class Run:
         """Write down what is painted here, by what, and where relative paths begin."""
         with self._writing():
             write_text(
-                self.folder / PROVENANCE, json.dumps(self.metadata | {"folder": os.getcwd()}, indent=2) + "\n"
+                self.folder / PROVENANCE,
+                json.dumps(self.metadata | {"folder": os.path.abspath(self.base)}, indent=2) + "\n",
             )
             write_text(self.folder / CONFIG, configs.dump(self.config))
 
@@ -117,12 +119,13 @@ class Run:
         with self._writing():
             self.frames.keep(frame, z)
 
-    def save_frame(self, number: int, image: Image.Image) -> None:
+    def save_frame(self, number: int, image: Image.Image) -> Path:
         """A shown picture of a film, which also becomes the newest picture."""
         metadata = image_metadata(self.config, self.metadata)
         with self._writing():
-            self.frames.save(number, image, metadata | {"frame": number})
+            path = self.frames.save(number, image, metadata | {"frame": number})
         save_png(image, self.image, metadata)
+        return path
 
     def snapshot(self, state: State) -> None:
         """Save the State, beside the one that was saved before."""
@@ -189,17 +192,11 @@ def read_provenance(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def return_to_origin(folder: Path) -> Path:
-    """Go to the working folder where a run was begun, if it is still there: its Config's relative paths begin there.
-
-    Gives the run folder's path as seen from there.
-    """
-    origin = read_provenance(folder).get("folder")
-    if not isinstance(origin, str) or origin == os.getcwd() or not Path(origin).is_dir():
-        return folder
-    folder = folder.absolute()
-    os.chdir(origin)
-    return folder
+def origin(folder: Path) -> Path:
+    """The folder where a run's relative paths begin: where it was begun, if that is still there, or else here."""
+    begun: Any = read_provenance(folder).get("folder")
+    is_elsewhere = isinstance(begun, str) and begun != os.getcwd() and Path(begun).is_dir()
+    return Path(begun) if is_elsewhere else Path()
 
 
 def check_parent(parent: Path) -> None:

@@ -69,9 +69,9 @@ def batch(
         from vqclip.cli import batch_plan  # noqa: PLC0415
 
         return batch_plan.explain(tasks, as_json)
-    from vqclip.cli import batch_calls as work  # noqa: PLC0415
+    from vqclip.cli import batch_calls  # noqa: PLC0415
+    from vqclip.jobs.placement import Placement  # noqa: PLC0415
 
-    batch_options = work.BatchOptions(
-        workers, threads, [] if devices == "auto" else devices.split(","), ray, pull
-    )
-    return work.paint(tasks, batches.folder_of(file, runs), runs, batch_options, as_json=as_json, quiet=quiet)
+    placement = Placement(workers, threads, [] if devices == "auto" else devices.split(","), ray)
+    folder = batches.folder_of(file, runs)
+    return batch_calls.paint(tasks, folder, placement, pull=pull, as_json=as_json, quiet=quiet)

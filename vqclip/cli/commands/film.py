@@ -27,10 +27,12 @@ def film(
 
     With --interpolate, vqclip decodes more frames from latents between those of the film. The film keeps its length.
     """
-    from vqclip.cli.deliver import remake_film  # noqa: PLC0415
+    from vqclip.pipeline.events import VideoSaved  # noqa: PLC0415
+    from vqclip.session import Session  # noqa: PLC0415
 
     listen_to_library(quiet)
-    made = remake_film(
-        run, output, fps, between=between, hold=hold, forth_and_back=forth_and_back, device=device
-    )
-    result(str(made))
+    session = Session(device, keeps_models=False, owns_process=True)
+    events = session.film(run, output, fps=fps, between=between, hold=hold, forth_and_back=forth_and_back)
+    for event in events:
+        if isinstance(event, VideoSaved):
+            result(str(event.path))

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from vqclip.base.errors import visible
 from vqclip.cli.display.console import Display
-from vqclip.jobs.launcher import Event, Failed, Finished, Progressed, Started
+from vqclip.jobs.launcher import JobEvent
+from vqclip.pipeline.events import Failed, Finished, Progressed, Started
 
 TITLE = 40  # characters of a prompt
 
@@ -48,12 +49,12 @@ class BatchProgress(Display):
         self.done = self.failed = 0
         self.began = time.monotonic()
 
-    def on_event(self, event: Event) -> None:
-        match event:
-            case Started(job=job, worker=worker):
-                self.rows[worker] = Row(job)
-            case Progressed(worker=worker) if worker in self.rows:
-                self.rows[worker].advance(event)
+    def on_event(self, event: JobEvent) -> None:
+        match event.event:
+            case Started():
+                self.rows[event.worker] = Row(event.job)
+            case Progressed() as progress if event.worker in self.rows:
+                self.rows[event.worker].advance(progress)
             case Finished():
                 self.done += 1
                 self._clear(event)
@@ -61,7 +62,7 @@ class BatchProgress(Display):
                 self.failed += 1
                 self._clear(event)
 
-    def _clear(self, event: Event) -> None:
+    def _clear(self, event: JobEvent) -> None:
         self.rows = {worker: row for worker, row in self.rows.items() if row.job != event.job}
 
     @property
@@ -79,15 +80,14 @@ class PlainBatchProgress(BatchProgress):
         super().__init__(titles)
         self.console = console
 
-    def on_event(self, event: Event) -> None:
+    def on_event(self, event: JobEvent) -> None:
         super().on_event(event)
-        match event:
+        match event.event:
             case Started():
                 self._say("start", f"{self.titles[event.job][:TITLE]} ({event.worker})")
-            case Finished(record=record):
-                self._say(
-                    "painted", f"{self.titles[event.job][:TITLE]} in {record['seconds']} s; {self.summary}"
-                )
+            case Finished(result=made):
+                seconds = round(made.seconds, 2)
+                self._say("painted", f"{self.titles[event.job][:TITLE]} in {seconds} s; {self.summary}")
 
     def _say(self, topic: str, text: str) -> None:
         self.console.print(Text(f"{topic:<10}{text}"), soft_wrap=True)

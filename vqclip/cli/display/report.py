@@ -10,41 +10,39 @@ from rich.text import Text
 
 from vqclip.base.errors import visible
 from vqclip.cli.display.console import Display
-from vqclip.config.timeline import Film
-from vqclip.guidance.optimize import Step
 from vqclip.media.image import to_pil
+from vqclip.pipeline.events import Stepped
 
 REFRESH = 0.5  # seconds between two looks at the numbers, each of which waits for the device
 PREVIEW_COLUMNS = 40
 
 
 class Reporter(Display):
-    """A Listener with a beginning and an end; this one says nothing."""
+    """Reports a picture's steps; this one says nothing."""
 
-    def step(self, step: Step) -> None: ...
+    def step(self, event: Stepped) -> None: ...
 
 
 class PlainReport(Reporter):
     """A line every tenth of the way, for logs and pipes."""
 
-    def __init__(self, console: Console, film: Film):
-        self.console, self.film, self.began = console, film, time.monotonic()
+    def __init__(self, console: Console):
+        self.console, self.began = console, time.monotonic()
         self.before = 0  # steps that were done before this report
 
-    def step(self, step: Step) -> None:
-        done, steps = self.film.steps_before(step.frame) + step.index, self.film.steps
+    def step(self, event: Stepped) -> None:
+        done, steps = event.done, event.steps
         self.before = self.before or done - 1
         if done * 10 // steps > (done - 1) * 10 // steps:
             left = (time.monotonic() - self.began) / (done - self.before) * (steps - done)
-            line = f"step      {done}/{steps}{frame_of(step, self.film)}  {losses(step)}  {left:.0f} s left"
+            line = f"step      {done}/{steps}{frame_of(event)}  {losses(event)}  {left:.0f} s left"
             self.console.print(Text(line), soft_wrap=True)
 
 
 class LiveReport(Reporter):
     """A progress bar that stays in place, below a preview in half blocks where colours are true."""
 
-    def __init__(self, console: Console, film: Film):
-        self.film = film
+    def __init__(self, console: Console):
         self.shows_picture = console.color_system == "truecolor" and console.width >= PREVIEW_COLUMNS
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
@@ -53,33 +51,32 @@ class LiveReport(Reporter):
         self.context = self.live = Live(self.progress, console=console, auto_refresh=False, transient=True)
         self.looked = 0.0
 
-    def step(self, step: Step) -> None:
-        done, steps = self.film.steps_before(step.frame) + step.index, self.film.steps
-        self.progress.update(
-            self.task, completed=done, total=steps, description=f"painting{frame_of(step, self.film)}"
-        )
+    def step(self, event: Stepped) -> None:
+        done, steps = event.done, event.steps
+        self.progress.update(self.task, completed=done, total=steps, description=f"painting{frame_of(event)}")
         if time.monotonic() - self.looked < REFRESH and done < steps:
             return
         self.looked = time.monotonic()
-        parts: list[RenderableType] = [preview(step)] if self.shows_picture else []
-        parts += [self.progress, Text(losses(step), overflow="ellipsis", no_wrap=True)]
+        parts: list[RenderableType] = [preview(event)] if self.shows_picture else []
+        parts += [self.progress, Text(losses(event), overflow="ellipsis", no_wrap=True)]
         self.live.update(Group(*parts), refresh=True)
 
 
-def frame_of(step: Step, film: Film) -> str:
+def frame_of(event: Stepped) -> str:
     """Where in a film a step stands; nothing for a still."""
-    return f"  frame {step.frame + 1}/{film.rendered_frames}" if film.rendered_frames > 1 else ""
+    return f"  frame {event.step.frame + 1}/{event.frames}" if event.frames > 1 else ""
 
 
-def losses(step: Step, most: int = 3) -> str:
+def losses(event: Stepped, most: int = 3) -> str:
     """The sum, and where it is one of several losses, the first of them by name."""
-    parts = [f"{visible(name[-24:])} {float(loss):.3f}" for name, loss in list(step.losses.items())[:most]]
-    return f"loss {float(step.loss):.3f}" + (f" ({', '.join(parts)})" if len(step.losses) > 1 else "")
+    numbers = event.numbers
+    parts = [f"{visible(name[-24:])} {loss:.3f}" for name, loss in list(numbers.items())[:most]]
+    return f"loss {sum(numbers.values()):.3f}" + (f" ({', '.join(parts)})" if len(numbers) > 1 else "")
 
 
-def preview(step: Step) -> Text:
+def preview(event: Stepped) -> Text:
     """The picture in characters: each is an upper half block, so it shows two pixels, one above the other."""
-    image = to_pil(step.image)
+    image = to_pil(event.step.image)
     columns = max(1, min(PREVIEW_COLUMNS, PREVIEW_COLUMNS * image.width // image.height))
     rows = max(1, round(columns * image.height / image.width / 2))
     small = np.asarray(image.resize((columns, 2 * rows)))
@@ -92,8 +89,8 @@ def preview(step: Step) -> Text:
     return text
 
 
-def reporter(console: Console, quiet: bool, film: Film) -> Reporter:
-    """The report on a film, or a still, that suits the stream."""
+def reporter(console: Console, quiet: bool) -> Reporter:
+    """The report that suits the stream."""
     if quiet:
         return Reporter()
-    return LiveReport(console, film) if console.is_terminal else PlainReport(console, film)
+    return LiveReport(console) if console.is_terminal else PlainReport(console)

@@ -1,0 +1,101 @@
+"""Do a batch: launch what isn't done, and write down what became of every task."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vqclip.base import lock
+from vqclip.base.errors import VqclipError
+from vqclip.base.stop import StopToken
+from vqclip.jobs.batch import Task
+from vqclip.jobs.launcher import JobEvent, Launcher
+from vqclip.jobs.manifest import MANIFEST, SHEET, Manifest
+from vqclip.pipeline.events import Failed, Finished
+from vqclip.runs.job import Job
+from vqclip.runs.record import read_record
+from vqclip.runs.run import check_parent, writing
+
+
+@dataclass(frozen=True)
+class TaskEnded:
+    """A task of a batch is done, with its picture under its name, or has failed. `entry` is its manifest's line."""
+
+    task: Task
+    entry: dict[str, Any]
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, if it did."""
+        error: str | None = self.entry.get("error")
+        return error
+
+
+@dataclass(frozen=True)
+class BatchStarted:
+    """These tasks are left to do: a JobEvent's `job` is an index among them."""
+
+    tasks: Sequence[Task]
+
+
+@dataclass(frozen=True)
+class BatchEnded:
+    """All has ended, or was stopped: so many of `tasks` are done or failed, and the rest goes on at the next call."""
+
+    tasks: int
+    done: int
+    failed: int
+    manifest: Path
+    sheet: Path
+
+
+BatchEvent = BatchStarted | JobEvent | TaskEnded | BatchEnded
+MakeLauncher = Callable[[Sequence[Job]], Launcher]
+BatchEvents = Generator[BatchEvent, None, None]
+
+
+def run_batch(tasks: Sequence[Task], folder: Path, launcher: MakeLauncher, stop: StopToken) -> BatchEvents:
+    """Do what isn't done, and account for all of it in the batch's folder; raises RunError where that can't be used."""
+    check_parent(folder.parent)
+    with writing(folder, "name another folder with --runs"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with lock.held(folder):
+        manifest = Manifest(folder, tasks)
+        try:
+            yield from _run(manifest, launcher, stop)
+        finally:
+            manifest.write()
+        done, failed = manifest.count("done"), manifest.count("failed")
+        yield BatchEnded(len(tasks), done, failed, folder / MANIFEST, folder / SHEET)
+
+
+def _run(manifest: Manifest, launcher: MakeLauncher, stop: StopToken) -> BatchEvents:
+    left = []
+    for task in manifest.tasks:
+        if task.job is None:
+            yield TaskEnded(task, manifest.fail(task, task.error or ""))
+        elif record := read_record(task.job.folder):
+            yield _finish(manifest, task, record)
+        else:
+            left.append(task)
+    jobs = [task.job for task in left if task.job]
+    if not jobs or stop.stopped:
+        return
+    yield BatchStarted(left)
+    with closing(launcher(jobs)(jobs, stop)) as events:
+        for event in events:
+            yield event
+            match event.event:
+                case Finished(result=result):
+                    yield _finish(manifest, left[event.job], result.record)
+                case Failed(cause=cause):
+                    yield TaskEnded(left[event.job], manifest.fail(left[event.job], cause))
+
+
+def _finish(manifest: Manifest, task: Task, record: dict[str, Any]) -> TaskEnded:
+    """Note a task's end; a picture that can't be copied to its name is a failure."""
+    try:
+        return TaskEnded(task, manifest.finish(task, record))
+    except VqclipError as error:
+        return TaskEnded(task, manifest.fail(task, str(error)))

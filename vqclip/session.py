@@ -1,0 +1,303 @@
+"""vqclip as a library: a Session keeps models loaded, and makes images as generators of events."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vqclip.base import device as devices
+from vqclip.base import runtime
+from vqclip.base.errors import ImageError, UsageError
+from vqclip.base.stop import StopToken
+from vqclip.config import resolve as configs
+from vqclip.config.diff import changes
+from vqclip.config.schema import Config
+from vqclip.guidance.perceptor import Perceptor
+from vqclip.jobs import batch as batches
+from vqclip.jobs.batch import Task
+from vqclip.jobs.launcher import Launcher
+from vqclip.jobs.placement import Placement
+from vqclip.jobs.processes import WorkerSpec
+from vqclip.jobs.run_batch import BatchEvents, run_batch
+from vqclip.jobs.worker import BATCH_SEEDS, Videos, Worker
+from vqclip.media.image import from_pil, load_image, read_metadata
+from vqclip.pipeline.events import Compared, Differs, Events, Finished, Ranked, Result, VideoSaved, result
+from vqclip.pipeline.film_video import remake_film
+from vqclip.pipeline.reranker import Reranker
+from vqclip.runs.frame_store import FrameStore
+from vqclip.runs.job import Job
+from vqclip.runs.run import read_config
+
+LARGEST_BATCH = 64  # pictures that are painted at once
+
+Asked = str | Config | Sequence[Config]
+
+
+class Session:
+    """Makes images on one device, with models that stay loaded from call to call.
+
+    Each method is a generator of events (`vqclip.events`): work is done while you iterate, and closing it early leaves
+    no lock and no half-written file. Each takes a `stop` (StopToken), which any thread may stop. Nothing is written
+    unless you name a folder: `runs` gets a run folder for each picture. Errors are VqclipErrors. Iterate over one
+    generator of a Session at a time; several Sessions may work in several threads.
+
+    `device` is auto, cpu, cuda, cuda:1 or mps; `pull` lets it download models that are named but not here. `threads`
+    is how many CPU threads share torch's sums, by default as many as torch uses now; the process has this number only
+    while a generator works, and its own between two events. On CUDA, a Session chooses torch's deterministic kernels
+    for the whole process. `keeps_models=False` frees a call's models at its end, and texts' towers earlier.
+    `owns_process` is for programs that do nothing else: it also tunes how the process keeps memory.
+
+    >>> session = Session(device="cpu")  # doctest: +SKIP
+    >>> for event in session.generate("a red apple", runs="runs"):  # doctest: +SKIP
+    ...     print(event)
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        *,
+        threads: int | None = None,
+        pull: bool = False,
+        keeps_models: bool = True,
+        owns_process: bool = False,
+    ):
+        self._worker = Worker(device, threads, pull, keeps_models=keeps_models, owns_process=owns_process)
+
+    def generate(
+        self,
+        prompt: Asked,
+        *,
+        count: int = 1,
+        batch_size: int | None = None,
+        preset: str | None = None,
+        runs: str | Path | None = None,
+        video: Videos | None = None,
+        stop: StopToken | None = None,
+        **settings: Any,
+    ) -> Events:
+        """Paint a prompt, `count` times with seeds that follow; yields Started, Stepped, …, Finished for each.
+
+        `settings` are keys of a Config (seed=7, size="128x128", cutouts={"count": 8}). Instead of a text, `prompt` may
+        be a Config, or several that differ in their seeds alone. `batch_size` is how many are painted at once, None:
+        as many as is fastest. A film (a prompt with "^", or film={"frames": 9}) needs `runs`, and so does a progress
+        `video`, for all or by seed. Raises VqclipError.
+
+        >>> [apple] = results(session.generate("a red apple", seed=7))  # doctest: +SKIP
+        """
+        asked = _configs(prompt, count, preset, settings)
+        if video is not None and runs is None:
+            raise UsageError("a progress video needs a run folder; name one, as in runs='runs'")
+        return self._worker.paint(asked, _path(runs), video, batch_size, stop)
+
+    def best_of(
+        self,
+        prompt: Asked,
+        count: int = 8,
+        *,
+        keep: int = 1,
+        judge: str | None = None,
+        batch_size: int | None = None,
+        preset: str | None = None,
+        runs: str | Path | None = None,
+        video: Videos | None = None,
+        stop: StopToken | None = None,
+        **settings: Any,
+    ) -> Events:
+        """Paint `count` pictures, as `generate` does, then rank them: a Ranked for each, the best first.
+
+        `judge` is the CLIP that ranks, by default the first that paints; best is one that doesn't. A stopped contest
+        isn't ranked.
+
+        >>> ranked = [e for e in session.best_of("a red apple", 4) if isinstance(e, Ranked)]  # doctest: +SKIP
+        """
+        asked = _configs(prompt, count, preset, settings)
+        name = judge or asked[0].perceptors[0].model
+        events = self.generate(asked, batch_size=batch_size, runs=runs, video=video, stop=stop)
+        return self._ranked(events, self._reranker(name, asked[0]), keep, stop)
+
+    def _ranked(
+        self, events: Events, reranker: Callable[[], Reranker], keep: int, stop: StopToken | None
+    ) -> Events:
+        scored: list[tuple[float, Result]] = []
+        look: Reranker | None = None
+        with closing(events):
+            for event in events:
+                yield event
+                if isinstance(event, Finished):
+                    look, made = look or reranker(), event.result
+                    scored.append((look.score(from_pil(made.image), made.config.parsed_prompts), made))
+        if stop and stop.stopped:
+            return
+        for rank, (score, made) in enumerate(sorted(scored, key=lambda pair: -pair[0]), 1):
+            yield Ranked(made, score, rank, rank <= keep)
+
+    def _reranker(self, name: str, config: Config) -> Callable[[], Reranker]:
+        """A perceptor of its own where those of the pipeline have forgotten their texts."""
+        worker = self._worker
+        dtype = devices.dtype_for(config.precision, worker.device)
+        if worker.cache:
+            cache = worker.cache
+            return lambda: Reranker(cache.perceptor(name, dtype))
+        return lambda: Reranker(Perceptor(name, worker.device, dtype, worker.pull))
+
+    def resume(self, folder: str | Path, *, stop: StopToken | None = None) -> Events:
+        """Go on in a run folder from its last snapshot; of what is finished, yield Finished alone.
+
+        On the CPU the pixels are those of a run that was never stopped. Raises RunError for no run folder, or one that
+        is in use.
+
+        >>> result(session.resume("runs/20260101-120000-apple-0a1b2c3d")).image  # doctest: +SKIP
+        """
+        folder = Path(folder)
+        return self._worker.go_on(Job(read_config(folder), folder), stop)
+
+    def reproduce(
+        self, image: str | Path, *, runs: str | Path | None = None, stop: StopToken | None = None
+    ) -> Events:
+        """Paint a saved PNG again from what it carries: a Differs for what has changed since, in the end a Compared.
+
+        A film needs `runs`. Raises ImageError where the image carries no config.
+
+        >>> *_, last = session.reproduce("apple.png")  # doctest: +SKIP
+        >>> last.is_same  # doctest: +SKIP
+        True
+        """
+        image = Path(image)
+        metadata = read_metadata(image)
+        return self._reproduce(image, carried_config(image, metadata), metadata, _path(runs), stop)
+
+    def _reproduce(
+        self, image: Path, config: Config, metadata: dict[str, Any], runs: Path | None, stop: StopToken | None
+    ) -> Events:
+        worker, threads = self._worker, metadata.get("threads")
+        if not (isinstance(threads, int) and threads > 0 and devices.threads(worker.device)):
+            threads = worker.threads
+        with runtime.threads(threads):
+            now = worker.provenance(config)
+        for key, then, today in changes({key: metadata.get(key) for key in now}, now):
+            yield Differs(key, then, today)
+        with closing(worker.again(config, _batch_seeds(metadata, config), runs, threads, stop)) as events:
+            for event in events:
+                yield event
+                if isinstance(event, Finished):
+                    yield _compared(image, event.result, metadata)
+
+    def batch(
+        self,
+        file: str | Path,
+        *,
+        runs: str | Path,
+        placement: Placement | None = None,
+        preset: str | None = None,
+        config: Path | None = None,
+        settings: Sequence[str] = (),
+        stop: StopToken | None = None,
+    ) -> BatchEvents:
+        """Do every job of a file (.txt, .csv, .jsonl, .yaml) that isn't done, in a folder of `runs` named after it.
+
+        Yields a JobEvent, with the index of the job and its worker, for what happens to each; a TaskEnded where one is
+        done or has failed; a BatchEnded. One job's failure is no other's. By default they are done one after the other
+        with this Session's models; a Placement says how many processes, which devices or which Ray cluster. `settings`
+        (KEY=VALUE), the YAML file `config` and `preset` hold for all jobs. Raises UsageError for a bad file.
+
+        >>> for event in session.batch("jobs.csv", runs="runs"):  # doctest: +SKIP
+        ...     print(event)
+        """
+        tasks = batches.plan(Path(file), Path(runs), preset=preset, base=config, settings=settings)
+        return self.run_tasks(tasks, batches.folder_of(Path(file), Path(runs)), placement, stop)
+
+    def run_tasks(
+        self, tasks: Sequence[Task], folder: Path, placement: Placement | None, stop: StopToken | None
+    ) -> BatchEvents:
+        """Do the tasks of a batch that was planned."""
+        place = placement or Placement(1, self._worker.threads, [str(self._worker.device)])
+
+        def launcher(jobs: Sequence[Job]) -> Launcher:
+            return place.launcher(jobs, self._worker.pull, self._of)
+
+        return run_batch(tasks, folder, launcher, stop or StopToken())
+
+    def _of(self, spec: WorkerSpec) -> Worker:
+        """This Session's worker, or one of another device or number of threads."""
+        mine = self._worker
+        if spec.device == str(mine.device) and spec.threads in (None, mine.threads):
+            return mine
+        return Worker(spec.device, spec.threads, mine.pull, owns_process=mine.owns_process)
+
+    def film(
+        self,
+        folder: str | Path,
+        output: str | Path | None = None,
+        *,
+        fps: float | None = None,
+        between: int = 1,
+        hold: float = 0.0,
+        forth_and_back: bool = False,
+        stop: StopToken | None = None,
+    ) -> Events:
+        """Make the video of a film's run folder again, of as many frames as there are; yields VideoSaved.
+
+        It goes to `output` (.mp4, .gif or .webp), or to its place in the folder. `fps` is images a second, `between`
+        how many images are shown for each one, the others drawn between latents; `hold` is seconds that the last one
+        stays. Raises RunError, UsageError for a still, and VideoError.
+
+        >>> [saved] = session.film("runs/20260101-120000-sea-0a1b2c3d", "sea.gif", fps=12)  # doctest: +SKIP
+        """
+        if stop and stop.stopped:
+            return
+        made = remake_film(
+            Path(folder), _path(output), self._worker.vqgan, fps,
+            between=between, hold=hold, forth_and_back=forth_and_back,
+        )  # fmt: skip
+        yield VideoSaved(made)
+
+
+def generate(prompt: str, *, device: str = "auto", **options: Any) -> Result:
+    """Paint a prompt and return its Result, which a notebook shows: the shortest use of a Session.
+
+    `options` are those of `Session.generate`: keys of a Config (seed=7, size="128x128"), `preset`, `runs`, `stop`.
+    Nothing is written unless `runs` names a folder for the run folder. Raises VqclipError.
+
+    >>> vqclip.generate("a red apple", seed=7).image.save("apple.png")  # doctest: +SKIP
+    """
+    return result(Session(device, keeps_models=False).generate(prompt, **options))
+
+
+def carried_config(image: Path, metadata: dict[str, Any]) -> Config:
+    """The Config that a saved picture carries; raises ImageError."""
+    try:
+        return configs.from_dict(metadata.get("config") or {})
+    except UsageError as error:
+        raise ImageError(f"{image} carries a config that this version can't paint: {error}") from None
+
+
+def _configs(prompt: Asked, count: int, preset: str | None, settings: dict[str, Any]) -> list[Config]:
+    if isinstance(prompt, str):
+        prompt = configs.resolve({"prompts": [prompt], **settings}, preset=preset)
+        return [replace(prompt, seed=seed) for seed in range(prompt.seed, prompt.seed + count)]
+    if settings or preset:
+        raise UsageError("a Config has its settings; leave the others out, or give the prompt as a text")
+    return [prompt] if isinstance(prompt, Config) else list(prompt)
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
+def _batch_seeds(metadata: dict[str, Any], config: Config) -> list[int]:
+    """The seeds of all pictures that were painted at once with one, as its file says; none if it doesn't."""
+    seeds = metadata.get(BATCH_SEEDS)
+    if config.is_film or not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
+        return []
+    is_one = config.seed in seeds and len(set(seeds)) == len(seeds) <= LARGEST_BATCH
+    return seeds if is_one else []
+
+
+def _compared(image: Path, made: Result, metadata: dict[str, Any]) -> Compared:
+    """What differs between a picture and its like, be it a still or a frame of a film."""
+    again = from_pil(made.image)
+    if "frame" in metadata and made.folder:
+        again = load_image(FrameStore(made.folder).images[int(metadata["frame"])])
+    off = (load_image(image) - again).abs()
+    return Compared(made, float((off.amax(1) > 0).float().mean()), float(off.max()))
