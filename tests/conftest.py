@@ -154,7 +154,7 @@ def tiny(tiny_vqgan: Path, tiny_clip: Path) -> Tiny:
         small = {
             "prompts": ["a red apple"], "seed": 1, "size": "16x16", "steps": 6, "vqgan": str(tiny_vqgan),
             "perceptors": [{"model": str(tiny_clip)}], "precision": "float32", "start": "noise",
-            "cutouts": {"count": 4, "anchors": 1}, "penalties": {"tv": "0", "near_start": "0"},
+            "cutouts": {"count": 4, "anchors": 1}, "losses": {"tv": "0", "near_start": "0"},
             "optimizer": {"learning_rate": "0.4 -> 0.1"},
             "latent": {"stages": [{"scale": 0.5, "share": 0.3}, {"scale": 1.0, "share": 0.7}]},
         }  # fmt: skip

@@ -38,6 +38,7 @@ TOP = ("__init__", "__main__")  # the public names, and the way in: they import 
 # What `vqclip --help` imports, and what therefore imports no torch.
 WITH_TORCH = ("base.device", "base.determinism", "base.runtime")
 LIGHT = (
+    "guidance.interfaces",
     "start.phrases",
     "runs.job",
     "runs.record",
@@ -62,7 +63,7 @@ LIGHT_MODULES = [
     for name in MODULES
     if (name.split(".")[0] in ("base", "config") and name not in WITH_TORCH)
     or name in LIGHT
-    or name.startswith("cli.commands.")
+    or name.startswith(("cli.commands.", "guidance.losses."))
 ]
 
 

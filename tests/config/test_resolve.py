@@ -14,6 +14,7 @@ from vqclip.base.paths import CONFIGS
 from vqclip.config import resolve as configs
 from vqclip.config.prompt import Kind, Prompt, format
 from vqclip.config.schema import BORDERS, EDGES, OPTIMIZERS, STARTS, Config
+from vqclip.config.shorthands import spelled_out
 
 DEFAULT = CONFIGS / "default.yaml"
 
@@ -26,7 +27,7 @@ def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-LEAVES = leaves(yaml.safe_load(DEFAULT.read_text(encoding="utf-8")))
+LEAVES = leaves(spelled_out(yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))))
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def other(key: str, value: Any) -> Any:
         "prompts": ["b"], "seed": 8, "size": "16x32", "init": "a.png", "cutouts.aspect": "squash",
         "perceptors": [{"model": "mini-clip", "crops": 3}], "latent.stages": TWO_STAGES,
         "precision": "bfloat16", "vqgan": "x", "sketchbook": "x", "optimizer.learning_rate": "0.1",
-        "penalties.near_start": "0.2",
+        "losses.near_start.weight": "0.2",
         "film.frames": 3, "film.fps": 3.0, "film.window": 3, "story.after": "repeat",
         "source.video": "a.mp4", "source.end": 3.0,
     }  # fmt: skip

@@ -12,8 +12,9 @@ from typing import Any, get_args
 from vqclip.base import seeds
 from vqclip.base.errors import ConfigError, shorten, suggest
 from vqclip.base.paths import CONFIGS
-from vqclip.config import dotted, neutral, renames, yaml12
+from vqclip.config import dotted, neutral, renames, shorthands, yaml12
 from vqclip.config.conversion import build, fields, merge
+from vqclip.config.registry import Registry
 from vqclip.config.schema import Config
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"it is a {type(values).__name__}; a config is a mapping of keys to values")
-    renamed = renames.with_new_names(_unversioned(values))
+    renamed = renames.with_new_names(shorthands.spelled_out(_unversioned(values)))
     return {"version": VERSION, **neutral.completed(renamed, Config)}
 
 
@@ -159,7 +160,7 @@ def _read_layer(path: Path) -> dict[str, Any]:
 
 def _modernise(layers: Iterable[Mapping[str, Any]], place: str) -> list[dict[str, Any]]:
     """Layers that somebody wrote in one place, in today's keys; of every old name there, a warning says the new one."""
-    plain = [_unversioned(layer, place) for layer in layers]
+    plain = [shorthands.spelled_out(_unversioned(layer, place)) for layer in layers]
     try:
         for rename in renames.used(plain):
             log.warning("%s%s is now called %s; the old name still works", place, rename.old, rename.new)
@@ -195,9 +196,13 @@ def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
             f"{prefix.rstrip('.')}: {shorten(layer)} is one value; this takes keys, such as {example}"
         )
     hints = {field.name: hint for field, hint in fields(schema)}
+    registries = {field.name: field.metadata.get("registry") for field, _ in fields(schema)}
     for key, value in layer.items():
         if key not in hints:
             raise ConfigError(_unknown_key(f"{prefix}{key}"))
+        if registry := registries[key]:
+            _check_entries(value, registry)
+            continue
         item = next(iter(get_args(hints[key])), hints[key])
         if not dataclasses.is_dataclass(item):
             continue
@@ -206,6 +211,17 @@ def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
         else:
             for i, entry in enumerate(value if isinstance(value, list) else [value]):
                 _check_keys(entry, item, f"{prefix}{key}[{i}].")
+
+
+def _check_entries(values: Any, registry: Registry) -> None:
+    """Refuse entries that a registry doesn't have, and keys that these don't have."""
+    if not isinstance(values, Mapping):
+        example = f"{registry.key}.{registry.names()[0]}"
+        raise ConfigError(
+            f"{registry.key}: {shorten(values)} is one value; this takes keys, such as {example}"
+        )
+    for name, entry in values.items():
+        _check_keys(entry, registry.load(name), f"{registry.key}.{name}.")
 
 
 @cache
@@ -220,8 +236,12 @@ def _unknown_key(key: str) -> str:
 
 def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
     """The dotted names of all keys and sections under a dataclass; an item of a list is `[0]`."""
-    for name, hint in ((field.name, hint) for field, hint in fields(schema)):
-        item = next(iter(get_args(hint)), hint)
+    for field, hint in fields(schema):
+        name, item = field.name, next(iter(get_args(hint)), hint)
         yield prefix + name
-        if dataclasses.is_dataclass(item):
+        if registry := field.metadata.get("registry"):
+            for entry in registry.names():
+                yield f"{prefix}{name}.{entry}"
+                yield from _keys(registry.load(entry), f"{prefix}{name}.{entry}.")
+        elif dataclasses.is_dataclass(item):
             yield from _keys(item, f"{prefix}{name}{'' if item is hint else '[0]'}.")

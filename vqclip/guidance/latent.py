@@ -27,6 +27,10 @@ class Latent:
         """Rows and columns."""
         return self.z.shape[2], self.z.shape[3]
 
+    def like_this(self, other: Tensor) -> Tensor:
+        """Another latent (1 d y x), resampled to as many cells as this one has."""
+        return enlarge(other, *self.shape)
+
     @property
     def mean(self) -> Tensor:
         """The running mean, without the bias towards zero of its beginning (Adam's correction)."""

@@ -14,7 +14,7 @@ from vqclip.config.timeline import Frame
 from vqclip.guidance.cutout_draws import CropDraw
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.drawers.vqgan import VQGANDrawer
-from vqclip.guidance.losses.terms import Penalty, Target
+from vqclip.guidance.loss import Penalty, Target
 from vqclip.guidance.memory import MemoryBudget
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import StepGraphs

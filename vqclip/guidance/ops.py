@@ -53,19 +53,6 @@ def clamp_with_grad(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     return _ClampWithGrad.apply(x, low, high)
 
 
-def total_variation(images: Tensor) -> Tensor:
-    """Mean squared difference of neighbouring pixels of (n c h w): 0 for a flat picture."""
-    down = (images[..., 1:, :] - images[..., :-1, :]).square()
-    right = (images[..., 1:] - images[..., :-1]).square()
-    return down.mean() + right.mean()
-
-
-def saturation(images: Tensor) -> Tensor:
-    """Mean root-mean-square distance of pixels (n 3 h w) from grey of the same brightness."""
-    grey = images.mean(1, keepdim=True)
-    return (images - grey).square().mean(1).add(1e-8).sqrt().mean()
-
-
 def resize(x: Tensor, height: int, width: int) -> Tensor:
     """Smooth resampling of (n c h w), without aliasing where it shrinks."""
     if x.shape[-2:] == (height, width):

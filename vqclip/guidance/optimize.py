@@ -10,7 +10,7 @@ from vqclip.base import determinism
 from vqclip.config.schema import PlateauConfig
 from vqclip.config.timeline import Frame
 from vqclip.guidance.cutout_draws import CropDraw
-from vqclip.guidance.losses.terms import total
+from vqclip.guidance.loss import total
 from vqclip.guidance.memory import batches
 from vqclip.guidance.objective import Objective, PerceptorLoss, StepDraw, draw_step
 from vqclip.guidance.records import sent

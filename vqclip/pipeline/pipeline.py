@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -18,8 +19,10 @@ from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.drawers.vqgan import VQGANDrawer, cover
+from vqclip.guidance.interfaces import Scene
 from vqclip.guidance.latent import starting_image
-from vqclip.guidance.losses.terms import penalties
+from vqclip.guidance.loss import penalties
+from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.memory import SMALL, MemoryBudget, best_batch_size
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
@@ -99,7 +102,9 @@ class Pipeline:
         """What the loop needs to paint a frame."""
         config = self.config
         drawer = VQGANDrawer(self.vqgan, frame.width, frame.height, config.tile)
-        weights = vars(config.penalties) | {"near_source": config.source.pull}
+        terms: dict[str, Any] = dict(config.losses)
+        if self._source:
+            terms["near_source"] = NearSource(weight=config.source.pull)
         source = (
             drawer.encode(self._source.image(frame.index), drawer.latent_shape()) if self._source else None
         )
@@ -107,9 +112,7 @@ class Pipeline:
             drawer=drawer,
             cutouts=self.cutouts,
             perceptor_losses=self._perceptor_losses(frame),
-            penalties=penalties(
-                {name: Schedule.parse(text) for name, text in weights.items()}, drawer.codebook_std, source
-            ),
+            penalties=penalties(terms, Scene(drawer.codebook_std, source)),
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate
             ),
