@@ -158,6 +158,8 @@ def tiny(tiny_vqgan: Path, tiny_clip: Path) -> Tiny:
             "optimizer": {"learning_rate": "0.4 -> 0.1"},
             "latent": {"stages": [{"scale": 0.5, "share": 0.3}, {"scale": 1.0, "share": 0.7}]},
         }  # fmt: skip
+        if "drawer" in given:
+            del small["vqgan"]
         return configs.resolve(small | given, settings=settings)
 
     return make

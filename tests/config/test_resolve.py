@@ -13,7 +13,8 @@ from vqclip.base.errors import ConfigError
 from vqclip.base.paths import CONFIGS
 from vqclip.config import resolve as configs
 from vqclip.config.prompt import Kind, Prompt, format
-from vqclip.config.schema import BORDERS, EDGES, OPTIMIZERS, STARTS, Config
+from vqclip.config.registry import DRAWERS, STARTS
+from vqclip.config.schema import BORDERS, EDGES, OPTIMIZERS, Config
 from vqclip.config.shorthands import spelled_out
 
 DEFAULT = CONFIGS / "default.yaml"
@@ -153,7 +154,8 @@ TWO_STAGES = [{"scale": 0.5, "share": 0.3}, {"scale": 1.0, "share": 0.7}]
 def other(key: str, value: Any) -> Any:
     """A valid value that differs from the default."""
     choices = {
-        "start": STARTS,
+        "start.name": STARTS.names(),
+        "drawer.name": DRAWERS.names(),
         "cutouts.border": BORDERS,
         "optimizer.name": OPTIMIZERS,
         "motion.border": EDGES,
@@ -161,7 +163,7 @@ def other(key: str, value: Any) -> Any:
     special = {
         "prompts": ["b"], "seed": 8, "size": "16x32", "init": "a.png", "cutouts.aspect": "squash",
         "perceptors": [{"model": "mini-clip", "crops": 3}], "latent.stages": TWO_STAGES,
-        "precision": "bfloat16", "vqgan": "x", "sketchbook": "x", "optimizer.learning_rate": "0.1",
+        "precision": "bfloat16", "drawer.model": "x", "start.sketchbook": "x", "optimizer.learning_rate": "0.1",
         "losses.near_start.weight": "0.2",
         "film.frames": 3, "film.fps": 3.0, "film.window": 3, "story.after": "repeat",
         "source.video": "a.mp4", "source.end": 3.0,
@@ -201,7 +203,7 @@ def test_the_digest_hangs_on(key: str) -> None:
         ({"cutouts": {"flip": "often"}}, "cutouts.flip: "),
         ({"prompts": {"a": 1}}, "prompts[0]: {'a': 1} is no text"),
         ({"prompts": True}, "prompts[0]: True is no text"),
-        ({"vqgan": None}, "vqgan: "),
+        ({"vqgan": None}, "drawer.model: "),
         ({"steps": 0}, "steps: 0 is out of range; it takes 1 to 1000000"),
         ({"seed": -1}, "seed: -1 is out of range"),
         ({"cutouts": {"noise": float("nan")}}, "cutouts.noise: nan is out of range"),

@@ -66,7 +66,7 @@ class Setting:
         drawer = VQGANDrawer(random_vqgan(), config.width, config.height)
         self.frame: Frame = Film(config).frame(0)
         self.objective = Objective(
-            drawer, Cutouts(config.cutouts), views, penalties(config.losses, Scene(drawer.codebook_std)),
+            drawer, Cutouts(config.cutouts), views, penalties(config.losses, Scene(drawer.unit)),
             Schedule.parse(config.optimizer.learning_rate), config.latent.ema_decay, config.plateau,
             MemoryBudget(chunk, recompute),
         )  # fmt: skip
@@ -184,7 +184,7 @@ def test_the_rate_is_the_schedules_in_the_codebooks_deviations(tiny: Tiny) -> No
 
     setting = Setting(tiny, optimizer=Watcher, steps=3)
     setting.steps()
-    codebook_std = setting.objective.drawer.codebook_std
+    codebook_std = setting.objective.drawer.unit
     assert rates == pytest.approx([0.4 * codebook_std, 0.25 * codebook_std, 0.1 * codebook_std])
 
 

@@ -9,7 +9,6 @@ from vqclip.base import device as devices
 from vqclip.base.errors import SaveError, UsageError, cause
 from vqclip.base.files import copy
 from vqclip.cli.display.console import complain, result, result_json, say
-from vqclip.guidance.drawers.vqgan import VQGANDrawer
 from vqclip.media.video_writer import check_encoder
 from vqclip.pipeline import progress_video
 from vqclip.pipeline.film_video import InBetween, write_film
@@ -56,10 +55,8 @@ def remake_film(
     check_encoder(target or run.video)
     drawer = None
     if between > 1:
-        vqgan = ModelCache(torch_device).vqgan(
-            config.vqgan, devices.dtype_for(config.precision, torch_device)
-        )
-        drawer = VQGANDrawer(vqgan, config.width, config.height, config.tile)
+        dtype = devices.dtype_for(config.precision, torch_device)
+        drawer = config.drawer.open(ModelCache(torch_device), dtype, config.width, config.height, config.tile)
     with run.held():
         smooth = InBetween(run, drawer, between) if drawer else None
         write_film(run, target or run.video, fps, hold=hold, forth_and_back=forth_and_back, between=smooth)

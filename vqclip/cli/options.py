@@ -30,6 +30,10 @@ Steps = Annotated[
 Seed = Annotated[
     int | None, typer.Option("--seed", help="The same seed paints the same picture.", metavar="N")
 ]
+Drawer = Annotated[
+    str | None,
+    typer.Option("--drawer", help="What makes the image: vqgan, or fft (pixels).", metavar="NAME"),
+]
 Init = Annotated[Path | None, typer.Option("--init", help="A picture to begin with.", metavar="IMAGE")]
 ImagePrompts = Annotated[
     list[str] | None,

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from vqclip.cli.commands.models import fetch
 from vqclip.cli.display.console import say
-from vqclip.requirements.needs import Requirement, distinct
+from vqclip.requirements.needs import distinct
 from vqclip.requirements.status import check, missing, status
+from vqclip.weights.requirement import Requirement
 
 
 def provide(needs: Iterable[Requirement], *, pull: bool, quiet: bool) -> None:

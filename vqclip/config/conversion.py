@@ -73,6 +73,8 @@ def _field_converter(field: dataclasses.Field[Any], hint: Any) -> Converter:
     """What converts a field's value; entries of a registry have dataclasses of their own."""
     if registry := field.metadata.get("registry"):
         return partial(_entries, registry)
+    if registry := field.metadata.get("choice"):
+        return partial(_choice, registry)
     return _converter(hint)
 
 
@@ -93,6 +95,22 @@ def _entries(registry: Registry, values: Any, name: str) -> dict[str, Any]:
     return {
         entry: _section(registry.load(entry), value, f"{name}.{entry}") for entry, value in values.items()
     }
+
+
+def _choice(registry: Registry, value: Any, name: str) -> Any:
+    """The one entry that a mapping names, with its own keys."""
+    if dataclasses.is_dataclass(value):
+        return value
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        raise ConfigError(f"{name}: {shorten(value)} names none; write one of {', '.join(registry.names())}")
+    schema = registry.load(value["name"])
+    own = {field.name for field, _ in fields(schema)}
+    if unknown := [key for key in value if key not in own | registry.optional]:
+        known = ", ".join(sorted(own - {"name"})) or "none"
+        raise ConfigError(
+            f"{name}: the {registry.kind} {value['name']} has no key {shorten(unknown[0])}; its keys: {known}"
+        )
+    return build(schema, value, f"{name}.")
 
 
 def _section(schema: Any, value: Any, name: str) -> Any:

@@ -48,6 +48,8 @@ def _complete(value: Any, hint: Any, rules: Mapping[str, Any]) -> Any:
         return rules["neutral"]
     if registry := rules.get("registry"):
         return _complete_entries({} if value is _ABSENT else value, registry)
+    if (registry := rules.get("choice")) and isinstance(value, Mapping) and "name" in value:
+        return completed(value, registry.load(value["name"]))
     item = next(iter(get_args(hint)), hint)
     if not dataclasses.is_dataclass(item):
         return value

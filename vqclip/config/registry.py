@@ -24,6 +24,9 @@ class Registry:
     group: str  # of entry points
     key: str  # of a config, which names entries
     shipped: Callable[[], Mapping[str, str]]  # names to module:Class
+    optional: frozenset[str] = (
+        frozenset()
+    )  # keys that entries without them pass over: they once stood beside the name
 
     def names(self) -> list[str]:
         """List the names, those that ship first; nothing is imported for it."""
@@ -66,4 +69,22 @@ def by_file(package: str) -> Mapping[str, str]:
     return {name: f"{package}.{name}:{name.title().replace('_', '')}" for name in files}
 
 
+DRAWERS = Registry(
+    "drawer", "vqclip.drawers", "drawer",
+    lambda: {
+        "vqgan": "vqclip.guidance.drawers.vqgan_config:VQGANConfig",
+        "fft": "vqclip.guidance.drawers.fft_config:FFTConfig",
+    },
+)  # fmt: skip
+STARTS = Registry(
+    "start", "vqclip.starts", "start",
+    lambda: {
+        "sketch": "vqclip.start.sketch_config:SketchStart",
+        "codes": "vqclip.start.codes:CodesStart",
+        "noise": "vqclip.start.noise:NoiseStart",
+        "gradient": "vqclip.start.gradient:GradientStart",
+        "grey": "vqclip.start.grey:GreyStart",
+    },
+    optional=frozenset({"sketchbook"}),
+)  # fmt: skip
 LOSSES = Registry("loss", "vqclip.losses", "losses", lambda: by_file("vqclip.guidance.losses"))

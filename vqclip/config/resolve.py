@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 VERSION = 2  # of the keys, raised with every release that adds or renames some; without a number, it is 1
 
 
+_CHOICES = [field.name for field, _ in fields(Config) if "choice" in field.metadata]
+
+
 def resolve(
     given: Mapping[str, Any] | None = None,
     preset: str | None = None,
@@ -56,7 +59,7 @@ class Base:
         """Lay settings and what is given on top, as the function `resolve` does."""
         above = _lay(*_modernise(map(_parse_setting, settings), "--set "), *_modernise([given], ""))
         untouched = {name: section for name, section in self._sections.items() if name not in above}
-        values = merge(self.values, above) | untouched
+        values = _over(self.values, above) | untouched
         if values.get("seed") is None:
             values["seed"] = draw()
         return build(Config, values)
@@ -106,7 +109,7 @@ def presets() -> list[str]:
 
 def keys() -> list[str]:
     """The dotted names of all keys and sections of a Config."""
-    return list(_keys(Config))
+    return list(dict.fromkeys([*_keys(Config), *shorthands.KEYS]))
 
 
 def old_keys() -> list[str]:
@@ -145,12 +148,17 @@ def _parse_setting(text: str) -> dict[str, Any]:
     # Only what can't be a plain word is YAML: a prompt may begin with an exclamation mark.
     is_yaml = re.match(r"\s*([\[{]|(null|~)\s*$)", value)
     try:
-        layer: Any = yaml12.parse(value) if is_yaml else value.strip()
+        layer: Any = yaml12.parse(_hashes_quoted(value)) if is_yaml else value.strip()
     except ConfigError as error:
         raise ConfigError(f"--set {key.strip()}={value}: {error}") from None
     nested: dict[str, Any] = {}
     dotted.put(nested, key.strip(), layer)
     return nested
+
+
+def _hashes_quoted(value: str) -> str:
+    """YAML that fills one line, where # begins a colour such as #00f, not a comment, if nothing there is quoted."""
+    return value if re.search("[\"']", value) else re.sub(r"(?<=[\[,\s])#\w+", r'"\g<0>"', value)
 
 
 def _read_layer(path: Path) -> dict[str, Any]:
@@ -185,7 +193,16 @@ def _lay(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Check the keys of layers, and lay each over the one before."""
     for layer in layers:
         _check_keys(layer, Config)
-    return reduce(merge, layers, {})
+    return reduce(_over, layers, {})
+
+
+def _over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one layer over another; where it names another drawer or start, the keys of the one below go."""
+    for key in _CHOICES:
+        names = [layer[key].get("name") for layer in (under, over) if isinstance(layer.get(key), Mapping)]
+        if len(names) == 2 and names[1] not in (None, names[0]):
+            under = {name: value for name, value in under.items() if name != key}
+    return merge(under, over)
 
 
 def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
@@ -243,5 +260,8 @@ def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
             for entry in registry.names():
                 yield f"{prefix}{name}.{entry}"
                 yield from _keys(registry.load(entry), f"{prefix}{name}.{entry}.")
+        elif registry := field.metadata.get("choice"):
+            for entry in registry.names():
+                yield from _keys(registry.load(entry), f"{prefix}{name}.")
         elif dataclasses.is_dataclass(item):
             yield from _keys(item, f"{prefix}{name}{'' if item is hint else '[0]'}.")

@@ -16,11 +16,10 @@ from vqclip.base.errors import ConfigError
 from vqclip.config import first_form, neutral, prompt
 from vqclip.config.conversion import fields
 from vqclip.config.prompt import Prompt
-from vqclip.config.registry import LOSSES
+from vqclip.config.registry import DRAWERS, LOSSES, STARTS
 from vqclip.config.rules import among, check, key, schedule, within
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
-STARTS = ("sketch", "codes", "noise", "gradient", "grey")
 BORDERS = ("reflect", "smear", "wrap", "grey")  # of the picture, for crops
 EDGES = ("reflect", "wrap", "black", "paint")  # of the last picture, for motion
 LARGEST_SIDE = 16384
@@ -74,6 +73,20 @@ class StageConfig:
 class LatentConfig:
     stages: list[StageConfig]
     ema_decay: float = within(0, 0.9999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawerConfig:
+    """The name of what draws the image; a drawer's own dataclass adds its keys."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """The name of what the image begins from; a start's own dataclass adds its keys."""
+
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +148,8 @@ class Config:
     size: str
     steps: int = within(1, 1_000_000)
     init: str | None
-    start: str = among(*STARTS)
-    sketchbook: str
-    vqgan: str
+    start: Any = key(choice=STARTS)  # a StartConfig
+    drawer: Any = key(choice=DRAWERS)  # a DrawerConfig
     perceptors: list[PerceptorConfig]
     cutouts: CutoutsConfig
     optimizer: OptimizerConfig
@@ -272,7 +284,11 @@ _check_section = lru_cache(maxsize=4096)(_check_settings)
 def _leaves(schema: Any) -> tuple[tuple[str, bool, Mapping[str, Any]], ...]:
     """Name, whether it is a section or a list of sections, and rules of each field."""
     return tuple(
-        (leaf.name, any(map(dataclasses.is_dataclass, (hint, *get_args(hint)))), leaf.metadata)
+        (
+            leaf.name,
+            "choice" in leaf.metadata or any(map(dataclasses.is_dataclass, (hint, *get_args(hint)))),
+            leaf.metadata,
+        )
         for leaf, hint in fields(schema)
     )
 

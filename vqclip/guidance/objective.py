@@ -13,7 +13,7 @@ from vqclip.config.schema import PlateauConfig
 from vqclip.config.timeline import Frame
 from vqclip.guidance.cutout_draws import CropDraw
 from vqclip.guidance.cutouts import Cutouts
-from vqclip.guidance.drawers.vqgan import VQGANDrawer
+from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.loss import Penalty, Target
 from vqclip.guidance.memory import MemoryBudget
 from vqclip.guidance.state import State
@@ -46,11 +46,11 @@ class Objective:
     `graphs` runs the steps where a device can replay them; a CPU has none.
     """
 
-    drawer: VQGANDrawer
+    drawer: Drawer
     cutouts: Cutouts
     perceptor_losses: Sequence[PerceptorLoss]
     penalties: Sequence[Penalty]
-    learning_rate: Schedule  # in deviations of the codebook
+    learning_rate: Schedule  # in the drawer's unit
     ema_decay: float
     plateau: PlateauConfig
     budget: MemoryBudget = field(default_factory=MemoryBudget)
@@ -93,7 +93,7 @@ def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> St
         shifts = None  # the latent passes as it is, in its own memory layout
     height, width = drawer.drawn_size(latent.shape)
     return StepDraw(
-        rate=torch.tensor(objective.learning_rate.at(i, frame.steps) * drawer.codebook_std, dtype=kind),
+        rate=torch.tensor(objective.learning_rate.at(i, frame.steps) * drawer.unit, dtype=kind),
         weights=torch.tensor([p.weight.at(i, frame.steps) for p in objective.penalties], dtype=kind),
         shifts=shifts,
         crops=[

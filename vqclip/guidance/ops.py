@@ -60,6 +60,17 @@ def resize(x: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(x, (height, width), mode="bicubic", antialias=True, align_corners=False)
 
 
+def cover(image: Tensor, height: int, width: int) -> Tensor:
+    """Scale a picture (1 3 h w) until it covers height x width, and cut what sticks out from both sides evenly."""
+    scale = max(height / image.shape[2], width / image.shape[3])
+    rows, columns = (
+        max(round(side * scale), want) for side, want in zip(image.shape[2:], (height, width), strict=True)
+    )
+    image = resize(image, rows, columns)
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return image[..., top : top + height, left : left + width]
+
+
 def fractal_noise(height: int, width: int, generator: torch.Generator) -> Tensor:
     """A picture (1 3 h w) in [0, 1] of smooth noise, each octave half as coarse and strong as the one before."""
     octaves = max(1, int(math.log2(max(2, min(height, width)))) - 1)

@@ -31,6 +31,7 @@ class PromptEmbeddings:
         cutouts: Cutouts,
     ):
         self.perceptor, self._number, self._images, self._cutouts = perceptor, number, images, cutouts
+        self.prompts = prompts
         self._known = {prompt.content: self._embed(prompt) for prompt in prompts}
 
     def of(self, prompt: Prompt) -> Tensor:

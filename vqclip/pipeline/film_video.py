@@ -10,7 +10,7 @@ from PIL import Image
 from vqclip.base.errors import RunError
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Film
-from vqclip.guidance.drawers.vqgan import VQGANDrawer
+from vqclip.guidance.interfaces import Drawer
 from vqclip.media.image import to_pil
 from vqclip.media.video_metadata import Sound
 from vqclip.media.video_writer import assemble
@@ -51,7 +51,7 @@ def frame_rate(config: Config) -> float:
 class InBetween(Sequence[Image.Image]):
     """A film's pictures, and `number` - 1 more from each to the next, drawn when asked for, of latents on the way."""
 
-    def __init__(self, run: Run, drawer: VQGANDrawer, number: int):
+    def __init__(self, run: Run, drawer: Drawer, number: int):
         self.run, self.canvas, self.number = run, drawer, number
         video, output_frames = open_source(run.config.source), len(run.frames.images)
         self.film = Film(run.config, video.count if video else None)
@@ -75,7 +75,7 @@ class InBetween(Sequence[Image.Image]):
         z = self._latent(number)
         if share:
             z = torch.lerp(z, self._latent((number + 1) % self.film.output_frames), share)
-        return to_pil(self.canvas.decode_output(z.to(self.canvas.low)))
+        return to_pil(self.canvas.decode_output(z.to(self.canvas.device)))
 
     def _latent(self, number: int) -> torch.Tensor:
         return self.run.frames.mix(self.film.blend(number))

@@ -18,7 +18,7 @@ from torch import Tensor
 from vqclip.base.errors import NotFinite, UsageError
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Frame
-from vqclip.guidance.drawers.vqgan import VQGANDrawer
+from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.memory import plain_shortages
 from vqclip.guidance.objective import Objective
 from vqclip.guidance.optimize import Step, optimize
@@ -268,7 +268,7 @@ def numbers(step: Step) -> dict[str, float]:
 
 
 @torch.no_grad()
-def decode_image(drawer: VQGANDrawer, z: Tensor) -> Image.Image:
+def decode_image(drawer: Drawer, z: Tensor) -> Image.Image:
     """The picture of a latent (1 d y x), as it is shown."""
     return to_pil(drawer.decode_output(z))
 

@@ -30,4 +30,6 @@ class NearSource(LossTerm):
 
     def value(self, image: "Tensor", latent: "Latent", scene: Scene) -> "Tensor":
         assert scene.source is not None
-        return ((latent.z - latent.like_this(scene.source)) / scene.unit).square().mean()
+        assert scene.resize is not None
+        source = scene.resize(scene.source, *latent.shape)
+        return ((latent.z - source) / scene.unit).square().mean()
