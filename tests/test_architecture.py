@@ -38,7 +38,18 @@ TOP = ("__init__", "__main__")  # the public names, and the way in: they import 
 # What `vqclip --help` imports, and what therefore imports no torch.
 WITH_TORCH = ("base.device", "base.determinism")
 LIGHT = (
+    "guidance.interfaces",
+    "guidance.drawers.vqgan_config",
+    "guidance.drawers.fft_config",
+    "start.chosen",
+    "start.codes",
+    "start.gradient",
+    "start.grey",
+    "start.init",
+    "start.noise",
     "start.phrases",
+    "start.sketch_config",
+    "start.source",
     "runs.job",
     "runs.record",
     "jobs.batch_file",
@@ -62,7 +73,7 @@ LIGHT_MODULES = [
     for name in MODULES
     if (name.split(".")[0] in ("base", "config") and name not in WITH_TORCH)
     or name in LIGHT
-    or name.startswith("cli.commands.")
+    or name.startswith(("cli.commands.", "guidance.losses."))
 ]
 
 
@@ -209,7 +220,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
         spelling for parameter in command.params for spelling in parameter.opts if spelling.startswith("-")
     }
     assert flags == {
-        "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init",
+        "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--drawer",
         "--image-prompt", "--tile", "--device", "--count", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
         "--plan", "--json", "-q", "--quiet", "--pull", "--offline",

@@ -247,7 +247,7 @@ class Session:
         if stop and stop.stopped:
             return
         made = remake_film(
-            Path(folder), _path(output), self._worker.vqgan, fps,
+            Path(folder), _path(output), self._worker.drawer, fps,
             between=between, hold=hold, forth_and_back=forth_and_back,
         )  # fmt: skip
         yield VideoSaved(made)

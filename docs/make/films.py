@@ -26,7 +26,7 @@ from evaluation.ranking import WEIGHTS
 from vqclip.base.device import pick
 from vqclip.cli.app import main as vqclip
 from vqclip.config.schema import Config
-from vqclip.guidance.drawers.vqgan import cover
+from vqclip.guidance.ops import cover
 from vqclip.media.image import load_image, save_png, to_pil
 from vqclip.media.video_writer import VideoWriter
 from vqclip.pipeline.events import result

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqclip.base.device import strengths
 from vqclip.guidance import motion
-from vqclip.guidance.losses.terms import Target
+from vqclip.guidance.loss import Target
 from vqclip.guidance.optimize import Objective, PerceptorLoss, Step, take_step
 from vqclip.guidance.perceptor import Perceptor
 from vqclip.guidance.state import State

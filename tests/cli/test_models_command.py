@@ -97,7 +97,7 @@ def test_a_pair_that_is_not_here_names_the_line_to_type(vqclip: Vqclip, name: st
     """Both models at once, in words that work; nothing is swapped, and no run folder is begun."""
     done = vqclip("generate", "a", "--preset", f"draft+{name}")
     pair = configs.resolve(preset=name)
-    names = " ".join([pair.vqgan, *(perceptor.model for perceptor in pair.perceptors)])
+    names = " ".join([pair.drawer.model, *(perceptor.model for perceptor in pair.perceptors)])
     assert done.code == 3
     assert f"type: vqclip models pull {names}" in done.err
     assert not Path("runs").exists()
@@ -122,7 +122,7 @@ class TestPullingWhatAConfigNeeds:
     def test_a_preset_in_one_line(self, vqclip: Vqclip, pulled: list[str], name: str) -> None:
         done = vqclip("models", "pull", "--preset", name, "-q")
         pair = configs.resolve(preset=name)
-        assert pulled == [pair.vqgan, *(perceptor.model for perceptor in pair.perceptors)]
+        assert pulled == [pair.drawer.model, *(perceptor.model for perceptor in pair.perceptors)]
         assert done.lines == pulled
 
     def test_the_sketchbook_as_well(self, vqclip: Vqclip, pulled: list[str]) -> None:

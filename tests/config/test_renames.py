@@ -12,15 +12,17 @@ from vqclip.base.errors import ConfigError, RunError
 from vqclip.config import dotted, renames
 from vqclip.config import resolve as configs
 from vqclip.config.renames import RENAMES, Rename
-from vqclip.config.schema import Config, CutoutsConfig, PerceptorConfig, among, key, schedule, within
+from vqclip.config.rules import among, key, schedule, within
+from vqclip.config.schema import Config, CutoutsConfig, PerceptorConfig
 from vqclip.jobs import batch
 from vqclip.runs.run import CONFIG, Run, read_config
 
 OLD = {
-    "optimizer.rate": "0.2 -> 0.1", "latent.average": 0.5, "penalties.smooth": "2", "penalties.vivid": "-0.3",
+    "optimizer.rate": "0.2 -> 0.1", "latent.average": 0.5, "penalties.smooth": "2", "penalties.near_start": "0.7",
+    "penalties.vivid": "-0.3",
     "film.rate": "0.1",
 }  # fmt: skip
-NEW = {rename.new: OLD[rename.old] for rename in RENAMES}
+NEW = {rename.new: OLD[rename.old] for rename in RENAMES if rename.old in OLD}
 
 
 WRITTEN = (f"version: {configs.VERSION}", "version: 99")

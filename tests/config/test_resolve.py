@@ -14,7 +14,9 @@ from vqclip.base.paths import CONFIGS
 from vqclip.config import recipes
 from vqclip.config import resolve as configs
 from vqclip.config.prompt import Kind, Prompt, format
-from vqclip.config.schema import BORDERS, EDGES, OPTIMIZERS, STARTS, UNITS, Config
+from vqclip.config.registry import DRAWERS, STARTS
+from vqclip.config.schema import BORDERS, EDGES, OPTIMIZERS, UNITS, Config
+from vqclip.config.shorthands import spelled_out
 
 DEFAULT = CONFIGS / "default.yaml"
 
@@ -27,7 +29,7 @@ def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-LEAVES = leaves(yaml.safe_load(DEFAULT.read_text(encoding="utf-8")))
+LEAVES = leaves(spelled_out(yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))))
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
@@ -154,7 +156,8 @@ TWO_STAGES = [{"scale": 0.5, "share": 0.3}, {"scale": 1.0, "share": 0.7}]
 def other(key: str, value: Any) -> Any:
     """A valid value that differs from the default."""
     choices = {
-        "start": STARTS,
+        "start.name": STARTS.names(),
+        "drawer.name": DRAWERS.names(),
         "cutouts.border": BORDERS,
         "optimizer.name": OPTIMIZERS,
         "optimizer.unit": UNITS,
@@ -163,8 +166,8 @@ def other(key: str, value: Any) -> Any:
     special = {
         "prompts": ["b"], "seed": 8, "size": "16x32", "init": "a.png", "cutouts.aspect": "squash",
         "perceptors": [{"model": "mini-clip", "crops": 3}], "latent.stages": TWO_STAGES,
-        "precision": "bfloat16", "vqgan": "x", "sketchbook": "x", "optimizer.learning_rate": "0.1",
-        "penalties.near_start": "0.2",
+        "precision": "bfloat16", "drawer.model": "x", "start.sketchbook": "x", "optimizer.learning_rate": "0.1",
+        "losses.near_start.weight": "0.2",
         "film.frames": 3, "film.fps": 3.0, "film.window": 3, "story.after": "repeat",
         "source.video": "a.mp4", "source.end": 3.0,
     }  # fmt: skip
@@ -203,7 +206,7 @@ def test_the_digest_hangs_on(key: str) -> None:
         ({"cutouts": {"flip": "often"}}, "cutouts.flip: "),
         ({"prompts": {"a": 1}}, "prompts[0]: {'a': 1} is no text"),
         ({"prompts": True}, "prompts[0]: True is no text"),
-        ({"vqgan": None}, "vqgan: "),
+        ({"vqgan": None}, "drawer.model: "),
         ({"steps": 0}, "steps: 0 is out of range; it takes 1 to 1000000"),
         ({"seed": -1}, "seed: -1 is out of range"),
         ({"cutouts": {"noise": float("nan")}}, "cutouts.noise: nan is out of range"),

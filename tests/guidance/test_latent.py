@@ -1,21 +1,30 @@
 """The latent stays within its bounds, remembers its mean without bias, and grows without losing its place."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 import torch
-from conftest import TINY, random_vqgan
+from conftest import TINY, Tiny, random_vqgan
 
-from vqclip.config.schema import STARTS
-from vqclip.guidance.drawers.vqgan import VQGANDrawer, cover, rolled_unread, turned
-from vqclip.guidance.latent import Latent, enlarge, starting_image
+from vqclip.config.timeline import Film
+from vqclip.guidance import ops
+from vqclip.guidance.drawers.vqgan import VQGANDrawer, rolled_unread, turned
+from vqclip.guidance.interfaces import StartTools
+from vqclip.guidance.latent import Latent, enlarge
 
-LOW, HIGH = (bound * torch.ones(1, 2, 1, 1) for bound in (-1.0, 1.0))
+
+def within(bound: float) -> Callable[[torch.Tensor], None]:
+    def project(z: torch.Tensor) -> None:
+        z.clamp_(-bound, bound)
+
+    return project
 
 
 def test_a_step_ends_within_the_codebooks_bounds() -> None:
     latent = Latent.begin(torch.tensor([[[[5.0, -5.0]], [[0.5, 0.0]]]]))
-    latent.settle(LOW, HIGH, 0.9)
+    latent.settle(within(1), 0.9)
     assert latent.z.flatten().tolist() == [1, -1, 0.5, 0]
     assert latent.start.flatten().tolist() == [5, -5, 0.5, 0]
 
@@ -28,7 +37,7 @@ def test_the_mean_weighs_the_past_without_bias(decay: float) -> None:
     values = [0.5, -0.25, 1.0]
     for i, value in enumerate(values):
         latent.z.data.fill_(value)
-        latent.settle(LOW, HIGH, decay)
+        latent.settle(within(1), decay)
         weights = [decay ** (i - j) for j in range(i + 1)]
         expected = sum(w * v for w, v in zip(weights, values, strict=False)) / sum(weights)
         torch.testing.assert_close(latent.mean, torch.full((1, 2, 1, 2), expected))
@@ -36,10 +45,10 @@ def test_the_mean_weighs_the_past_without_bias(decay: float) -> None:
 
 def test_growing_goes_on_from_the_mean_with_its_start() -> None:
     latent = Latent.begin(torch.randn(1, 2, 4, 6))
-    latent.settle(-9 * HIGH, 9 * HIGH, 0.9)
+    latent.settle(within(9), 0.9)
     latent.z.data += 0.1
-    latent.settle(-9 * HIGH, 9 * HIGH, 0.9)
-    grown = latent.resized(8, 12)
+    latent.settle(within(9), 0.9)
+    grown = latent.resized(8, 12, enlarge)
     assert grown.shape == (8, 12)
     assert grown.z.requires_grad
     assert grown.z.is_leaf
@@ -48,9 +57,10 @@ def test_growing_goes_on_from_the_mean_with_its_start() -> None:
     assert torch.equal(grown.mean, grown.z.detach())
 
 
-@pytest.mark.parametrize("start", [start for start in STARTS if start not in ("codes", "sketch")])
-def test_every_start_that_is_a_picture_paints_one(start: str) -> None:
-    image = starting_image(start, 20, 12, torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("start", ["codes", "noise", "gradient", "grey"])
+def test_every_start_without_a_model_paints_an_image(tiny: Tiny, start: str) -> None:
+    config, tools = tiny(start=start, size="12x20"), cast(StartTools, None)  # they use none
+    image = config.start.prepare(tools)(Film(config).frame(0), torch.Generator().manual_seed(0))
     assert image.shape == (1, 3, 20, 12)
     assert bool(((image >= 0) & (image <= 1)).all())
 
@@ -111,14 +121,14 @@ class TestCanvas:
 
 @pytest.mark.parametrize("shape", [(10, 10), (30, 10), (7, 50), (1, 1)])
 def test_covering_fills_the_size_with_the_middle(shape: tuple[int, int]) -> None:
-    covered = cover(torch.full((1, 3, *shape), 0.25), 12, 20)
+    covered = ops.cover(torch.full((1, 3, *shape), 0.25), 12, 20)
     assert covered.shape == (1, 3, 12, 20)
     torch.testing.assert_close(covered, torch.full_like(covered, 0.25))
 
 
 def test_covering_cuts_both_sides_evenly() -> None:
     ramp = torch.linspace(0, 1, 41).expand(1, 3, 9, 41)
-    covered = cover(ramp, 9, 11)
+    covered = ops.cover(ramp, 9, 11)
     torch.testing.assert_close(covered, ramp[..., 15:26])
 
 

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from vqclip.config.prompt import Kind, Prompt
-from vqclip.config.schedule import Schedule
+from vqclip.guidance.interfaces import Scene
 from vqclip.guidance.latent import Latent
-from vqclip.guidance.losses.terms import Target, penalties, total
+from vqclip.guidance.loss import Target, penalties, total
+from vqclip.guidance.losses.near_start import NearSource, NearStart
+from vqclip.guidance.losses.saturation import Saturation, saturation
+from vqclip.guidance.losses.tv import Tv, total_variation
 from vqclip.guidance.ops import unit
 
 
@@ -69,25 +72,35 @@ def test_the_total_is_a_plain_sum() -> None:
     assert float(total({"a": torch.tensor(1.0), "b": torch.tensor(-3.0)})) == -2
 
 
-class TestPenalties:
+class TestTerms:
     def test_those_that_never_weigh_are_left_out(self) -> None:
-        weights = {
-            "tv": Schedule.parse("0"),
-            "near_start": Schedule.parse("0 -> 1"),
-            "saturation": Schedule.parse("-1"),
-        }
-        assert [penalty.name for penalty in penalties(weights, 1.0)] == ["near_start", "saturation"]
+        terms = {"tv": Tv(), "near_start": NearStart(weight="0 -> 1"), "saturation": Saturation(weight="-1")}
+        assert [penalty.name for penalty in penalties(terms, Scene())] == ["near_start", "saturation"]
 
-    def test_measure_what_they_are_named_after(self) -> None:
-        every = dict.fromkeys(("tv", "near_start", "saturation"), Schedule.parse("1"))
-        tv, near_start, saturation = (penalty.measure for penalty in penalties(every, codebook_std=2.0))
-        latent = Latent.begin(torch.zeros(1, 2, 3, 3))
-        grey, red = (
-            torch.full((1, 3, 4, 4), 0.5),
-            torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 4, 4),
-        )
-        assert float(tv(grey, latent)) == 0 < float(tv(torch.rand(1, 3, 4, 4), latent))
-        assert float(near_start(grey, latent).detach()) == 0
+    def test_distances_of_latents_are_squares_of_their_unit(self) -> None:
+        latent, image, scene = Latent.begin(torch.zeros(1, 2, 3, 3)), torch.zeros(1, 3, 4, 4), Scene(unit=2.0)
+        assert float(NearStart().value(image, latent, scene).detach()) == 0
         latent.z.data += 2
-        assert float(near_start(grey, latent).detach()) == pytest.approx(1)
-        assert float(saturation(red, latent)) < float(saturation(grey, latent))
+        assert float(NearStart().value(image, latent, scene).detach()) == pytest.approx(1)
+        there = Scene(unit=2.0, source=torch.full((1, 2, 6, 6), 2.0))
+        assert float(NearSource().value(image, latent, there).detach()) == pytest.approx(0)
+
+    def test_saturation_falls_as_colours_become_purer(self) -> None:
+        latent, grey = Latent.begin(torch.zeros(1, 2, 3, 3)), torch.full((1, 3, 4, 4), 0.5)
+        red = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+        assert Saturation().value(red, latent, Scene()) < Saturation().value(grey, latent, Scene())
+
+
+def test_total_variation_is_zero_for_a_flat_picture_and_that_of_its_steps_otherwise() -> None:
+    assert float(total_variation(torch.full((1, 3, 5, 7), 0.3))) == 0
+    stripes = (torch.arange(8) % 2).float().expand(1, 3, 6, 8)
+    assert float(total_variation(stripes)) == 1
+    assert float(total_variation(stripes.mT)) == 1
+
+
+def test_saturation_is_zero_for_grey_and_larger_for_purer_colours() -> None:
+    def measure(*colour: float) -> float:
+        return float(saturation(torch.tensor(colour).float().view(1, 3, 1, 1).expand(1, 3, 4, 4)))
+
+    assert measure(0.4, 0.4, 0.4) == pytest.approx(0, abs=1e-3)
+    assert measure(0.6, 0.4, 0.4) < measure(1, 0, 0)

@@ -7,8 +7,10 @@ from torch import nn
 
 from vqclip.base.errors import WeightsError
 from vqclip.config.timeline import Film
+from vqclip.guidance.drawers.vqgan_memory import sparing_bytes
+from vqclip.guidance.kept_bytes import kept_bytes, weight_bytes
 from vqclip.guidance.memory import MemoryBudget
-from vqclip.guidance.memory_estimate import RESIDENT, estimate, kept_bytes, sparing_bytes, weight_bytes
+from vqclip.guidance.memory_estimate import RESIDENT, estimate
 from vqclip.models.folding import freeze
 from vqclip.models.vqgan import VQGAN, Architecture
 

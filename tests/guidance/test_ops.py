@@ -58,21 +58,6 @@ def test_clamp_stops_only_the_gradients_that_lead_further_out(
     assert float(t.grad) == (downhill if passes else 0)
 
 
-def test_total_variation_is_zero_for_a_flat_picture_and_that_of_its_steps_otherwise() -> None:
-    assert float(ops.total_variation(torch.full((1, 3, 5, 7), 0.3))) == 0
-    stripes = (torch.arange(8) % 2).float().expand(1, 3, 6, 8)
-    assert float(ops.total_variation(stripes)) == 1
-    assert float(ops.total_variation(stripes.mT)) == 1
-
-
-def test_saturation_is_zero_for_grey_and_larger_for_purer_colours() -> None:
-    def measure(*colour: float) -> float:
-        return float(ops.saturation(torch.tensor(colour).float().view(1, 3, 1, 1).expand(1, 3, 4, 4)))
-
-    assert measure(0.4, 0.4, 0.4) == pytest.approx(0, abs=1e-3)
-    assert measure(0.6, 0.4, 0.4) < measure(1, 0, 0)
-
-
 @pytest.mark.parametrize("make", [ops.fractal_noise, ops.gradient_image])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (32, 20), (17, 64)])
 def test_starting_pictures_lie_in_the_unit_range_and_hang_on_their_seed(

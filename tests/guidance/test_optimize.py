@@ -17,7 +17,8 @@ from vqclip.config.schema import PlateauConfig
 from vqclip.config.timeline import Film, Frame
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.drawers.vqgan import VQGANDrawer
-from vqclip.guidance.losses.terms import Target, penalties, total
+from vqclip.guidance.interfaces import Scene
+from vqclip.guidance.loss import Target, penalties, total
 from vqclip.guidance.memory import MemoryBudget, plain_shortages
 from vqclip.guidance.objective import Objective, PerceptorLoss, draw_step
 from vqclip.guidance.ops import unit
@@ -63,10 +64,9 @@ class Setting:
         chunk, recompute = settings.pop("chunk", 64), settings.pop("recompute", False)
         config = tiny(cutouts={"count": 6}, **settings)
         drawer = VQGANDrawer(random_vqgan(), config.width, config.height)
-        weights = {name: Schedule.parse(text) for name, text in vars(config.penalties).items()}
         self.frame: Frame = Film(config).frame(0)
         self.objective = Objective(
-            drawer, Cutouts(config.cutouts), views, penalties(weights, drawer.codebook_std),
+            drawer, Cutouts(config.cutouts), views, penalties(config.losses, Scene(drawer.unit)),
             Schedule.parse(config.optimizer.learning_rate), config.latent.ema_decay, config.plateau,
             MemoryBudget(chunk, recompute),
         )  # fmt: skip
@@ -113,7 +113,7 @@ def test_the_gradient_is_that_of_the_whole_graph(tiny: Tiny) -> None:
     """Two perceptors and every penalty, against autograd on everything at once."""
     views = [view(RED, "one"), view(BLUE, "two", size=12, crops=4, weight=0.5)]
     weights = {"tv": "0.3", "near_start": "0.2", "saturation": "0.1"}
-    setting = Setting(tiny, views, Recorder, penalties=weights)
+    setting = Setting(tiny, views, Recorder, losses=weights)
     setting.state.latent.z.data += 0.3  # off its start, where `near_start` has a slope
     objective, z = setting.objective, setting.state.latent.z
     image = objective.drawer.decode(z)
@@ -132,8 +132,8 @@ def test_the_gradient_is_that_of_the_whole_graph(tiny: Tiny) -> None:
 def test_every_wish_and_penalty_is_among_the_losses(tiny: Tiny) -> None:
     """By name; a wish that is uttered twice counts twice."""
     twice = PerceptorLoss("eye", Colours(), view(RED).targets * 2, 1.0, 6)
-    single = Setting(tiny, penalties={"tv": "1", "near_start": "0"}).steps()[0]
-    double = Setting(tiny, [twice], penalties={"tv": "1", "near_start": "0"}).steps()[0]
+    single = Setting(tiny, losses={"tv": "1", "near_start": "0"}).steps()[0]
+    double = Setting(tiny, [twice], losses={"tv": "1", "near_start": "0"}).steps()[0]
     assert list(single.losses) == ["eye: eye wishes", "eye: and not", "tv"]
     torch.testing.assert_close(double.losses["eye: eye wishes"], 2 * single.losses["eye: eye wishes"])
     assert single.loss.item() == pytest.approx(total(single.losses).item())
@@ -184,7 +184,7 @@ def test_the_rate_is_the_schedules_in_the_codebooks_deviations(tiny: Tiny) -> No
 
     setting = Setting(tiny, optimizer=Watcher, steps=3)
     setting.steps()
-    codebook_std = setting.objective.drawer.codebook_std
+    codebook_std = setting.objective.drawer.unit
     assert rates == pytest.approx([0.4 * codebook_std, 0.25 * codebook_std, 0.1 * codebook_std])
 
 
@@ -260,9 +260,7 @@ def test_a_shortage_outside_of_steps_is_told_plainly(error: Exception) -> None:
 
 def test_a_step_waits_for_no_number(tiny: Tiny) -> None:
     """On the meta device numbers can't be read; a GPU's would have to be waited for. Nothing is left on the CPU."""
-    config = tiny(
-        cutouts={"count": 4, "noise": 0, "jitter": 0.5, "erase": 0.5}, penalties={"saturation": "0.1"}
-    )
+    config = tiny(cutouts={"count": 4, "noise": 0, "jitter": 0.5, "erase": 0.5}, losses={"saturation": "0.1"})
     pipeline = Pipeline(config, torch.device("cpu"))
     frame = Film(config).frame(0)
     objective = pipeline.objective(frame)

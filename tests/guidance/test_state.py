@@ -8,6 +8,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from vqclip.config.schema import OPTIMIZERS
+from vqclip.guidance.latent import enlarge
 from vqclip.guidance.state import MakeOptimizer, Plateau, State
 from vqclip.pipeline.pipeline import _OPTIMIZERS
 
@@ -23,7 +24,7 @@ def nudge(state: State, steps: int) -> None:
         (z.square() * torch.linspace(0.1, 2, z.numel()).view_as(z)).sum().backward()
         state.optimizer.step()
         state.optimizer.zero_grad()
-        state.latent.settle(torch.full((1, 2, 1, 1), -3.0), torch.full((1, 2, 1, 1), 3.0), 0.9)
+        state.latent.settle(lambda z: z.clamp_(-3, 3), 0.9)
         state.step += 1
         state.plateau.watch(z.square().sum().item(), state.step == 1, 0.01)
 
@@ -62,7 +63,7 @@ def test_growing_keeps_the_moments_in_the_latents_new_shape(name: str) -> None:
     state = begin(name)
     nudge(state, 5)
     before = state._moments()
-    state.resize(6, 8)
+    state.resize(6, 8, enlarge)
     after = state._moments()
     assert before.keys() == after.keys()
     for key, value in before.items():
@@ -79,7 +80,7 @@ def test_growing_keeps_the_moments_in_the_latents_new_shape(name: str) -> None:
 def test_growing_a_second_moment_keeps_it_positive() -> None:
     state = begin("adam")
     nudge(state, 3)
-    state.resize(9, 5)
+    state.resize(9, 5, enlarge)
     second: Tensor = state._moments()["exp_avg_sq"]
     assert bool((second >= 0).all())
 

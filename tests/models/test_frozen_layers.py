@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqclip.guidance.memory_estimate import kept_bytes
+from vqclip.guidance.kept_bytes import kept_bytes
 from vqclip.models.folding import freeze
 from vqclip.models.frozen_layers import Conv2d, UpsampleConv, equip
 from vqclip.models.kernels import ON_CPU, PUBLIC, Kernels

@@ -59,7 +59,7 @@ def test_each_has_the_gradient_that_it_has_alone(tiny: Tiny, chunk: int, recompu
     config = tiny(
         tile=True,
         perceptors=[{"model": tiny().perceptors[0].model}, {"model": tiny().perceptors[0].model, "crops": 7}],
-        penalties={"tv": "0.3", "near_start": "0.2", "saturation": "0.1"},
+        losses={"tv": "0.3", "near_start": "0.2", "saturation": "0.1"},
     )
     batch = Atelier(config)
     batch.studio.budget.chunk, batch.studio.budget.recompute = chunk, recompute

@@ -41,7 +41,7 @@ def test_the_files_are_those_of_the_catalogue(name: str) -> None:
 @pytest.mark.parametrize("name", ["draft", "standard", "fine"])
 def test_every_quality_names_models_that_ship(name: str) -> None:
     config = configs.resolve(preset=name)
-    assert {config.vqgan, *(perceptor.model for perceptor in config.perceptors)} <= set(CARDS)
+    assert {config.drawer.model, *(perceptor.model for perceptor in config.perceptors)} <= set(CARDS)
 
 
 def test_the_mini_vqgan_renders_colours_that_it_is_shown() -> None:

@@ -20,7 +20,8 @@ import vqclip
 from vqclip.base.errors import ConfigError, NotFinite
 from vqclip.base.stop import StopToken
 from vqclip.config import resolve as configs
-from vqclip.config.schema import OPTIMIZERS, STARTS
+from vqclip.config.registry import STARTS
+from vqclip.config.schema import OPTIMIZERS
 from vqclip.guidance.optimize import Step
 from vqclip.guidance.perceptor import Perceptor
 from vqclip.media.image import load_image, read_metadata, save_png, to_pil
@@ -176,7 +177,7 @@ class TestWhatIsPainted:
         )
         assert not np.array_equal(pixels(paint(config)), pixels(still))
 
-    @pytest.mark.parametrize("start", STARTS)
+    @pytest.mark.parametrize("start", STARTS.names())
     def test_begins_with_every_start(self, tiny: Tiny, start: str) -> None:
         one, two = (paint(tiny(start=start, steps=1, seed=seed)) for seed in (1, 1))
         assert_equal(one, two)
@@ -186,7 +187,7 @@ class TestWhatIsPainted:
         save_png(to_pil(torch.rand(1, 3, 16, 16)), tmp_path / "init.png", {})
         flat = {"stages": [{"scale": 1, "share": 1}], "ema_decay": 0.9}
         config = tiny(init=str(tmp_path / "init.png"), optimizer={"learning_rate": "0"}, latent=flat)
-        vqgan = Pipeline(config, CPU).vqgan
+        vqgan = Pipeline(config, CPU).models.vqgan(config.drawer.model, torch.float32)
         with torch.no_grad():
             encoding = vqgan.encode(load_image(tmp_path / "init.png") * 2 - 1)
             expected = to_pil((vqgan.decode(vqgan.lookup(vqgan.codes(encoding))) + 1) / 2)

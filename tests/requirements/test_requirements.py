@@ -12,7 +12,7 @@ from conftest import Tiny
 from PIL import Image
 
 from vqclip.base.errors import WeightsError
-from vqclip.config.schema import STARTS
+from vqclip.config.registry import STARTS
 from vqclip.guidance.perceptor import Perceptor
 from vqclip.jobs.worker import Worker
 from vqclip.media.video_writer import VideoWriter
@@ -21,12 +21,13 @@ from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.requirements import install
 from vqclip.requirements import status as statuses
-from vqclip.requirements.needs import Requirement, distinct, requirements
+from vqclip.requirements.needs import distinct, requirements
 from vqclip.requirements.status import check, digest, missing, status
 from vqclip.runs.job import Job
 from vqclip.runs.run import IMAGE
 from vqclip.start.sketchbook import Sketchbook
 from vqclip.weights import catalog, store
+from vqclip.weights.requirement import Requirement
 
 CPU = torch.device("cpu")
 
@@ -70,7 +71,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("start", STARTS.names())
 @pytest.mark.parametrize("case", CASES)
 def test_a_pipeline_loads_what_is_named(
     start: str, case: str, tiny: Tiny, tiny_clip: Path, other_clip: Path, shelf: ModelCache

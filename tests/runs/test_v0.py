@@ -33,6 +33,7 @@ STILLS = ("apple.png", "pear-5.png", "pear-6.png", "owl.png", "fox.png", "tree.p
 RUNS = [path.name for path in sorted((V0 / "runs").iterdir())]
 SHIPPED = json.loads((V0 / "configs" / "digests.json").read_text())
 BATCH = ("batch", "jobs.yaml", "-c", "tiny.yaml", "--devices", "cpu", "--workers", "1", "--threads", "1")
+LATER = ("penalties.tv", "penalties.saturation")  # names that v0 didn't know yet
 NEAR = 0.02  # mean difference of values in [0, 1]
 
 
@@ -102,12 +103,14 @@ def test_is_compared_by_todays_keys(vqclip: Vqclip) -> None:
 
 def test_a_file_of_settings_is_read_and_its_old_names_are_told(vqclip: Vqclip) -> None:
     told = [
-        f"tiny.yaml: {rename.old} is now called {rename.new}; the old name still works" for rename in RENAMES
+        f"tiny.yaml: {rename.old} is now called {rename.new}; the old name still works"
+        for rename in RENAMES
+        if rename.old not in LATER
     ]
     done = vqclip("config", "show", "-c", "tiny.yaml", "--set", "seed=3")
     assert sorted(line.removeprefix("note").strip() for line in done.err.splitlines()) == sorted(told)
     values = yaml.safe_load(done.out)
-    assert (values["latent"]["ema_decay"], values["penalties"]["saturation"]) == (0.8, "0.1")
+    assert (values["latent"]["ema_decay"], values["losses"]["saturation"]["weight"]) == (0.8, "0.1")
 
 
 def test_what_a_newer_vqclip_wrote_is_still_shown(vqclip: Vqclip) -> None:

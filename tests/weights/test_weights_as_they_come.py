@@ -350,7 +350,7 @@ class TestDecoderAlone:
     def test_a_start_that_is_a_picture_is_refused_by_its_name(
         self, tmp_path: Path, tiny: Tiny, start: str
     ) -> None:
-        config = replace(tiny(), vqgan=str(decoder_alone(tmp_path / "d.pt")), start=start)
+        config = tiny(vqgan=str(decoder_alone(tmp_path / "d.pt")), start=start)
         line = refusal(Pipeline, config, pick_device("cpu"))
         assert f"start '{start}' is one; add --set start=codes" in line
         assert "init" not in line
@@ -359,13 +359,13 @@ class TestDecoderAlone:
         from PIL import Image  # noqa: PLC0415
 
         Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
-        config = replace(
-            tiny(), vqgan=str(decoder_alone(tmp_path / "d.pt")), start="codes", init=str(tmp_path / "a.png")
+        config = tiny(
+            vqgan=str(decoder_alone(tmp_path / "d.pt")), start="codes", init=str(tmp_path / "a.png")
         )
         assert "leave init out; add --set start=codes" in refusal(Pipeline, config, pick_device("cpu"))
 
     def test_codes_are_painted(self, tmp_path: Path, tiny: Tiny) -> None:
-        config = replace(tiny(), vqgan=str(decoder_alone(tmp_path / "d.pt")), start="codes")
+        config = tiny(vqgan=str(decoder_alone(tmp_path / "d.pt")), start="codes")
         pipeline = Pipeline(config, pick_device("cpu"))
         frame = next(iter(pipeline.film))
         state = pipeline.begin(frame, pipeline.objective(frame), 1)

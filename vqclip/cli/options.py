@@ -36,6 +36,10 @@ Seed = Annotated[
     int | None,
     typer.Option("--seed", help="The same seed gives the same image; random if left out.", metavar="N"),
 ]
+Drawer = Annotated[
+    str | None,
+    typer.Option("--drawer", help="What makes the image: vqgan, or fft (pixels).", metavar="NAME"),
+]
 Init = Annotated[Path | None, typer.Option("--init", help="Start from this image.", metavar="IMAGE")]
 ImagePrompts = Annotated[
     list[str] | None,

@@ -27,6 +27,7 @@ class PaintingOptions:
     file: options.File = None
     settings: options.Settings = None
     init: options.Init = None
+    drawer: options.Drawer = None
     image_prompts: options.ImagePrompts = None
     device: options.Device = "auto"
     runs: options.Runs = Path("runs")
@@ -48,7 +49,8 @@ class PaintingOptions:
         given = {"prompts": [prompt, *images]} | _given(named)
         given |= {name: _given(section) for name, section in sections.items()}
         layers = "+".join(filter(None, [preset, self.preset])) or None
-        return configs.resolve(given, layers, self.file, self.settings or [])
+        drawer = [f"drawer={self.drawer}"] if self.drawer else []  # first, so that --set can give its keys
+        return configs.resolve(given, layers, self.file, [*drawer, *(self.settings or [])])
 
     def run(
         self,

@@ -12,7 +12,6 @@ from vqclip.config.schema import Config
 from vqclip.config.timeline import Film, Frame, latent_shape
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.memory_estimate import estimate
-from vqclip.models.vqgan_loading import architecture_of
 from vqclip.pipeline.film_video import frame_rate
 from vqclip.pipeline.source_video import open_source
 from vqclip.requirements.needs import requirements
@@ -74,7 +73,7 @@ def _videos(outputs: Sequence[OutputSpec], runs: Path) -> dict[str, list[str]]:
 
 def _stages(config: Config, frame: Frame) -> list[str]:
     try:
-        factor = architecture_of(config.vqgan).factor
+        factor = config.drawer.cell()
     except WeightsError:
         return [f"steps {stage.begin + 1} to {stage.end} at scale {stage.scale:g}" for stage in frame.stages]
     lines = []
@@ -109,7 +108,7 @@ def _describe(found: Status) -> str:
 def _memory(config: Config, frame: Frame, device: Any, count: int, batch_size: int | None) -> dict[str, str]:
     """How many are painted at once, where there are several, and what that takes."""
     try:
-        best = best_batch_size(config, architecture_of(config.vqgan).full_width, device)
+        best = best_batch_size(config, config.drawer.channels(), device)
         images = min(count, batch_size or best)
         budget = MemoryBudget.of(config.width, config.height, device)
         dtype = devices.dtype_for(config.precision, device)

@@ -6,9 +6,10 @@ import torch
 
 from vqclip.cli.commands.models import fetch
 from vqclip.cli.display.console import say
-from vqclip.requirements.needs import Requirement, distinct
+from vqclip.requirements.needs import distinct
 from vqclip.requirements.pairs import suggestion
 from vqclip.requirements.status import check, missing, status
+from vqclip.weights.requirement import Requirement
 
 
 def provide(

@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from vqclip.base.errors import ConfigError, shorten
+from vqclip.config.registry import Registry
 from vqclip.config.schedule import LARGEST
 
 _TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
@@ -61,11 +62,20 @@ Converter = Callable[[Any, str], Any]
 @cache
 def _plan(schema: Any) -> list[tuple[str, bool, Converter]]:
     """Name of each field, whether it must be given, and what converts its value."""
-    return [(field.name, _is_needed(field), _converter(hint)) for field, hint in fields(schema)]
+    return [(field.name, _is_needed(field), _field_converter(field, hint)) for field, hint in fields(schema)]
 
 
 def _is_needed(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _field_converter(field: dataclasses.Field[Any], hint: Any) -> Converter:
+    """What converts a field's value; entries of a registry have dataclasses of their own."""
+    if registry := field.metadata.get("registry"):
+        return partial(_entries, registry)
+    if registry := field.metadata.get("choice"):
+        return partial(_choice, registry)
+    return _converter(hint)
 
 
 def _converter(hint: Any) -> Converter:
@@ -78,6 +88,29 @@ def _converter(hint: Any) -> Converter:
     if get_origin(hint) is list:
         return partial(_list, _converter(*get_args(hint)))
     return partial(_needed, _CONVERTERS[hint])
+
+
+def _entries(registry: Registry, values: Any, name: str) -> dict[str, Any]:
+    """Each entry of a mapping by the dataclass that its name means."""
+    return {
+        entry: _section(registry.load(entry), value, f"{name}.{entry}") for entry, value in values.items()
+    }
+
+
+def _choice(registry: Registry, value: Any, name: str) -> Any:
+    """The one entry that a mapping names, with its own keys."""
+    if dataclasses.is_dataclass(value):
+        return value
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        raise ConfigError(f"{name}: {shorten(value)} names none; write one of {', '.join(registry.names())}")
+    schema = registry.load(value["name"])
+    own = {field.name for field, _ in fields(schema)}
+    if unknown := [key for key in value if key not in own | registry.optional]:
+        known = ", ".join(sorted(own - {"name"})) or "none"
+        raise ConfigError(
+            f"{name}: the {registry.kind} {value['name']} has no key {shorten(unknown[0])}; its keys: {known}"
+        )
+    return build(schema, value, f"{name}.")
 
 
 def _section(schema: Any, value: Any, name: str) -> Any:

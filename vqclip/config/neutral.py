@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any, get_args, get_type_hints
 
+from vqclip.config.registry import Registry
 from vqclip.config.schedule import Schedule
 
 _ABSENT: Any = object()
@@ -16,6 +17,8 @@ def counted(node: Any) -> Any:
     """Plain data of a dataclass without its neutral values: what a digest is over."""
     if isinstance(node, list):
         return [counted(item) for item in node]
+    if isinstance(node, Mapping):
+        return {name: counted(item) for name, item in node.items()}
     if not dataclasses.is_dataclass(node):
         return node
     values = {leaf: getattr(node, leaf.name) for leaf in dataclasses.fields(node)}
@@ -58,12 +61,22 @@ def _complete(value: Any, hint: Any, rules: Mapping[str, Any]) -> Any:
     """A key's value, completed if it is a section or a list of sections, or _ABSENT if it has none."""
     if value is _ABSENT and "neutral" in rules:
         return rules["neutral"]
+    if registry := rules.get("registry"):
+        return _complete_entries({} if value is _ABSENT else value, registry)
+    if (registry := rules.get("choice")) and isinstance(value, Mapping) and "name" in value:
+        return completed(value, registry.load(value["name"]))
     item = next(iter(get_args(hint)), hint)
     if not dataclasses.is_dataclass(item):
         return value
     if item is hint:
         return completed({} if value is _ABSENT else value, item) or _ABSENT
     return [completed(entry, item) for entry in value] if isinstance(value, list) else value
+
+
+def _complete_entries(values: Any, registry: Registry) -> Any:
+    if not isinstance(values, Mapping):
+        return values
+    return {name: completed(entry, registry.load(name)) for name, entry in values.items()}
 
 
 def _is_neutral(value: Any, rules: Mapping[str, Any]) -> bool:

@@ -26,8 +26,11 @@ class Rename:
 RENAMES: Sequence[Rename] = (
     Rename("optimizer.rate", "optimizer.learning_rate"),
     Rename("latent.average", "latent.ema_decay"),
-    Rename("penalties.smooth", "penalties.tv"),
-    Rename("penalties.vivid", "penalties.saturation"),
+    Rename("penalties.smooth", "losses.tv.weight"),
+    Rename("penalties.tv", "losses.tv.weight"),
+    Rename("penalties.near_start", "losses.near_start.weight"),
+    Rename("penalties.vivid", "losses.saturation.weight"),
+    Rename("penalties.saturation", "losses.saturation.weight"),
     Rename("film.rate", "film.learning_rate"),
 )
 

@@ -12,14 +12,18 @@ from typing import Any, get_args
 from vqclip.base import seeds
 from vqclip.base.errors import ConfigError, shorten, suggest
 from vqclip.base.paths import CONFIGS
-from vqclip.config import dotted, neutral, renames, yaml12
+from vqclip.config import dotted, neutral, renames, shorthands, yaml12
 from vqclip.config.conversion import build, fields, merge
 from vqclip.config.recipes import recipe_of
+from vqclip.config.registry import Registry
 from vqclip.config.schema import Config
 
 log = logging.getLogger(__name__)
 
 VERSION = 2  # of the keys, raised with every release that adds or renames some; without a number, it is 1
+
+
+_CHOICES = [field.name for field, _ in fields(Config) if "choice" in field.metadata]
 
 
 def resolve(
@@ -64,21 +68,20 @@ class Base:
         return cache(recipe_of)
 
     @cached_property
-    def _on(self) -> Callable[[str], _Ground]:
-        """What lies on a recipe, by its name."""
+    def _on(self) -> Callable[[str | None], _Ground]:
+        """What lies on a recipe, by its name; None where the drawer has none."""
         default = _shipped("default.yaml")
-        return cache(lambda recipe: _Ground(_lay(default, read_preset(recipe), self.above)))
+        return cache(lambda name: _Ground(_lay(default, read_preset(name) if name else {}, self.above)))
 
     def resolve(
         self, given: Mapping[str, Any], settings: Sequence[str] = (), draw: Callable[[], int] = seeds.draw
     ) -> Config:
         """Merge settings and what the caller gives over this, as the function `resolve` does."""
         above = _lay(*_modernise(map(_parse_setting, settings), "--set "), *_modernise([given], ""))
-        layers = (above, self.above, _shipped("default.yaml"))
-        vqgan = next(layer["vqgan"] for layer in layers if "vqgan" in layer)
-        ground = self._on(self._recipe_of(str(vqgan)))
+        drawer = _over(_over(_shipped("default.yaml"), self.above), above)["drawer"]
+        ground = self._on(self._recipe_of(str(drawer["model"])) if drawer["name"] == "vqgan" else None)
         untouched = {name: section for name, section in ground.sections.items() if name not in above}
-        values = merge(ground.values, above) | untouched
+        values = _over(ground.values, above) | untouched
         if values.get("seed") is None:
             values["seed"] = draw()
         return build(Config, values)
@@ -111,7 +114,7 @@ def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"it is a {type(values).__name__}; a config is a mapping of keys to values")
-    renamed = renames.with_new_names(_unversioned(values))
+    renamed = renames.with_new_names(shorthands.spelled_out(_unversioned(values)))
     return {"version": VERSION, **neutral.completed(renamed, Config)}
 
 
@@ -128,7 +131,7 @@ def presets() -> list[str]:
 
 def keys() -> list[str]:
     """Return the dotted names of all keys and sections of a Config."""
-    return list(_keys(Config))
+    return list(dict.fromkeys([*_keys(Config), *shorthands.KEYS]))
 
 
 def old_keys() -> list[str]:
@@ -170,12 +173,17 @@ def _parse_setting(text: str) -> dict[str, Any]:
     # Only what can't be a plain word is YAML: a prompt may begin with an exclamation mark.
     is_yaml = re.match(r"\s*([\[{]|(null|~)\s*$)", value)
     try:
-        layer: Any = yaml12.parse(value) if is_yaml else value.strip()
+        layer: Any = yaml12.parse(_hashes_quoted(value)) if is_yaml else value.strip()
     except ConfigError as error:
         raise ConfigError(f"--set {key.strip()}={value}: {error}") from None
     nested: dict[str, Any] = {}
     dotted.put(nested, key.strip(), layer)
     return nested
+
+
+def _hashes_quoted(value: str) -> str:
+    """YAML that fills one line, where # begins a colour such as #00f, not a comment, if nothing there is quoted."""
+    return value if re.search("[\"']", value) else re.sub(r"(?<=[\[,\s])#\w+", r'"\g<0>"', value)
 
 
 def _read_layer(path: Path) -> dict[str, Any]:
@@ -186,8 +194,8 @@ def _read_layer(path: Path) -> dict[str, Any]:
 
 
 def _modernise(layers: Iterable[Mapping[str, Any]], place: str) -> list[dict[str, Any]]:
-    """Rename old keys in layers of one origin. A warning names each old key and its new name."""
-    plain = [_unversioned(layer, place) for layer in layers]
+    """Rename old keys in layers of one origin, without short forms. A warning names each old key and its new name."""
+    plain = [shorthands.spelled_out(_unversioned(layer, place)) for layer in layers]
     try:
         for rename in renames.used(plain):
             log.warning("%s%s is now called %s; the old name still works", place, rename.old, rename.new)
@@ -212,7 +220,16 @@ def _lay(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Check the keys of layers, and merge each over the one before."""
     for layer in layers:
         _check_keys(layer, Config)
-    return reduce(merge, layers, {})
+    return reduce(_over, layers, {})
+
+
+def _over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one layer over another; where it names another drawer or start, the keys of the one below go."""
+    for key in _CHOICES:
+        names = [layer[key].get("name") for layer in (under, over) if isinstance(layer.get(key), Mapping)]
+        if len(names) == 2 and names[1] not in (None, names[0]):
+            under = {name: value for name, value in under.items() if name != key}
+    return merge(under, over)
 
 
 def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
@@ -223,9 +240,13 @@ def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
             f"{prefix.rstrip('.')}: {shorten(layer)} is one value; this takes keys, such as {example}"
         )
     hints = {field.name: hint for field, hint in fields(schema)}
+    registries = {field.name: field.metadata.get("registry") for field, _ in fields(schema)}
     for key, value in layer.items():
         if key not in hints:
             raise ConfigError(_unknown_key(f"{prefix}{key}"))
+        if registry := registries[key]:
+            _check_entries(value, registry)
+            continue
         item = next(iter(get_args(hints[key])), hints[key])
         if not dataclasses.is_dataclass(item):
             continue
@@ -234,6 +255,17 @@ def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
         else:
             for i, entry in enumerate(value if isinstance(value, list) else [value]):
                 _check_keys(entry, item, f"{prefix}{key}[{i}].")
+
+
+def _check_entries(values: Any, registry: Registry) -> None:
+    """Refuse entries that a registry doesn't have, and keys that these don't have."""
+    if not isinstance(values, Mapping):
+        example = f"{registry.key}.{registry.names()[0]}"
+        raise ConfigError(
+            f"{registry.key}: {shorten(values)} is one value; this takes keys, such as {example}"
+        )
+    for name, entry in values.items():
+        _check_keys(entry, registry.load(name), f"{registry.key}.{name}.")
 
 
 @cache
@@ -248,8 +280,15 @@ def _unknown_key(key: str) -> str:
 
 def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
     """Return the dotted names of all keys and sections of a dataclass. An item of a list is `[0]`."""
-    for name, hint in ((field.name, hint) for field, hint in fields(schema)):
-        item = next(iter(get_args(hint)), hint)
+    for field, hint in fields(schema):
+        name, item = field.name, next(iter(get_args(hint)), hint)
         yield prefix + name
-        if dataclasses.is_dataclass(item):
+        if registry := field.metadata.get("registry"):
+            for entry in registry.names():
+                yield f"{prefix}{name}.{entry}"
+                yield from _keys(registry.load(entry), f"{prefix}{name}.{entry}.")
+        elif registry := field.metadata.get("choice"):
+            for entry in registry.names():
+                yield from _keys(registry.load(entry), f"{prefix}{name}.")
+        elif dataclasses.is_dataclass(item):
             yield from _keys(item, f"{prefix}{name}{'' if item is hint else '[0]'}.")

@@ -6,52 +6,24 @@ The values themselves, with a sentence for each key, stand in configs/default.ya
 import dataclasses
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Any, get_args, get_origin
 
-from vqclip.base.errors import ConfigError, suggest
-from vqclip.config import neutral, prompt, renames
+from vqclip.base.errors import ConfigError
+from vqclip.config import first_form, neutral, prompt
 from vqclip.config.conversion import fields
 from vqclip.config.prompt import Prompt
-from vqclip.config.schedule import Schedule
+from vqclip.config.registry import DRAWERS, LOSSES, STARTS
+from vqclip.config.rules import among, check, key, schedule, within
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
-STARTS = ("sketch", "codes", "noise", "gradient", "grey")
 BORDERS = ("reflect", "smear", "wrap", "grey")  # of the picture, for crops
 EDGES = ("reflect", "wrap", "black", "paint")  # of the last picture, for motion
 UNITS = ("codebook", "latent")  # of learning rates
 LARGEST_SIDE = 16384
-
-
-_NONE = dataclasses.MISSING
-
-
-def key(default: Any = _NONE, neutral: Any = _NONE, **rules: Any) -> Any:
-    """A key with rules for its value.
-
-    Every key that is added to those of the first configs says its neutral value, which means "as before the key
-    existed". Only items of lists have a default: default.yaml can't reach into them.
-    """
-    return field(default=default, metadata=rules if neutral is _NONE else rules | {"neutral": neutral})
-
-
-def among(*choices: str, neutral: Any = _NONE) -> Any:
-    """A text's choices."""
-    return key(neutral=neutral, choices=choices)
-
-
-def within(minimum: float, maximum: float = math.inf, default: Any = _NONE, neutral: Any = _NONE) -> Any:
-    """A number's range."""
-    return key(default, neutral, minimum=minimum, maximum=maximum)
-
-
-def schedule(minimum: float = -math.inf, neutral: Any = _NONE) -> Any:
-    """The least value that a schedule may come to."""
-    return key(neutral=neutral, schedule=True, minimum=minimum)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +79,24 @@ class LatentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PenaltiesConfig:
-    tv: str = schedule(minimum=0)
-    near_start: str = schedule(minimum=0)
-    saturation: str = schedule()
-    near_zero: str = schedule(minimum=0, neutral="0")
+class DrawerConfig:
+    """The name of what draws the image; a drawer's own dataclass adds its keys."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """The name of what the image begins from; a start's own dataclass adds its keys."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The keys that all terms of the loss beside the prompts have; a term's own dataclass adds others."""
+
+    weight: str = schedule()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,14 +151,13 @@ class Config:
     size: str
     steps: int = within(1, 1_000_000)
     init: str | None
-    start: str = among(*STARTS)
-    sketchbook: str
-    vqgan: str
+    start: Any = key(choice=STARTS)  # a StartConfig
+    drawer: Any = key(choice=DRAWERS)  # a DrawerConfig
     perceptors: list[PerceptorConfig]
     cutouts: CutoutsConfig
     optimizer: OptimizerConfig
     latent: LatentConfig
-    penalties: PenaltiesConfig
+    losses: dict[str, LossConfig] = key(registry=LOSSES)
     plateau: PlateauConfig
     tile: bool
     film: FilmConfig
@@ -258,7 +242,7 @@ class Config:
 
         They stay when keys are added, as neutral values don't count, and when keys are renamed, as first names do.
         """
-        counted = renames.with_first_names(neutral.counted(self))
+        counted = first_form.of(neutral.counted(self))
         return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -282,10 +266,17 @@ def _check_settings(node: Any, prefix: str) -> None:
         if is_section and isinstance(value, list):
             for i, item in enumerate(value):
                 _check_section(item, f"{prefix}{name}[{i}].")
+        elif is_section and isinstance(value, dict):
+            for term, item in value.items():
+                _check_one(item, f"{prefix}{name}.{term}.")
         elif is_section:
-            (_check_section if _is_hashable(value.__class__) else _check_settings)(value, f"{prefix}{name}.")
+            _check_one(value, f"{prefix}{name}.")
         elif rules:
-            _check(prefix + name, value, rules)
+            check(prefix + name, value, rules)
+
+
+def _check_one(section: Any, prefix: str) -> None:
+    (_check_section if _is_hashable(section.__class__) else _check_settings)(section, prefix)
 
 
 # A batch has thousands of Configs, and most of their sections are equal: each is looked at once.
@@ -296,7 +287,11 @@ _check_section = lru_cache(maxsize=4096)(_check_settings)
 def _leaves(schema: Any) -> tuple[tuple[str, bool, Mapping[str, Any]], ...]:
     """Name, whether it is a section or a list of sections, and rules of each field."""
     return tuple(
-        (leaf.name, any(map(dataclasses.is_dataclass, (hint, *get_args(hint)))), leaf.metadata)
+        (
+            leaf.name,
+            "choice" in leaf.metadata or any(map(dataclasses.is_dataclass, (hint, *get_args(hint)))),
+            leaf.metadata,
+        )
         for leaf, hint in fields(schema)
     )
 
@@ -304,18 +299,3 @@ def _leaves(schema: Any) -> tuple[tuple[str, bool, Mapping[str, Any]], ...]:
 @cache
 def _is_hashable(schema: Any) -> bool:
     return not any(get_origin(hint) is list for _, hint in fields(schema))
-
-
-def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
-    if value is None:
-        return
-    choices, minimum = rules.get("choices"), rules.get("minimum", -math.inf)
-    if choices and value not in choices:
-        raise ConfigError(f"{name}: {value!r} is none of {', '.join(choices)}{suggest(value, choices)}")
-    if rules.get("schedule"):
-        smallest = Schedule.parse(value, name).smallest
-        if smallest < minimum:
-            raise ConfigError(f"{name}: {value!r} goes down to {smallest}; at least {minimum} is allowed")
-    elif "minimum" in rules and not minimum <= value <= rules["maximum"]:
-        bound = f" to {rules['maximum']}" if rules["maximum"] < math.inf else " or more"
-        raise ConfigError(f"{name}: {value} is out of range; it takes {minimum}{bound}")

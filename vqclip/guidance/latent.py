@@ -1,12 +1,13 @@
 """The Latent: the only tensor that learns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqclip.guidance import ops
+Resize = Callable[[Tensor, int, int], Tensor]  # to so many rows and columns
 
 
 @dataclass
@@ -32,15 +33,15 @@ class Latent:
         """The running mean, without the bias towards zero of its beginning (Adam's correction)."""
         return self.total / self.weight if self.weight > 0 else self.z.detach()
 
-    def settle(self, low: Tensor, high: Tensor, decay: float) -> None:
-        """After a step: keep z within the codebook's bounds (1 d 1 1), and let the mean follow."""
-        self.pull_in(low, high, decay)
+    def settle(self, project: Callable[[Tensor], None], decay: float) -> None:
+        """After a step: put z back into its bounds, and let the mean follow."""
+        self.pull_in(project, decay)
         self.weigh(decay)
 
     @torch.no_grad()
-    def pull_in(self, low: Tensor, high: Tensor, decay: float) -> None:
+    def pull_in(self, project: Callable[[Tensor], None], decay: float) -> None:
         """What of `settle` concerns tensors, which stay the same ones."""
-        self.z.clamp_(low, high)
+        project(self.z)
         self.total.mul_(decay).add_(self.z)
 
     def weigh(self, decay: float) -> None:
@@ -53,9 +54,9 @@ class Latent:
         return Latent(z.requires_grad_(), z.detach().clone(), self.total, self.weight)
 
     @torch.no_grad()
-    def resized(self, rows: int, columns: int) -> "Latent":
-        """The same latent with other cells; it goes on from its mean, which carries less noise than z."""
-        z, start = (enlarge(x, rows, columns) for x in (self.mean, self.start))
+    def resized(self, rows: int, columns: int, resize: Resize) -> "Latent":
+        """The same latent of another shape; it goes on from its mean, which carries less noise than z."""
+        z, start = (resize(x, rows, columns) for x in (self.mean, self.start))
         return Latent(z.requires_grad_(), start, torch.zeros_like(z))
 
 
@@ -64,15 +65,3 @@ def enlarge(x: Tensor, rows: int, columns: int) -> Tensor:
     if x.shape[2:] == (rows, columns):
         return x
     return F.interpolate(x, (rows, columns), mode="bilinear", align_corners=False)
-
-
-def starting_image(start: str, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """A picture (1 3 h w) in [0, 1] to encode as a beginning."""
-    match start:
-        case "noise":
-            return ops.fractal_noise(height, width, generator)
-        case "gradient":
-            return ops.gradient_image(height, width, generator)
-        case "grey":
-            return torch.full((1, 3, height, width), 0.5)
-    raise ValueError(f"{start!r} is no picture")

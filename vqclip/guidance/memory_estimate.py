@@ -4,24 +4,20 @@ The networks are built on torch's meta device, where tensors have shapes and no 
 tells which tensors autograd would keep for the backward pass. That is the bulk of what painting needs.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
 from vqclip.base.device import strengths
 from vqclip.config.schema import Config
-from vqclip.config.timeline import Frame, latent_shape
+from vqclip.config.timeline import Frame
+from vqclip.guidance.kept_bytes import kept_bytes, weight_bytes
 from vqclip.guidance.memory import SMALL, MemoryBudget
 from vqclip.models.clip import image_size, skeleton
-from vqclip.models.folding import freeze
 from vqclip.models.kernels import CPU
-from vqclip.models.vqgan import VQGAN, ResnetBlock
-from vqclip.models.vqgan_loading import architecture_of
 
 # Interpreter, torch and the other libraries once they are loaded and warm: measured, as is the workspace that
 # convolutions need on top of what autograd keeps.
@@ -56,71 +52,19 @@ def estimate(
 ) -> Estimate:  # fmt: skip
     """Peak memory of painting a frame of so many pictures; raises WeightsError for models that can't be found."""
     images = min(images, budget.batch_size)
+    weights, decoder = config.drawer.memory(frame.width, frame.height, images, dtype, budget, device)
     with torch.device("meta"):
-        vqgan = freeze(VQGAN(architecture_of(config.vqgan)), device).to(dtype)
-        rows, columns = latent_shape(frame.width, frame.height, vqgan.factor)
-        shape = (images, vqgan.architecture.embed_dim, rows, columns)
-        z = torch.zeros(shape, dtype=dtype, requires_grad=True)
         visuals = [skeleton(p.model, device).visual.to(dtype) for p in config.perceptors]
-        weights = sum(map(weight_bytes, [vqgan, *visuals]))
-        decoder = sparing_bytes(vqgan, z) if budget.recompute else kept_bytes(vqgan.decode, z, [vqgan])
         crops = [p.crops or config.cutouts.count for p in config.perceptors]
         counts = [images * budget.chunk_size(count, images) for count in crops]
         looking = [
             kept_bytes(visual, _crops(visual, count, dtype), [visual])
             for visual, count in zip(visuals, counts, strict=True)
         ]
+    weights += sum(map(weight_bytes, visuals))
     has_holes = config.width * config.height <= SMALL and strengths(device).keeps_pages
     image = images * PICTURES * 3 * 4 * config.width * config.height
     return Estimate(weights, image, decoder, looking, HOLED_WORKSPACE if has_holes else WORKSPACE)
-
-
-def kept_bytes(network: Callable[[Tensor], Any], x: Tensor, modules: Iterable[nn.Module]) -> int:
-    """Bytes that autograd keeps for the backward pass of a frozen network, its weights not counted."""
-    weights = {
-        p.untyped_storage()._cdata for module in modules for p in [*module.parameters(), *module.buffers()]
-    }
-    kept: dict[int, Tensor] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        if tensor.untyped_storage()._cdata not in weights:
-            kept[tensor.untyped_storage()._cdata] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), Blockwise():
-        output = network(x)
-    del output
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-
-
-class Blockwise(TorchFunctionMode):
-    """Attention as devices compute it, block by block; on the meta device torch would write out the whole matrix."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.scaled_dot_product_attention:
-            return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args[:3])[0]
-        return func(*args, **(kwargs or {}))
-
-
-def sparing_bytes(vqgan: VQGAN, z: Tensor) -> int:
-    """Bytes kept where the decoder's blocks are passed again on the way back: their inputs, and one block's inside."""
-    inside: list[int] = []
-
-    def note(block: nn.Module, given: tuple[Tensor, ...]) -> None:
-        x, latent = (tensor.detach().requires_grad_() for tensor in given)
-        kept = kept_bytes(lambda x: block.forward(x, latent), x, [block])
-        inside.append(kept - x.untyped_storage().nbytes())
-
-    blocks = [block for block in vqgan.decoder.up.modules() if isinstance(block, ResnetBlock)]
-    hooks = [block.register_forward_pre_hook(note) for block in blocks]
-    kept = kept_bytes(lambda z: vqgan.decode(z, recompute=True), z, [vqgan])
-    for hook in hooks:
-        hook.remove()
-    return kept + max(inside)
-
-
-def weight_bytes(module: nn.Module) -> int:
-    return sum(p.numel() * p.element_size() for p in module.parameters())
 
 
 def _crops(visual: Any, count: int, dtype: torch.dtype) -> Tensor:

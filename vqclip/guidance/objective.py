@@ -14,8 +14,8 @@ from vqclip.config.schema import PlateauConfig
 from vqclip.config.timeline import Frame
 from vqclip.guidance.cutout_draws import CropDraw
 from vqclip.guidance.cutouts import Cutouts
-from vqclip.guidance.drawers.vqgan import VQGANDrawer
-from vqclip.guidance.losses.terms import Penalty, Target
+from vqclip.guidance.interfaces import Drawer
+from vqclip.guidance.loss import Penalty, Target
 from vqclip.guidance.memory import MemoryBudget
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import StepGraphs
@@ -47,7 +47,7 @@ class Objective:
     `graphs` runs the steps where a device can replay them; a CPU has none.
     """
 
-    drawer: VQGANDrawer
+    drawer: Drawer
     cutouts: Cutouts
     perceptor_losses: Sequence[PerceptorLoss]
     penalties: Sequence[Penalty]
@@ -62,7 +62,7 @@ class Objective:
     @property
     def stride(self) -> float:
         """One unit of the learning rate, in the latent's own numbers."""
-        return self.drawer.codebook_std if self.learning_rate_unit == "codebook" else 1.0
+        return self.drawer.unit if self.learning_rate_unit == "codebook" else 1.0
 
     @property
     def gradient_scale(self) -> float:

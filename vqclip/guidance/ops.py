@@ -53,24 +53,22 @@ def clamp_with_grad(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     return _ClampWithGrad.apply(x, low, high)
 
 
-def total_variation(images: Tensor) -> Tensor:
-    """Mean squared difference of neighbouring pixels of (n c h w): 0 for a flat picture."""
-    down = (images[..., 1:, :] - images[..., :-1, :]).square()
-    right = (images[..., 1:] - images[..., :-1]).square()
-    return down.mean() + right.mean()
-
-
-def saturation(images: Tensor) -> Tensor:
-    """Mean root-mean-square distance of pixels (n 3 h w) from grey of the same brightness."""
-    grey = images.mean(1, keepdim=True)
-    return (images - grey).square().mean(1).add(1e-8).sqrt().mean()
-
-
 def resize(x: Tensor, height: int, width: int) -> Tensor:
     """Smooth resampling of (n c h w), without aliasing where it shrinks."""
     if x.shape[-2:] == (height, width):
         return x
     return F.interpolate(x, (height, width), mode="bicubic", antialias=True, align_corners=False)
+
+
+def cover(image: Tensor, height: int, width: int) -> Tensor:
+    """Scale a picture (1 3 h w) until it covers height x width, and cut what sticks out from both sides evenly."""
+    scale = max(height / image.shape[2], width / image.shape[3])
+    rows, columns = (
+        max(round(side * scale), want) for side, want in zip(image.shape[2:], (height, width), strict=True)
+    )
+    image = resize(image, rows, columns)
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return image[..., top : top + height, left : left + width]
 
 
 def fractal_noise(height: int, width: int, generator: torch.Generator) -> Tensor:

@@ -10,7 +10,7 @@ from vqclip.base import determinism
 from vqclip.config.schema import PlateauConfig
 from vqclip.config.timeline import Frame
 from vqclip.guidance.cutout_draws import CropDraw
-from vqclip.guidance.losses.terms import total
+from vqclip.guidance.loss import total
 from vqclip.guidance.memory import batches
 from vqclip.guidance.objective import Objective, PerceptorLoss, StepDraw, draw_step
 from vqclip.guidance.records import sent
@@ -48,7 +48,7 @@ def optimize(frame: Frame, objective: Objective, states: Sequence[State]) -> Ite
         shape = objective.drawer.latent_shape(stage.scale)
         for state in states:
             if state.latent.shape != shape:
-                state.resize(*shape)
+                state.resize(*shape, objective.drawer.resize)
         ahead: StepDraw | None = None
         while states[0].step < stage.end:
             left = [state for state in states if not _has_settled(objective, state)]
@@ -113,7 +113,7 @@ def optimizer_step(objective: Objective, state: State, rate: Tensor) -> None:
             group["lr"] = float(rate)
         optimizer.step()
     optimizer.zero_grad()
-    state.latent.pull_in(objective.drawer.low, objective.drawer.high, objective.ema_decay)
+    state.latent.pull_in(objective.drawer.project, objective.ema_decay)
 
 
 def note(frame: Frame, objective: Objective, state: State, image: Tensor, losses: dict[str, Tensor]) -> Step:

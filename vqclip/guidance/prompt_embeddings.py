@@ -11,7 +11,7 @@ from vqclip.base import seeds
 from vqclip.config.prompt import Kind, Prompt
 from vqclip.config.timeline import FramePrompt
 from vqclip.guidance.cutouts import Cutouts
-from vqclip.guidance.losses.terms import Target
+from vqclip.guidance.loss import Target
 from vqclip.guidance.ops import slerp, unit
 from vqclip.guidance.perceptor import Perceptor
 
@@ -31,6 +31,7 @@ class PromptEmbeddings:
         cutouts: Cutouts,
     ):
         self.perceptor, self._number, self._images, self._cutouts = perceptor, number, images, cutouts
+        self.prompts = prompts
         self._known = {prompt.content: self._embed(prompt) for prompt in prompts}
 
     def of(self, prompt: Prompt) -> Tensor:

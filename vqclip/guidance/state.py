@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vqclip.guidance.latent import Latent, enlarge
+from vqclip.guidance.latent import Latent, Resize
 
 MakeOptimizer = Callable[[Tensor], Optimizer]
 
@@ -63,11 +63,11 @@ class State:
         latent = Latent.begin(z)
         return cls(latent, make_optimizer(latent.z), make_optimizer, seed)
 
-    def resize(self, rows: int, columns: int) -> None:
-        """Go on with other cells; the optimiser's moments are resampled, not dropped."""
+    def resize(self, rows: int, columns: int, resize: Resize) -> None:
+        """Go on with another shape; the optimiser's moments are resampled, not dropped."""
         moments = self._moments()
-        self.latent = self.latent.resized(rows, columns)
-        resized = {k: enlarge(v, rows, columns) if v.ndim == 4 else v for k, v in moments.items()}
+        self.latent = self.latent.resized(rows, columns, resize)
+        resized = {k: resize(v, rows, columns) if v.ndim == 4 else v for k, v in moments.items()}
         self._adopt(resized)
 
     @torch.no_grad()

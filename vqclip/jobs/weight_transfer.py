@@ -10,9 +10,10 @@ from vqclip.base.files import atomic
 from vqclip.base.paths import expand
 from vqclip.config.schema import Config
 from vqclip.models.clip import HUB, pretrained
-from vqclip.requirements.needs import Requirement, distinct, requirements
+from vqclip.requirements.needs import distinct, requirements
 from vqclip.requirements.status import find, status
 from vqclip.weights import catalog, store
+from vqclip.weights.requirement import Requirement
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from vqclip.base import determinism, runtime
 from vqclip.base import device as devices
 from vqclip.base.stop import StopToken
 from vqclip.config.schema import Config
+from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.memory import SMALL
-from vqclip.models.vqgan import VQGAN
 from vqclip.pipeline.events import Event, Events, Finished, Result, VideoSaved
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
@@ -72,12 +72,12 @@ class Worker:
         """Where the weights lie that aren't where their names say."""
         return {**self.locations, **locations_from(base, requirements(config))}
 
-    def vqgan(self, config: Config, base: Path) -> VQGAN:
-        """The VQGAN of a Config whose relative paths begin at `base`, to draw with."""
-        cache = self.cache or ModelCache(self.device, self.pull)
-        return cache.at(self._locations(config, base)).vqgan(
-            config.vqgan, devices.dtype_for(config.precision, self.device)
-        )
+    def drawer(self, config: Config, base: Path) -> Drawer:
+        """Open the drawer of a Config whose relative paths begin at `base`."""
+        cache = (self.cache or ModelCache(self.device, self.pull)).at(self._locations(config, base))
+        dtype = devices.dtype_for(config.precision, self.device)
+        drawer: Drawer = config.drawer.open(cache, dtype, config.width, config.height, config.tile)
+        return drawer
 
     def paint(
         self,

@@ -10,11 +10,10 @@ from PIL import Image
 from vqclip.base.errors import RunError, UsageError
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Film
-from vqclip.guidance.drawers.vqgan import VQGANDrawer
+from vqclip.guidance.interfaces import Drawer
 from vqclip.media.image import to_pil
 from vqclip.media.video_metadata import Sound
 from vqclip.media.video_writer import assemble, check_encoder
-from vqclip.models.vqgan import VQGAN
 from vqclip.pipeline.source_video import open_source
 from vqclip.runs.run import Run, image_metadata, origin, read_config, read_provenance
 
@@ -44,12 +43,12 @@ def write_film(
 
 
 def remake_film(
-    folder: Path, output: Path | None, vqgan_of: Callable[[Config, Path], VQGAN], fps: float | None = None,
+    folder: Path, output: Path | None, drawer_of: Callable[[Config, Path], Drawer], fps: float | None = None,
     *, between: int = 1, hold: float = 0.0, forth_and_back: bool = False,
 ) -> Path:  # fmt: skip
     """Make the video of a film's run folder again, in its place or in another one.
 
-    `vqgan_of` loads the VQGAN of a Config and its base, where `between` asks for more images than there are.
+    `drawer_of` opens the drawer of a Config whose relative paths begin at a folder, where `between` asks for more images than there are.
     """
     config = read_config(folder)
     if not config.is_film:
@@ -58,11 +57,7 @@ def remake_film(
     run = Run(folder, config, metadata, origin(folder))
     target = output or run.video
     check_encoder(target)
-    drawer = (
-        VQGANDrawer(vqgan_of(config, run.base), config.width, config.height, config.tile)
-        if between > 1
-        else None
-    )
+    drawer = drawer_of(config, run.base) if between > 1 else None
     with run.held():
         smooth = InBetween(run, drawer, between) if drawer else None
         write_film(run, target, fps, hold=hold, forth_and_back=forth_and_back, between=smooth)
@@ -78,7 +73,7 @@ def frame_rate(config: Config, base: Path = Path()) -> float:
 class InBetween(Sequence[Image.Image]):
     """A film's pictures, and `number` - 1 more from each to the next, drawn when asked for, of latents on the way."""
 
-    def __init__(self, run: Run, drawer: VQGANDrawer, number: int):
+    def __init__(self, run: Run, drawer: Drawer, number: int):
         self.run, self.canvas, self.number = run, drawer, number
         video, output_frames = open_source(run.config.source, run.base), len(run.frames.images)
         self.film = Film(run.config, video.count if video else None)
@@ -102,7 +97,7 @@ class InBetween(Sequence[Image.Image]):
         z = self._latent(number)
         if share:
             z = torch.lerp(z, self._latent((number + 1) % self.film.output_frames), share)
-        return to_pil(self.canvas.decode_output(z.to(self.canvas.low)))
+        return to_pil(self.canvas.decode_output(z.to(self.canvas.device)))
 
     def _latent(self, number: int) -> torch.Tensor:
         return self.run.frames.mix(self.film.blend(number))

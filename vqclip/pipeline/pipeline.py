@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -17,21 +19,19 @@ from vqclip.config.schema import Config, PerceptorConfig
 from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
-from vqclip.guidance.drawers.vqgan import VQGANDrawer, cover
-from vqclip.guidance.latent import starting_image
-from vqclip.guidance.losses.terms import penalties
+from vqclip.guidance.interfaces import Drawer, FirstImage, Scene, Start
+from vqclip.guidance.loss import penalties
+from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.objective import Objective, PerceptorLoss
+from vqclip.guidance.ops import cover
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
 from vqclip.media.image import load_image
-from vqclip.models.vqgan import VQGAN
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.source_video import Source, open_source
-from vqclip.requirements.needs import READER, SKETCHBOOK, requirements
-from vqclip.start.phrases import outline
-from vqclip.start.sketch import Sketch
+from vqclip.start.chosen import chosen_start
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -56,65 +56,63 @@ class Pipeline:
 
         Relative paths of images and videos begin at `base`.
         """
-        self.config, self.device, self._base = config, device, base
+        self.config, self.device, self.base = config, device, base
         # The user's own files first: they are read in a moment, and are wrong more often than the models.
-        self._init = load_image(base / config.init) if config.init else None
+        self._start = chosen_start(config)
+        self._first_image: FirstImage | None = self._start.prepare(self) if config.init else None
         video = open_source(config.source, base)
-        self._source = Source(video) if video else None
+        self.source = Source(video) if video else None
         if video and config.source.flow:
             motion.check_flow()
         self.film = Film(config, video.count if video else None)
-        images = {
+        self._images = images = {
             prompt.body: load_image(base / prompt.body)
             for prompt in config.parsed_prompts
             if prompt.kind is Kind.IMAGE
         }
-        dtype = devices.dtype_for(config.precision, device)
+        self._dtype = dtype = devices.dtype_for(config.precision, device)
         devices.allow_tf32(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
         # One for all frames: what it learned holds for the next.
         self._budget = MemoryBudget.of(config.width, config.height, device)
         self._graphs = step_graphs(device, dtype)
-        models = self._shelf = cache or ModelCache(device, pull, keeps_texts=False)
-        self.vqgan = models.vqgan(config.vqgan, dtype)
-        _check_start(config, self.vqgan)
+        self.models = cache or ModelCache(device, pull, keeps_texts=False)
+        drawer = config.drawer.open(self.models, dtype, config.width, config.height, config.tile)
+        _check_start(config, self._start, drawer)
         self._embeddings = [
-            PromptEmbeddings(models.perceptor(p.model, dtype), k, config.parsed_prompts, images, self.cutouts)
+            PromptEmbeddings(
+                self.models.perceptor(p.model, dtype), k, config.parsed_prompts, images, self.cutouts
+            )
             for k, p in enumerate(config.perceptors)
         ]
-        self._begins_bare = not config.init and self._source is None
-        names = {need.role: need.name for need in requirements(config)}
-        self._sketch = self._prepare_sketch(models, names, images) if SKETCHBOOK in names else None
-        if not models.keeps_texts:
+        self._first_image = self._first_image or self._start.prepare(self)
+        if not self.models.keeps_texts:
             for embeddings in self._embeddings:
                 embeddings.perceptor.forget_texts()
 
     def in_float32(self) -> "Pipeline":
         """The same with networks that don't overflow."""
-        return Pipeline(
-            replace(self.config, precision="float32"), self.device, cache=self._shelf, base=self._base
-        )
+        config = replace(self.config, precision="float32")
+        return Pipeline(config, self.device, cache=self.models, base=self.base)
 
     @property
     def batch_size(self) -> int:
         """How many pictures of the Config are best painted at once."""
-        return best_batch_size(self.config, self.vqgan.architecture.full_width, self.device)
+        return best_batch_size(self.config, self.config.drawer.channels(), self.device)
 
     def objective(self, frame: Frame) -> Objective:
         """What the loop needs to paint a frame."""
         config = self.config
-        drawer = VQGANDrawer(self.vqgan, frame.width, frame.height, config.tile)
-        weights = vars(config.penalties) | {"near_source": config.source.pull}
-        source = (
-            drawer.encode(self._source.image(frame.index), drawer.latent_shape()) if self._source else None
-        )
+        drawer: Drawer = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
+        terms: dict[str, Any] = dict(config.losses)
+        if self.source:
+            terms["near_source"] = NearSource(weight=config.source.pull)
+        source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
         return Objective(
             drawer=drawer,
             cutouts=self.cutouts,
             perceptor_losses=self._perceptor_losses(frame),
-            penalties=penalties(
-                {name: Schedule.parse(text) for name, text in weights.items()}, drawer.codebook_std, source
-            ),
+            penalties=penalties(terms, Scene(drawer.unit, source, drawer.resize)),
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate
             ),
@@ -130,17 +128,19 @@ class Pipeline:
         """The State before a film's first step, from a seed."""
         drawer, shape = objective.drawer, objective.drawer.latent_shape(frame.stages[0].scale)
         generator = self._generator(frame, seed)
-        if self.config.start == "codes" and self._begins_bare:
-            return State.begin(drawer.random_latent(shape, generator), self.make_optimizer, seed)
-        z = drawer.encode(self._first_image(frame, generator), shape)
+        z = self._start.latent(drawer, shape, generator)
+        if z is None:
+            z = drawer.encode(self.first_image(frame, generator), shape)
         return State.begin(z, self.make_optimizer, seed)
 
     def go_on(self, state: State, frame: Frame, objective: Objective) -> State:
         """The State before a frame's first step, from the State after the last one's."""
         drawer, border = objective.drawer, self.config.motion.border
-        share = frame.fresh if self._begins_bare else 0.0  # a given picture is no scene's own
+        share = 0.0 if self._start.given else frame.fresh  # a given picture is no scene's own
         if state.latent.shape != drawer.latent_shape():
-            state.resize(*drawer.latent_shape())  # the last frame settled early, on a coarse latent
+            state.resize(
+                *drawer.latent_shape(), drawer.resize
+            )  # the last frame settled early, on a coarse latent
         if frame.move == STANDSTILL and not self.config.source.flow and not share:
             return state.carried()
         with torch.no_grad():
@@ -149,12 +149,12 @@ class Pipeline:
             grid = self._grid(frame, size, size)
             image = motion.sample(image, grid, border)
             if border == "paint" or share:
-                fresh = cover(self._first_image(frame, self._generator(frame, state.seed)), *size).to(image)
+                fresh = cover(self.first_image(frame, self._generator(frame, state.seed)), *size).to(image)
                 empty = motion.uncovered(grid).to(image) if border == "paint" else 0.0
                 image = image + (fresh - image) * torch.as_tensor(empty).clamp(min=share)
-        latent_grid = self._grid(frame, size, drawer.latent_shape())
         z = drawer.encode(image, drawer.latent_shape())
-        return state.moved(z, lambda moment: motion.sample(moment, latent_grid, border, "bilinear"))
+        grid_at = cache(lambda shape: self._grid(frame, size, shape))
+        return state.moved(z, lambda moments: drawer.moved(moments, grid_at, border))
 
     def _grid(self, frame: Frame, size: tuple[int, int], shape: tuple[int, int]) -> Tensor:
         """Where the last picture's content goes: with the source's, then as the motion says.
@@ -162,26 +162,27 @@ class Pipeline:
         `size` (h, w) is the picture's, `shape` (y, x) the grid's resolution.
         """
         grid = motion.moving(frame.move, size, shape)
-        if self._source is None or not self.config.source.flow:
+        if self.source is None or not self.config.source.flow:
             return grid
-        before, after = (cover(self._source.image(frame.index - i), *size) for i in (1, 0))
+        before, after = (cover(self.source.image(frame.index - i), *size) for i in (1, 0))
         return motion.through(grid, motion.drifting(motion.flow_between(before, after)))
 
     def _generator(self, frame: Frame, seed: int) -> Generator:
         """What a beginning is drawn with: the same for all frames of a scene."""
         return Generator().manual_seed(seeds.derive(seed, "start", frame.scene))
 
-    def _first_image(self, frame: Frame, generator: Generator) -> Tensor:
+    def first_image(self, frame: Frame, generator: Generator) -> Tensor:
         """The picture that a frame begins from, if none was painted before it."""
-        if self._init is not None:
-            return self._init
-        if self._source is not None:
-            return self._source.image(frame.index)
-        if self._sketch is not None:
-            prompts = [frame_prompt.prompt for frame_prompt in frame.prompts]
-            return self._sketch.image(prompts, frame.height, frame.width, generator)
-        start = "noise" if self.config.start == "codes" else self.config.start
-        return starting_image(start, frame.height, frame.width, generator)
+        assert self._first_image
+        return self._first_image(frame, generator)
+
+    def embeddings(self, name: str) -> PromptEmbeddings:
+        """What the prompts mean to a CLIP, be that one of the perceptors or not."""
+        for known in self._embeddings:
+            if known.perceptor.name == name:
+                return known
+        reader = self.models.perceptor(name, torch.float32)
+        return PromptEmbeddings(reader, 0, self.config.parsed_prompts, self._images, self.cutouts)
 
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """The Config's optimiser of one tensor; the loop sets its rate before every step."""
@@ -191,22 +192,6 @@ class Pipeline:
                 if "capturable" in group:  # Adagrad's count is read, and has no say
                     group["capturable"] = True  # it counts its steps on the device
         return optimizer
-
-    def _prepare_sketch(self, cache: ModelCache, names: dict[str, str], images: dict[str, Tensor]) -> Sketch:
-        """The sketchbook, and what wishes mean to its own CLIP, be that one of the perceptors or not.
-
-        `names` maps the roles of the Config's weights to their names.
-        """
-        embeddings = next(
-            (known for known in self._embeddings if known.perceptor.name == names[READER]), None
-        )
-        if embeddings is None:
-            reader = cache.perceptor(names[READER], torch.float32)
-            embeddings = PromptEmbeddings(reader, 0, self.config.parsed_prompts, images, self.cutouts)
-        said = [outline(prompt.body) for prompt in self.config.parsed_prompts if prompt.kind is Kind.TEXT]
-        texts = sorted(set().union(*(outline.texts for outline in said)))
-        known = {text: embeddings.perceptor.embed_texts([text]) for text in texts}
-        return Sketch(cache.sketchbook(names[SKETCHBOOK]), embeddings.perceptor, embeddings.of, known)
 
     def _perceptor_losses(self, frame: Frame) -> list[PerceptorLoss]:
         uses = Counter(p.model for p in self.config.perceptors)
@@ -224,15 +209,15 @@ class Pipeline:
         ]
 
 
-def _check_start(config: Config, vqgan: VQGAN) -> None:
-    """Refuse to begin or go on from a picture with a VQGAN that is a decoder alone; raises WeightsError."""
-    if vqgan.encoder is not None or (config.start == "codes" and not config.init and not config.source.video):
+def _check_start(config: Config, start: Start, drawer: Drawer) -> None:
+    """Refuse to begin or go on from a picture with a drawer that has no encoder; raises WeightsError."""
+    if drawer.encodes or start.draws_latents:
         return
     given = "init" if config.init else "source"
-    bare = not config.init and not config.source.video
-    cure = f"start {config.start!r} is one" if bare else f"leave {given} out"
+    cure = f"leave {given} out" if start.given else f"start {start.name!r} is one"
+    model = " ".join(need.name for need in config.drawer.requirements()) or config.drawer.name
     raise WeightsError(
-        f"{config.vqgan} is a decoder alone and begins from no picture: {cure}; add --set start=codes"
+        f"{model} is a decoder alone and begins from no picture: {cure}; add --set start=codes"
     )
 
 

@@ -15,7 +15,7 @@ from vqclip.base.errors import NotFinite, UsageError
 from vqclip.base.stop import StopToken
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Frame
-from vqclip.guidance.drawers.vqgan import VQGANDrawer
+from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.memory import plain_shortages
 from vqclip.guidance.objective import Objective
 from vqclip.guidance.optimize import Step, optimize
@@ -244,6 +244,6 @@ class _Rendering:
 
 
 @torch.no_grad()
-def decode_image(drawer: VQGANDrawer, z: Tensor) -> Image.Image:
+def decode_image(drawer: Drawer, z: Tensor) -> Image.Image:
     """The picture of a latent (1 d y x), as it is shown."""
     return to_pil(drawer.decode_output(z))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vqclip.config.prompt import Kind, Prompt
-from vqclip.guidance.drawers.vqgan import cover
+from vqclip.guidance.ops import cover
 from vqclip.guidance.perceptor import Perceptor
 from vqclip.media.image import load_image
 

@@ -1,25 +1,12 @@
 """List the weights that a Config needs, by role and name. This imports no torch and opens no file."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
 
 from vqclip.config.schema import Config
-from vqclip.weights.catalog import SKETCH_READER
+from vqclip.start.chosen import chosen_start
+from vqclip.weights.requirement import Requirement
 
-VQGAN, SKETCHBOOK, READER, JUDGE = "vqgan", "sketchbook", "sketch reader", "judge"  # roles
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """The weights behind one name: their role, the name as the config writes it, and their family."""
-
-    role: str
-    name: str
-    kind: str  # one of catalog.FAMILIES
-
-    def at(self, places: Mapping[str, str]) -> "Requirement":
-        """The same weights where this machine keeps them; `places` maps names to paths."""
-        return replace(self, name=places.get(self.name, self.name))
+JUDGE = "judge"  # a role
 
 
 def requirements(config: Config, judge: str | None = None) -> tuple[Requirement, ...]:
@@ -31,12 +18,10 @@ def requirements(config: Config, judge: str | None = None) -> tuple[Requirement,
 
 
 def _requirements(config: Config, judge: str | None) -> Iterator[Requirement]:
-    yield Requirement(VQGAN, config.vqgan, "vqgan")
+    yield from config.drawer.requirements()
     for k, perceptor in enumerate(config.perceptors, 1):
         yield Requirement(f"perceptor {k}", perceptor.model, "clip")
-    if config.start == "sketch" and not config.init and config.source.video is None:
-        yield Requirement(SKETCHBOOK, config.sketchbook, "sketchbook")
-        yield Requirement(READER, SKETCH_READER, "clip")
+    yield from chosen_start(config).requirements()
     if judge is not None:
         yield Requirement(JUDGE, judge, "clip")
 

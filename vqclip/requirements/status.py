@@ -12,10 +12,11 @@ from vqclip.base.paths import expand
 from vqclip.models.clip import weights_file
 from vqclip.models.vqgan_loading import find_vqgan
 from vqclip.requirements import install
-from vqclip.requirements.needs import Requirement, distinct
+from vqclip.requirements.needs import distinct
 from vqclip.start.sketchbook import find_sketchbook
 from vqclip.weights import store
 from vqclip.weights.catalog import ModelCard, human
+from vqclip.weights.requirement import Requirement
 
 _FINDERS = {"vqgan": find_vqgan, "clip": weights_file, "sketchbook": find_sketchbook}
 _READING = threading.Lock()  # what is asked for twice is read once

@@ -1,6 +1,6 @@
 """The VQGANDrawer turns a latent into the picture that everyone looks at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,9 @@ from torch import Tensor
 from vqclip.base.device import strengths
 from vqclip.base.errors import ConfigError
 from vqclip.config.timeline import latent_shape
-from vqclip.guidance.ops import clamp_with_grad, resize, straight_through
+from vqclip.guidance import motion
+from vqclip.guidance.latent import enlarge
+from vqclip.guidance.ops import clamp_with_grad, cover, straight_through
 from vqclip.models.quantizers import nearest
 from vqclip.models.vqgan import VQGAN
 
@@ -27,7 +29,16 @@ class VQGANDrawer:
             )
         codebook = vqgan.codebook
         self.low, self.high = (bound.view(1, -1, 1, 1) for bound in (codebook.amin(0), codebook.amax(0)))
-        self.codebook_std = float(codebook.float().std(0).mean())
+        self.unit = float(codebook.float().std(0).mean())  # the codebook's standard deviation
+
+    @property
+    def device(self) -> torch.device:
+        return self.low.device
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the VQGAN has an encoder."""
+        return self.vqgan.encoder is not None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -100,6 +111,17 @@ class VQGANDrawer:
         codes = torch.randint(len(codebook), (1, *shape), generator=generator)
         return self.vqgan.lookup(codes.to(codebook.device)).float()
 
+    def project(self, z: Tensor) -> None:
+        """Keep a latent within the codebook's bounds."""
+        z.clamp_(self.low, self.high)
+
+    def resize(self, x: Tensor, rows: int, columns: int) -> Tensor:
+        return enlarge(x, rows, columns)
+
+    def moved(self, moments: Tensor, grid: Callable[[tuple[int, int]], Tensor], border: str) -> Tensor:
+        """Move them cell by cell."""
+        return motion.sample(moments, grid(self.latent_shape()), border, "bilinear")
+
 
 def turned(images: Tensor, shifts: Tensor) -> Tensor:
     """Images (n c h w), each rolled by its own shift (n 2: rows, columns), which may lie on any device."""
@@ -136,14 +158,3 @@ def rolled_unread(image: Tensor, shift: Tensor) -> Tensor:
 def rounded(side: int, factor: int) -> int:
     """The nearest multiple of a factor."""
     return max(1, round(side / factor)) * factor
-
-
-def cover(image: Tensor, height: int, width: int) -> Tensor:
-    """Scale a picture (1 3 h w) until it covers height x width, and cut what sticks out from both sides evenly."""
-    scale = max(height / image.shape[2], width / image.shape[3])
-    rows, columns = (
-        max(round(side * scale), want) for side, want in zip(image.shape[2:], (height, width), strict=True)
-    )
-    image = resize(image, rows, columns)
-    top, left = (rows - height) // 2, (columns - width) // 2
-    return image[..., top : top + height, left : left + width]

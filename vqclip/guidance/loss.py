@@ -1,7 +1,8 @@
-"""What is made small: the distance of the picture from each wish, and penalties that are no wishes."""
+"""What is made small: the distance of an image from each prompt, and penalties."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,7 +10,8 @@ from torch import Tensor
 from vqclip.config.prompt import Prompt
 from vqclip.config.schedule import Schedule
 from vqclip.guidance import ops
-from vqclip.guidance.latent import Latent, enlarge
+from vqclip.guidance.interfaces import LossTerm, Scene
+from vqclip.guidance.latent import Latent
 
 
 @dataclass(frozen=True)
@@ -39,27 +41,13 @@ class Penalty:
     measure: Callable[[Tensor, Latent], Tensor]
 
 
-def penalties(
-    weights: Mapping[str, Schedule], codebook_std: float, source: Tensor | None = None
-) -> list[Penalty]:
-    """The penalties that ever weigh anything; `codebook_std` is the codebook's, the natural unit of a latent.
-
-    `source` (1 d y x) is the latent that `near_source` pulls to.
-    """
-    measures: dict[str, Callable[[Tensor, Latent], Tensor]] = {
-        "tv": lambda image, _: ops.total_variation(image),
-        "near_start": lambda _, latent: ((latent.z - latent.start) / codebook_std).square().mean(),
-        "saturation": lambda image, _: -ops.saturation(image),
-        "near_zero": lambda _, latent: latent.z.square().mean(),
-    }
-    if source is not None:
-        measures["near_source"] = lambda _, latent: (
-            ((latent.z - enlarge(source, *latent.shape)) / codebook_std).square().mean()
-        )
+def penalties(terms: Mapping[str, LossTerm], scene: Scene) -> list[Penalty]:
+    """The terms that ever weigh anything, in their order."""
+    weights = {name: Schedule.parse(term.weight) for name, term in terms.items()}
     return [
-        Penalty(name, weights[name], measure)
-        for name, measure in measures.items()
-        if name in weights and not weights[name].is_zero
+        Penalty(name, weights[name], partial(term.value, scene=scene))
+        for name, term in terms.items()
+        if not weights[name].is_zero
     ]
 
 

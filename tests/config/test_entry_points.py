@@ -1,0 +1,113 @@
+"""A package beside vqclip adds a loss, a start and a drawer by its entry points (tests/plugins)."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import pytest
+import torch
+from conftest import Tiny
+
+from vqclip.base.errors import ConfigError
+from vqclip.config import resolve as configs
+from vqclip.config.registry import DRAWERS, LOSSES, STARTS
+from vqclip.pipeline.pipeline import Pipeline
+from vqclip.pipeline.render import Painting, render
+from vqclip.runs.run import Run, read_config
+
+PLUGINS = Path(__file__).parents[1] / "plugins"
+CPU = torch.device("cpu")
+
+
+def install(folder: Path, points: dict[str, dict[str, str]]) -> None:
+    """What an installer writes about a package."""
+    info = folder / "vqclip_example-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vqclip-example\nVersion: 1.0\n")
+    lines = (
+        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items())
+        for group, entries in points.items()
+    )
+    (info / "entry_points.txt").write_text("\n".join(lines))
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "site"
+    copytree(PLUGINS / "vqclip_example", folder / "vqclip_example")
+    install(folder, tomllib.loads((PLUGINS / "pyproject.toml").read_text())["project"]["entry-points"])
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+def paint(config: configs.Config, run: Run | None = None) -> Painting:
+    return render(config, Pipeline(config, CPU), run)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_their_names_and_keys_are_known() -> None:
+    assert "brightness" in LOSSES.names()
+    assert "stripes" in STARTS.names()
+    assert "blocks" in DRAWERS.names()
+    assert {"losses.brightness.level", "start.width", "drawer.side"} <= set(configs.keys())
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_start_and_a_loss_are_what_is_painted(tiny: Tiny) -> None:
+    stripes = {"name": "stripes", "width": 2}
+    still = tiny("losses.brightness=0", start=stripes, drawer={"name": "blocks", "side": 1})
+    pipeline = Pipeline(still, CPU)
+    frame = pipeline.film.frame(0)
+    objective = pipeline.objective(frame)
+    assert [penalty.name for penalty in objective.penalties] == []
+    image = pipeline.first_image(frame, torch.Generator())
+    assert image[0, 0, 0, :6].tolist() == [0, 0, 1, 1, 0, 0]
+    dark = tiny("losses.brightness.level=0", "losses.brightness.weight=500", drawer="blocks", steps=30)
+    bright = tiny("losses.brightness.level=1", "losses.brightness.weight=500", drawer="blocks", steps=30)
+    means = [np.asarray(paint(config).image).mean() for config in (dark, bright)]
+    assert means[0] < means[1] - 50
+    assert dark.digest != bright.digest
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_drawer_zooms_in_a_run_folder_that_is_read_again(tiny: Tiny, tmp_path: Path) -> None:
+    config = tiny(drawer="blocks", film={"frames": 3, "steps": 2}, motion={"zoom": "1.2"})
+    run = Run.create(tmp_path, config, {})
+    assert paint(config, run).frames == 3
+    assert read_config(run.folder) == config
+
+
+def test_a_config_that_names_what_is_not_installed_is_refused(tiny: Tiny) -> None:
+    with pytest.raises(ConfigError, match="losses: there is no loss 'brightness'; the names are near_start"):
+        tiny("losses.brightness=1")
+    with pytest.raises(ConfigError, match="drawer: there is no drawer 'blocks'; the names are vqgan, fft"):
+        tiny(drawer="blocks")
+
+
+def test_what_cannot_be_imported_is_named_only_where_it_is_asked_for(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, {"vqclip.losses": {"broken": "no_such_module:Broken"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    assert tiny().losses["tv"].weight == "0"
+    with pytest.raises(
+        ConfigError, match=r"the loss 'broken' can't be imported from no_such_module:Broken: No"
+    ):
+        tiny("losses.broken=1")
+
+
+def test_a_plugin_is_read_without_torch(plugins: Path) -> None:
+    code = """
+import sys
+from vqclip.config import resolve
+config = resolve.resolve({"seed": 1, "losses": {"brightness": 1}, "drawer": "blocks", "start": "stripes"})
+resolve.keys()
+print(config.drawer.side, "torch" in sys.modules)
+"""
+    path = [str(plugins), *sys.path]
+    program = f"import sys; sys.path[:0] = {path!r}\n{code}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["4", "False"]

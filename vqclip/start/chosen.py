@@ -1,0 +1,16 @@
+"""Which start a Config means: its init image, its source, or the start that it names."""
+
+from vqclip.config.schema import Config
+from vqclip.guidance.interfaces import Start
+from vqclip.start.init import InitStart
+from vqclip.start.source import SourceStart
+
+
+def chosen_start(config: Config) -> Start:
+    """The first of init, source and start that a Config gives."""
+    if config.init:
+        return InitStart(name="init", file=config.init)
+    if config.source.video is not None:
+        return SourceStart(name="source")
+    start: Start = config.start
+    return start

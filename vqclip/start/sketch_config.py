@@ -1,0 +1,37 @@
+"""The keys of the start `sketch`, and what it needs."""
+
+from dataclasses import dataclass
+
+from vqclip.config.prompt import Kind
+from vqclip.config.rules import key
+from vqclip.guidance.interfaces import FirstImage, Start, StartTools
+from vqclip.weights.catalog import SKETCH_READER
+from vqclip.weights.requirement import Requirement
+
+
+@dataclass(frozen=True, kw_only=True)
+class SketchStart(Start):
+    """Drawings of what the prompts name, laid out as they say."""
+
+    sketchbook: str = key(default="mini-sketch")
+
+    def requirements(self) -> tuple[Requirement, ...]:
+        return (
+            Requirement("sketchbook", self.sketchbook, "sketchbook"),
+            Requirement("sketch reader", SKETCH_READER, "clip"),
+        )
+
+    def prepare(self, tools: StartTools) -> FirstImage:
+        """Embed the prompts' phrases by the sketchbook's own CLIP, be that one of the perceptors or not."""
+        from vqclip.start.phrases import outline  # noqa: PLC0415  # so that requirements are listed at once
+        from vqclip.start.sketch import Sketch  # noqa: PLC0415  # torch
+
+        embeddings = tools.embeddings(SKETCH_READER)
+        said = [outline(prompt.body) for prompt in embeddings.prompts if prompt.kind is Kind.TEXT]
+        texts = sorted(set().union(*(outline.texts for outline in said)))
+        known = {text: embeddings.perceptor.embed_texts([text]) for text in texts}
+        book = tools.models.sketchbook(self.sketchbook)
+        sketch = Sketch(book, embeddings.perceptor, embeddings.of, known)
+        return lambda frame, generator: sketch.image(
+            [frame_prompt.prompt for frame_prompt in frame.prompts], frame.height, frame.width, generator
+        )
