@@ -15,7 +15,7 @@ PAIRS = (("pairs/rich", 17e9, True), ("pairs/classic", 5e9, True), ("pairs/light
 
 def fitting(device: torch.device) -> str | None:
     """Name the richest preset of PAIRS that a device has memory and speed for, if any."""
-    free, is_cpu = devices.free_memory(device), device.type == "cpu"
+    free, is_cpu = devices.free_memory(device), devices.strengths(device).host
     return next((name for name, takes, slow in PAIRS if free >= takes and not (slow and is_cpu)), None)
 
 
