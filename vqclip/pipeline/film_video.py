@@ -48,7 +48,7 @@ def remake_film(
 ) -> Path:  # fmt: skip
     """Make the video of a film's run folder again, in its place or in another one.
 
-    `drawer_of` opens the drawer of a Config whose relative paths begin at a folder, where `between` asks for more images than there are.
+    `drawer_of` opens the drawer of a Config whose relative paths begin at a folder; `between` above 1 needs it.
     """
     config = read_config(folder)
     if not config.is_film:
