@@ -1,6 +1,7 @@
 """The library: one Session for many calls, stopped from any thread, and no file but where it is told to write."""
 
 import contextlib
+import io
 import os
 import runpy
 import shutil
@@ -14,6 +15,7 @@ import pytest
 import torch
 from conftest import DEVICE, Tiny, paint
 from PIL import Image
+from rich.console import Console
 
 import vqclip
 from vqclip.base.errors import RunError, UsageError
@@ -231,3 +233,10 @@ def test_a_run_finds_its_relative_files_from_any_folder(
     monkeypatch.chdir(tmp_path)
     assert result(Session(str(DEVICE)).resume(folder)).image.tobytes() == whole.image.tobytes()
     assert Path.cwd() == tmp_path
+
+
+def test_show_reports_and_returns_the_result(session: Session, tiny: Tiny) -> None:
+    screen = Console(file=io.StringIO(), width=100)
+    made = vqclip.show(session.generate(tiny()), screen)
+    assert made.steps == 6
+    assert "6/6" in screen.file.getvalue()  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vqclip.base.errors import VqclipError
     from vqclip.base.stop import StopToken
+    from vqclip.cli.display.show import show
     from vqclip.pipeline import events
     from vqclip.pipeline.events import Result, result, results
     from vqclip.session import Session, generate
@@ -25,6 +26,7 @@ __all__ = [
     "generate",
     "result",
     "results",
+    "show",
 ]
 
 _HOMES = {
@@ -35,6 +37,7 @@ _HOMES = {
     "generate": "vqclip.session",
     "result": "vqclip.pipeline.events",
     "results": "vqclip.pipeline.events",
+    "show": "vqclip.cli.display.show",
 }
 
 
