@@ -186,7 +186,7 @@ class TestSource:
     def test_no_frame_of_the_source_is_kept(self, tiny: Tiny, clip: Path) -> None:
         """Two pictures at the most, however long the video is."""
         pipeline = Pipeline(tiny(source={"video": str(clip)}), CPU)
-        source = pipeline._source
+        source = pipeline.source
         assert source is not None
         images = [source.image(i) for i in (0, 1, 2, 1, 2, 6, 0)]
         truth = list(VideoReader(clip).frames())
@@ -207,9 +207,8 @@ class TestTile:
         assert off[0] < 0.25 * off[1]
 
     def test_its_sides_are_whole_cells(self, tiny: Tiny) -> None:
-        pipeline = Pipeline(tiny(tile=True, size="33x32"), CPU)
         with pytest.raises(ConfigError, match=r"multiples of 2, as in 32x32"):
-            pipeline.objective(pipeline.film.frame(0))
+            Pipeline(tiny(tile=True, size="33x32"), CPU)
 
 
 class TestCommands:

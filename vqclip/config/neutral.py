@@ -64,7 +64,10 @@ def _complete(value: Any, hint: Any, rules: Mapping[str, Any]) -> Any:
     if registry := rules.get("registry"):
         return _complete_entries({} if value is _ABSENT else value, registry)
     if (registry := rules.get("choice")) and isinstance(value, Mapping) and "name" in value:
-        return completed(value, registry.load(value["name"]))
+        schema = registry.load(value["name"])
+        own = {leaf.name for leaf in dataclasses.fields(schema)}
+        passed_over = registry.optional - own
+        return completed({key: entry for key, entry in value.items() if key not in passed_over}, schema)
     item = next(iter(get_args(hint)), hint)
     if not dataclasses.is_dataclass(item):
         return value
