@@ -9,13 +9,12 @@ from shutil import copytree
 import numpy as np
 import pytest
 import torch
-from conftest import Tiny
+from conftest import Tiny, paint
 
 from vqclip.base.errors import ConfigError
 from vqclip.config import resolve as configs
 from vqclip.config.registry import DRAWERS, LOSSES, STARTS
 from vqclip.pipeline.pipeline import Pipeline
-from vqclip.pipeline.render import Painting, render
 from vqclip.runs.run import Run, read_config
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -41,10 +40,6 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     install(folder, tomllib.loads((PLUGINS / "pyproject.toml").read_text())["project"]["entry-points"])
     monkeypatch.syspath_prepend(folder)
     return folder
-
-
-def paint(config: configs.Config, run: Run | None = None) -> Painting:
-    return render(config, Pipeline(config, CPU), run)
 
 
 @pytest.mark.usefixtures("plugins")

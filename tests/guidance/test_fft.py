@@ -1,21 +1,19 @@
 """The drawer `fft` draws what was encoded, repeats without a seam, and paints whatever a VQGAN paints."""
 
 import math
-import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import Tiny
+from conftest import Tiny, paint
 
 from vqclip.base.errors import ConfigError
+from vqclip.base.stop import StopToken
 from vqclip.guidance import ops
 from vqclip.guidance.drawers.fft import FFTDrawer
 from vqclip.guidance.optimize import Step
-from vqclip.pipeline.pipeline import Pipeline
-from vqclip.pipeline.render import Interrupted, Painting, render
 from vqclip.requirements.needs import requirements
 from vqclip.runs.run import Run
 
@@ -69,19 +67,6 @@ def test_every_parameter_of_a_wave_gets_a_gradient() -> None:
     assert bool((z.grad[..., 1:4] != 0).all())
 
 
-def paint(config: Any, run: Run | None = None, *listeners: Any) -> Painting:
-    return render(config, Pipeline(config, CPU), run, listeners)
-
-
-class Stop:
-    def __init__(self, frame: int, index: int):
-        self.position = (frame, index)
-
-    def step(self, step: Step) -> None:
-        if (step.frame, step.index) == self.position:
-            signal.raise_signal(signal.SIGINT)
-
-
 KINDS: dict[str, dict[str, Any]] = {
     "still": {},
     "codes": {"start": "codes"},
@@ -98,8 +83,14 @@ def test_a_stopped_painting_goes_on_to_the_same_pixels(tiny: Tiny, tmp_path: Pat
     whole = paint(config, Run.create(tmp_path, config, {}))
     run = Run.create(tmp_path, config, {})
     frame, index = (1, 2) if config.is_film else (0, 3)
-    with pytest.raises(Interrupted):
-        paint(config, run, Stop(frame, index))
+    stop = StopToken()
+
+    def stop_there(step: Step) -> None:
+        if (step.frame, step.index) == (frame, index):
+            stop.stop()
+
+    paint(config, run, stop_there, stop=stop)
+    assert run.record() is None
     assert np.array_equal(np.asarray(paint(config, run).image), np.asarray(whole.image))
     assert whole.image.size == (config.width, config.height)
 
@@ -109,11 +100,7 @@ def test_comes_nearer_to_the_prompt_and_needs_no_vqgan(tiny: Tiny) -> None:
     assert "vqgan" not in {need.kind for need in requirements(config)}
     seen: list[float] = []
 
-    class Watch:
-        def step(self, step: Step) -> None:
-            seen.append(float(step.loss))
-
-    paint(config, None, Watch())
+    paint(config, None, lambda step: seen.append(float(step.loss)))
     assert math.fsum(seen[-5:]) < math.fsum(seen[:5])
 
 

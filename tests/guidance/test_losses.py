@@ -8,7 +8,7 @@ import torch
 
 from vqclip.config.prompt import Kind, Prompt
 from vqclip.guidance.interfaces import Scene
-from vqclip.guidance.latent import Latent
+from vqclip.guidance.latent import Latent, enlarge
 from vqclip.guidance.loss import Target, penalties, total
 from vqclip.guidance.losses.near_start import NearSource, NearStart
 from vqclip.guidance.losses.saturation import Saturation, saturation
@@ -82,7 +82,7 @@ class TestTerms:
         assert float(NearStart().value(image, latent, scene).detach()) == 0
         latent.z.data += 2
         assert float(NearStart().value(image, latent, scene).detach()) == pytest.approx(1)
-        there = Scene(unit=2.0, source=torch.full((1, 2, 6, 6), 2.0))
+        there = Scene(unit=2.0, source=torch.full((1, 2, 6, 6), 2.0), resize=enlarge)
         assert float(NearSource().value(image, latent, there).detach()) == pytest.approx(0)
 
     def test_saturation_falls_as_colours_become_purer(self) -> None:

@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Tiny
+from conftest import Tiny, paint
 
 from vqclip.base.errors import ConfigError
 from vqclip.config import resolve as configs
 from vqclip.guidance.interfaces import Scene
 from vqclip.guidance.latent import Latent
 from vqclip.guidance.losses.palette import Palette
-from vqclip.pipeline.pipeline import Pipeline
-from vqclip.pipeline.render import render
 
 LATENT = Latent.begin(torch.zeros(1, 1, 1, 1))
 
@@ -29,10 +27,7 @@ def test_is_zero_where_every_pixel_has_a_colour_and_the_square_elsewhere() -> No
 def test_paints_nearer_to_its_colours(tiny: Tiny) -> None:
     palette = ["losses.palette.colours=[red,#00f]", "losses.palette.weight=50"]
     without, with_it = (tiny(*settings, drawer="fft", steps=40) for settings in ([], palette))
-    images = [
-        torch.from_numpy(np.asarray(render(config, Pipeline(config, torch.device("cpu"))).image) / 255.0)
-        for config in (without, with_it)
-    ]
+    images = [torch.from_numpy(np.asarray(paint(config).image) / 255.0) for config in (without, with_it)]
     one, other = (measure(image.float().permute(2, 0, 1)[None], "red", "blue") for image in images)
     assert other < 0.7 * one
 

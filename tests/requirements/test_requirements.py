@@ -17,6 +17,7 @@ from vqclip.guidance.perceptor import Perceptor
 from vqclip.jobs.worker import Worker
 from vqclip.media.video_writer import VideoWriter
 from vqclip.models.vqgan import VQGAN
+from vqclip.pipeline.events import result
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.requirements import install
@@ -206,10 +207,10 @@ def test_a_painter_fetches_what_is_missing_only_if_it_may(
     monkeypatch.setattr(install, "pull", pull)
     jobs = [Job(tiny(vqgan="theirs", steps=2, seed=seed), tmp_path / str(seed)) for seed in (1, 2)]
     with pytest.raises(WeightsError, match="vqclip models pull theirs"):
-        Worker("cpu").paint(jobs[0])
+        result(Worker("cpu").go_on(jobs[0]))
     worker = Worker("cpu", pull=True)
     for job in jobs:
-        worker.paint(job)
+        result(worker.go_on(job))
         assert (job.folder / IMAGE).is_file()
     assert pulled == ["theirs"]
     written = json.loads((jobs[0].folder / "provenance.json").read_text())
