@@ -69,7 +69,7 @@ def theirs(
 
 MSE = {
     "optimizer": {"restart": STEPS // 5},  # its epochs, shortened as its steps are
-    "penalties": {
+    "losses": {
         "near_zero": "0:0.75, 4:0.75, 4:0.6, 8:0.6, 8:0.45, 12:0.45, 12:0.3, 16:0.3, 16:0.15, 20:0.15"
     },
 }
@@ -121,7 +121,8 @@ def test_begins_from_codes(name: str, tiny_vqgan: Path, tiny_clip: Path) -> None
 def test_the_pull_to_zero_falls_with_each_epoch() -> None:
     config = configs.resolve({"seed": 0}, preset="recipes/crowson-mse")
     weights = [
-        Schedule.parse(config.penalties.near_zero).at(step, config.steps) for step in range(config.steps)
+        Schedule.parse(config.losses["near_zero"].weight).at(step, config.steps)
+        for step in range(config.steps)
     ]
     assert weights == pytest.approx([0.5 * 1.5 * (1 - step // 50 / 5) for step in range(250)])
     assert config.optimizer.restart == 50
