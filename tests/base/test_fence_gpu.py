@@ -57,7 +57,7 @@ WAYS: dict[str, list[str]] = {
         "--set", "cutouts={count: 5, jitter: 1, noise: 0.1, erase: 0.5, border: grey, warp: 1, flip: 0.5}",
     ],
     "wrapped crops": ["--set", "cutouts.border=wrap"],
-    "penalties": ["--set", "penalties={smooth: 1, near_start: 1, vivid: 1}"],
+    "losses": ["--set", "losses={tv: 1, near_start: 1, saturation: 1}"],
     "fp32": ["--set", "precision=float32"],
     "tf32": ["--set", "precision=tf32"],
     "fp16": ["--set", "precision=float16"],

@@ -102,7 +102,7 @@ STEPS: dict[str, dict[str, Any]] = {
     "plain": {},
     "several": {"pictures": 3},
     "tile": {"tile": True},
-    "penalties": {"penalties": {"tv": "1", "near_start": "1", "saturation": "1"}},
+    "losses": {"losses": {"tv": "1", "near_start": "1", "saturation": "1"}},
     "chances": {"cutouts": EVERY_CHANCE},
     "recomputed": {"recompute": True},
     "negative": {"prompts": ["a red apple | fog:-0.5:-0.7"]},

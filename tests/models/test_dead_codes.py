@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import TINY, Tiny, describe, random_vqgan
+from conftest import TINY, Tiny, describe, play, random_vqgan
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -62,11 +62,11 @@ def test_paints_the_same_pictures(pair: tuple[Path, Path], start: str, tiny: Tin
     images, losses, units = [], [], []
     for file in pair:
         pipeline = Pipeline(tiny(vqgan=str(file), start=start, losses=pulled), CPU)
-        painting = render(pipeline.config, pipeline)
+        painting = play(render(pipeline.config, pipeline))
         images.append(torch.as_tensor(list(painting.image.get_flattened_data())))
         frame = pipeline.film.frame(0)
         drawer = pipeline.objective(frame).drawer
-        units.append((drawer.codebook_std, drawer.low.flatten().tolist(), drawer.high.flatten().tolist()))
+        units.append((drawer.unit, drawer.low.flatten().tolist(), drawer.high.flatten().tolist()))
         losses.append(painting.losses)
     assert torch.equal(*images)
     assert units[0] == units[1]
@@ -76,7 +76,7 @@ def test_paints_the_same_pictures(pair: tuple[Path, Path], start: str, tiny: Tin
 def test_the_unit_would_shrink_with_dead_codes() -> None:
     """The test's codebook is one for which it matters: about four times, as of ImageNet's 16384 codes."""
     larger, _ = with_dead(random_vqgan())
-    alone, crowd = (VQGANDrawer(model, 16, 16).codebook_std for model in (random_vqgan(), larger))
+    alone, crowd = (VQGANDrawer(model, 16, 16).unit for model in (random_vqgan(), larger))
     assert alone / crowd > 3.5
 
 
@@ -110,7 +110,7 @@ def test_the_mini_vqgan_is_left_as_it_is() -> None:
     assert bool(living(model.codebook).all())
     assert model.architecture.n_embed == len(model.codebook)
     drawer = VQGANDrawer(model, 64, 64)
-    assert drawer.codebook_std == float(model.codebook.float().std(0).mean())
+    assert drawer.unit == float(model.codebook.float().std(0).mean())
 
 
 def test_an_architecture_counts_what_is_kept(tmp_path: Path) -> None:
