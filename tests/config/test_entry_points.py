@@ -9,7 +9,7 @@ from shutil import copytree
 import numpy as np
 import pytest
 import torch
-from conftest import Tiny
+from conftest import Tiny, paint
 from PIL import Image
 
 from vqclip.base.errors import ConfigError
@@ -20,7 +20,6 @@ from vqclip.guidance.memory import MemoryBudget
 from vqclip.guidance.memory_estimate import estimate
 from vqclip.pipeline.events import Ranked
 from vqclip.pipeline.pipeline import Pipeline
-from vqclip.pipeline.render import Painting, render
 from vqclip.requirements.needs import requirements
 from vqclip.runs.run import Run, read_config
 from vqclip.session import Session
@@ -48,10 +47,6 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     install(folder, tomllib.loads((PLUGINS / "pyproject.toml").read_text())["project"]["entry-points"])
     monkeypatch.syspath_prepend(folder)
     return folder
-
-
-def paint(config: configs.Config, run: Run | None = None) -> Painting:
-    return render(config, Pipeline(config, CPU), run)
 
 
 @pytest.mark.usefixtures("plugins")
