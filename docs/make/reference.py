@@ -25,6 +25,7 @@ from vqclip.base.paths import CONFIGS
 from vqclip.cli.app import COMMANDS, app
 from vqclip.cli.painting_options import PaintingOptions
 from vqclip.config.conversion import fields
+from vqclip.config.registry import Registry
 from vqclip.config.schema import Config
 
 FILE = Path(__file__).parents[1] / "reference.md"
@@ -63,7 +64,7 @@ def reference() -> str:
     commands = list(find_commands(app))
     names = dict.fromkeys(name.split(maxsplit=1)[0] for name, _ in commands)
     comments, defaults = read_default()
-    sections = [field.name for field, hint in fields(Config) if section_of(hint)]
+    sections = [field.name for field, hint in fields(Config) if section_of(hint) or registry_of(field)]
     parts = [
         HEAD.format(commands=", ".join(map(code, names)), sections=links(sections)),
         "\n## Commands\n",
@@ -166,7 +167,7 @@ def read_default() -> tuple[dict[str, str], Any]:
 
 def keys(schema: Any, prefix: str, comments: Mapping[str, str], defaults: Any) -> Iterator[str]:
     """Yield a table of a dataclass's own keys, then one for each of its sections."""
-    plain = [(field, hint) for field, hint in fields(schema) if not section_of(hint)]
+    plain = [pair for pair in fields(schema) if not section_of(pair[1]) and not registry_of(pair[0])]
     rows = [
         (
             code(prefix + field.name),
@@ -179,16 +180,37 @@ def keys(schema: Any, prefix: str, comments: Mapping[str, str], defaults: Any) -
     if rows:
         yield "\n" + table(("key", "meaning", "value", "default"), rows)
     for field, hint in fields(schema):
-        if (inner := section_of(hint)) is None:
+        registry = registry_of(field)
+        if registry is None and section_of(hint) is None:
             continue
         yield f"\n### {prefix}{field.name}\n"
         if comment := comments.get(prefix + field.name):
             yield f"\n{sentence(comment)}\n"
-        if get_origin(hint) is list:
+        inner = section_of(hint)
+        if registry:
+            yield entries(registry)
+        elif get_origin(hint) is list:
             names = ", ".join(f"{code(item.name)}: {allowed(item, of)}" for item, of in fields(inner))
             yield f"\nA list of items with the keys {names}. Default: {value(defaults, field)}\n"
         else:
             yield from keys(inner, f"{prefix}{field.name}.", comments, defaults[field.name])
+
+
+def registry_of(field: dataclasses.Field[Any]) -> Registry | None:
+    """Return the registry whose entries a key names, if it names any."""
+    found: Registry | None = field.metadata.get("registry") or field.metadata.get("choice")
+    return found
+
+
+def entries(registry: Registry) -> str:
+    """Return a table of the entries that ship with vqclip, each with its keys."""
+    rows = []
+    for name in registry.shipped():
+        schema = registry.load(name)
+        own = [(field, hint) for field, hint in fields(schema) if field.name != "name"]
+        described = [f"{code(field.name)}: {allowed(field, hint)}" for field, hint in own]
+        rows.append((code(name), str(inspect.getdoc(schema)).splitlines()[0], "; ".join(described)))
+    return "\n" + table((registry.kind, "meaning", "keys"), rows)
 
 
 def section_of(hint: Any) -> Any:

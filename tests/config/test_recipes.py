@@ -30,15 +30,19 @@ def course(config: Config) -> list[float]:
 class TestWhichOne:
     def test_ours_stay_on_the_defaults(self) -> None:
         assert resolved() == resolved("vqgan=mini-vqgan") == resolved(preset="standard")
-        assert resolved().start == "sketch"
+        assert resolved().start.name == "sketch"
 
     @pytest.mark.parametrize("name", [FOREIGN, "my.ckpt", "no such name", "/tmp/model.safetensors", "", "3"])
     def test_unknown_ones_get_the_known_recipe(self, name: str) -> None:
         assert recipes.recipe_of(name) == recipes.UNKNOWN
         config = resolved(f"vqgan={name}")
-        assert (config.start, config.cutouts.count, config.steps) == ("codes", 32, 500)
+        assert (config.start.name, config.cutouts.count, config.steps) == ("codes", 32, 500)
         assert (config.optimizer.learning_rate, config.optimizer.unit) == ("0.1", "latent")
-        assert (config.penalties.near_start, config.penalties.tv, config.latent.ema_decay) == ("0", "0", 0)
+        assert (config.losses["near_start"].weight, config.losses["tv"].weight, config.latent.ema_decay) == (
+            "0",
+            "0",
+            0,
+        )
 
     @pytest.mark.parametrize(
         "name", [name for name, card in catalog.shipped().items() if card.family == "vqgan"]
@@ -49,15 +53,15 @@ class TestWhichOne:
     def test_a_sketch_is_never_the_silent_default_of_others(self) -> None:
         pairs = [name for name in configs.presets() if name.startswith("pairs/")]
         for name in pairs:
-            assert resolved(preset=name).start == "codes"
-        assert resolved("start=sketch", preset=pairs[0]).start == "sketch"
+            assert resolved(preset=name).start.name == "codes"
+        assert resolved("start=sketch", preset=pairs[0]).start.name == "sketch"
 
     def test_it_is_that_of_the_finally_chosen_vqgan(self, tmp_path: Path) -> None:
         (tmp_path / "foreign.yaml").write_text(f"vqgan: {FOREIGN}")
         file = tmp_path / "foreign.yaml"
-        assert resolved(file=file).start == resolved(preset="pairs/classic").start == "codes"
-        assert resolved("vqgan=mini-vqgan", file=file, preset="pairs/light").start == "sketch"
-        assert resolved("vqgan=mini-vqgan", vqgan=FOREIGN).start == "codes"
+        assert resolved(file=file).start.name == resolved(preset="pairs/classic").start.name == "codes"
+        assert resolved("vqgan=mini-vqgan", file=file, preset="pairs/light").start.name == "sketch"
+        assert resolved("vqgan=mini-vqgan", vqgan=FOREIGN).start.name == "codes"
 
     def test_a_user_s_card_names_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("VQCLIP_HOME", str(tmp_path))
@@ -69,7 +73,9 @@ class TestWhichOne:
 
     def test_a_batch_lays_each_line_on_its_own(self, tmp_path: Path) -> None:
         (tmp_path / "jobs.txt").write_text(f"a\nb -- --set vqgan={FOREIGN}\nc -- --preset pairs/rich\nd\n")
-        starts = [task.job.config.start for task in batch.plan(tmp_path / "jobs.txt", tmp_path) if task.job]
+        starts = [
+            task.job.config.start.name for task in batch.plan(tmp_path / "jobs.txt", tmp_path) if task.job
+        ]
         assert starts == ["sketch", "codes", "codes", "sketch"]
 
 
@@ -89,7 +95,7 @@ class TestLayers:
     def test_what_dump_wrote_hangs_on_none(self, tmp_path: Path) -> None:
         """A config is read as it was meant, though its VQGAN is foreign and it lacks keys that came later."""
         values = configs.to_dict(resolved(f"vqgan={FOREIGN}", "start=noise"))
-        del values["optimizer"]["unit"], values["optimizer"]["restart"], values["penalties"]["near_zero"]
+        del values["optimizer"]["unit"], values["optimizer"]["restart"], values["losses"]["near_zero"]
         written = configs.from_dict(values)
         (tmp_path / "old.yaml").write_text(configs.yaml12.dump(values))
         assert configs.resolve(file=tmp_path / "old.yaml") == written
@@ -104,7 +110,7 @@ class TestLayers:
     def test_pairs_name_models_alone(self) -> None:
         for name in configs.presets():
             if name.startswith("pairs/"):
-                assert configs.read_preset(name).keys() == {"vqgan", "perceptors"}
+                assert configs.read_preset(name).keys() == {"drawer", "perceptors"}
 
 
 class TestValues:
@@ -129,7 +135,12 @@ class TestValues:
         self, name: str, steps: int, size: str, crops: int, start: str, rates: tuple[float, float]
     ) -> None:
         config = resolved(f"vqgan={FOREIGN}", preset=f"recipes/{name}")
-        assert (config.steps, config.size, config.cutouts.count, config.start) == (steps, size, crops, start)
+        assert (config.steps, config.size, config.cutouts.count, config.start.name) == (
+            steps,
+            size,
+            crops,
+            start,
+        )
         assert (config.optimizer.name, config.optimizer.unit) == ("adam", "latent")
         assert (course(config)[0], course(config)[-1]) == pytest.approx(rates)
 

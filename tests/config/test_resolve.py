@@ -56,7 +56,7 @@ class TestLayers:
     def test_each_lies_over_the_one_before(self, tmp_path: Path) -> None:
         """default < recipe < preset < file < --set < given, key by key."""
         file = tmp_path / "my.yaml"
-        keys = ["size", "steps", "cutouts.count", "cutouts.flip", "vqgan"]
+        keys = ["size", "steps", "cutouts.count", "cutouts.flip", "drawer.model"]
         file.write_text("steps: 31\ncutouts: {count: 31, flip: 0.31}\nvqgan: file\n")
         config = configs.resolve(
             {"vqgan": "given"},
@@ -92,9 +92,9 @@ class TestLayers:
     @pytest.mark.parametrize(
         ("setting", "key", "value"),
         [
-            ("vqgan=0x3", "vqgan", "0x3"),
-            ("vqgan=a=b", "vqgan", "a=b"),
-            ("vqgan= spaced ", "vqgan", "spaced"),
+            ("vqgan=0x3", "drawer.model", "0x3"),
+            ("vqgan=a=b", "drawer.model", "a=b"),
+            ("vqgan= spaced ", "drawer.model", "spaced"),
             ("optimizer.learning_rate=1:30", "optimizer.learning_rate", "1:30"),
             ("init=null", "init", None),
             ("prompts=[a, 'b|c']", "prompts", ["a", "b|c"]),

@@ -286,7 +286,7 @@ def test_a_scale_on_the_gradients_way_leaves_the_latents_gradient_as_it_is(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Powers of two are exact: fp16 gets the gradient that it would have without one if its numbers were longer."""
-    pipeline = Pipeline(tiny(penalties={"tv": 1, "near_start": 1}), torch.device("cpu"))
+    pipeline = Pipeline(tiny(losses={"tv": 1, "near_start": 1}), torch.device("cpu"))
     frame = pipeline.film.frame(0)
     found: list[Tensor] = []
     for scale in (1.0, 1024.0):
