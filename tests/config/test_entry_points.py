@@ -111,7 +111,7 @@ def test_a_perceptor_without_texts_looks_beside_a_clip_and_ranks(tiny: Tiny, blu
     config = tiny(prompts=[blue, "[noise:3]"], perceptors=both)
     losses = Pipeline(config, CPU).objective(Film(config).frame(0)).perceptor_losses
     assert [loss.name for loss in losses] == ["colours", both[1]["model"]]
-    assert [loss.targets[1].embedding.shape[-1] for loss in losses] == [13, 16]
+    assert [loss.targets[1].embeddings.shape[-1] for loss in losses] == [13, 16]
     ranked = [event for event in Session("cpu").best_of(config, 1) if isinstance(event, Ranked)]
     assert len(ranked) == 1
 
