@@ -41,6 +41,8 @@ LIGHT = (
     "guidance.interfaces",
     "guidance.drawers.vqgan_config",
     "guidance.drawers.fft_config",
+    "guidance.perceptors.chosen",
+    "guidance.perceptors.open_clip_config",
     "start.chosen",
     "start.codes",
     "start.gradient",

@@ -18,7 +18,7 @@ from training import options, work
 from training.dataset import Dataset
 from training.landscapes import landscapes
 from training.words import with_article
-from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.start.phrases import COLOURS
 from vqclip.start.sketchbook import COLUMNS, SIDE
 from vqclip.weights.catalog import SKETCH_READER
@@ -159,7 +159,7 @@ def strip(entries: list[Entry]) -> bytes:
 def main(arguments: list[str] | None = None) -> int:
     parser = options.parser("Fill the sketchbook", "mini-sketch", minutes=0)
     given, _ = options.read(parser, arguments)
-    reader = Perceptor(SKETCH_READER, torch.device("cpu"), torch.float32)
+    reader = OpenCLIPPerceptor(SKETCH_READER, torch.device("cpu"), torch.float32)
     drawn = list(things(given.data))
     scenes: list[Entry] = [Entry(scene, said, []) for scene, said in landscapes(1 if given.smoke else 2)]
     told = work.export_tensors(fill(drawn, scenes, reader.embed_texts), given.out / "model.safetensors")

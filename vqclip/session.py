@@ -13,7 +13,7 @@ from vqclip.base.stop import StopToken
 from vqclip.config import resolve as configs
 from vqclip.config.diff import changes
 from vqclip.config.schema import Config
-from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.perceptors.chosen import perceptor_named
 from vqclip.jobs import batch as batches
 from vqclip.jobs.batch import Task
 from vqclip.jobs.launcher import Launcher
@@ -24,6 +24,7 @@ from vqclip.jobs.worker import BATCH_SEEDS, Videos, Worker
 from vqclip.media.image import from_pil, load_image, read_metadata
 from vqclip.pipeline.events import Compared, Differs, Events, Finished, Ranked, Result, VideoSaved, result
 from vqclip.pipeline.film_video import remake_film
+from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.reranker import Reranker
 from vqclip.runs.frame_store import FrameStore
 from vqclip.runs.job import Job
@@ -112,7 +113,7 @@ class Session:
         >>> ranked = [e for e in session.best_of("a red apple", 4) if isinstance(e, Ranked)]  # doctest: +SKIP
         """
         asked = _configs(prompt, count, preset, settings)
-        name = judge or asked[0].perceptors[0].model
+        name = judge or asked[0].perceptors[0].label
         events = self.generate(asked, batch_size=batch_size, runs=runs, video=video, stop=stop)
         return self._ranked(events, self._reranker(name, asked[0]), keep, stop)
 
@@ -134,12 +135,11 @@ class Session:
 
     def _reranker(self, name: str, config: Config) -> Callable[[], Reranker]:
         """A perceptor of its own where those of the pipeline have forgotten their texts."""
-        worker = self._worker
+        worker, entry = self._worker, perceptor_named(config, name)
         dtype = devices.dtype_for(config.precision, worker.device)
-        if worker.cache:
-            cache = worker.cache
-            return lambda: Reranker(cache.perceptor(name, dtype))
-        return lambda: Reranker(Perceptor(name, worker.device, dtype, worker.pull))
+        return lambda: Reranker(
+            (worker.cache or ModelCache(worker.device, worker.pull)).perceptor(entry, dtype)
+        )
 
     def resume(self, folder: str | Path, *, stop: StopToken | None = None) -> Events:
         """Go on in a run folder from its last snapshot; of what is finished, yield Finished alone.

@@ -15,7 +15,7 @@ from vqclip.base.device import strengths
 from vqclip.guidance import motion
 from vqclip.guidance.loss import Target
 from vqclip.guidance.optimize import Objective, PerceptorLoss, Step, take_step
-from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.guidance.state import State
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import numbers
@@ -65,7 +65,7 @@ def _is_ours(frame: FrameType) -> bool:
 def without_numbers(view: PerceptorLoss) -> PerceptorLoss:
     """A view whose perceptor and targets have moved to the meta device."""
     perceptor = view.perceptor
-    assert isinstance(perceptor, Perceptor)
+    assert isinstance(perceptor, OpenCLIPPerceptor)
     perceptor._visual.to(META)
     perceptor.mean, perceptor.std = perceptor.mean.to(META), perceptor.std.to(META)
     targets = [Target(target.prompt, target.embeddings.to(META)) for target in view.targets]

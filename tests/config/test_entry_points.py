@@ -1,4 +1,4 @@
-"""A package beside vqclip adds a loss, a start and a drawer by its entry points (tests/plugins)."""
+"""A package beside vqclip adds a loss, a start, a drawer and a perceptor by its entry points (tests/plugins)."""
 
 import subprocess
 import sys
@@ -10,12 +10,19 @@ import numpy as np
 import pytest
 import torch
 from conftest import Tiny, paint
+from PIL import Image
 
 from vqclip.base.errors import ConfigError
 from vqclip.config import resolve as configs
-from vqclip.config.registry import DRAWERS, LOSSES, STARTS
+from vqclip.config.registry import DRAWERS, LOSSES, PERCEPTORS, STARTS
+from vqclip.config.timeline import Film
+from vqclip.guidance.memory import MemoryBudget
+from vqclip.guidance.memory_estimate import estimate
+from vqclip.pipeline.events import Ranked
 from vqclip.pipeline.pipeline import Pipeline
+from vqclip.requirements.needs import requirements
 from vqclip.runs.run import Run, read_config
+from vqclip.session import Session
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 CPU = torch.device("cpu")
@@ -47,7 +54,10 @@ def test_their_names_and_keys_are_known() -> None:
     assert "brightness" in LOSSES.names()
     assert "stripes" in STARTS.names()
     assert "blocks" in DRAWERS.names()
-    assert {"losses.brightness.level", "start.width", "drawer.side"} <= set(configs.keys())
+    assert "colours" in PERCEPTORS.names()
+    assert {"losses.brightness.level", "start.width", "drawer.side", "perceptors[0].contrast"} <= set(
+        configs.keys()
+    )
 
 
 @pytest.mark.usefixtures("plugins")
@@ -75,6 +85,69 @@ def test_a_drawer_zooms_in_a_run_folder_that_is_read_again(tiny: Tiny, tmp_path:
     assert read_config(run.folder) == config
 
 
+@pytest.fixture
+def blue(tmp_path: Path) -> str:
+    """An image prompt."""
+    Image.new("RGB", (16, 16), (20, 40, 230)).save(tmp_path / "blue.png")
+    return f"[{tmp_path}/blue.png]"
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_perceptor_without_texts_is_what_looks(tiny: Tiny, blue: str, tmp_path: Path) -> None:
+    colours = {"kind": "colours", "contrast": 4, "crops": 3}
+    config = tiny(prompts=[blue], perceptors=[colours], drawer="blocks", steps=40)
+    run = Run.create(tmp_path, config, {})
+    red, _, high = np.asarray(paint(config, run).image).mean((0, 1))
+    assert high > red + 80
+    assert read_config(run.folder) == config
+    assert [need.role for need in requirements(config, judge="colours")] == []
+    assert config.digest != tiny(prompts=[blue], drawer="blocks", steps=40).digest
+    assert estimate(config, Film(config).frame(0), torch.float32, MemoryBudget()).total > 0
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_perceptor_without_texts_looks_beside_a_clip_and_ranks(tiny: Tiny, blue: str) -> None:
+    both = [{"kind": "colours"}, {"model": tiny().perceptors[0].model}]
+    config = tiny(prompts=[blue, "[noise:3]"], perceptors=both)
+    losses = Pipeline(config, CPU).objective(Film(config).frame(0)).perceptor_losses
+    assert [loss.name for loss in losses] == ["colours", both[1]["model"]]
+    assert [loss.targets[1].embeddings.shape[-1] for loss in losses] == [13, 16]
+    ranked = [event for event in Session("cpu").best_of(config, 1) if isinstance(event, Ranked)]
+    assert len(ranked) == 1
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_text_for_a_perceptor_that_reads_none_is_refused(tiny: Tiny) -> None:
+    with pytest.raises(
+        ConfigError, match="the perceptor colours reads no texts, and 'a red apple' is"
+    ) as error:
+        tiny(perceptors=[{"kind": "colours"}])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"kind": "colors"}, "there is no perceptor 'colors'; the names are open_clip, colours"),
+        ({"kind": None}, "there is no perceptor 'None'"),
+        ({"kind": "colours", "model": "mini-clip"}, r"no key 'perceptors\[0\]\.model'"),
+        ({"kind": "colours", "contrast": 0}, r"perceptors\[0\]\.contrast: 0.0 is out of range"),
+        ({"weight": 1}, r"the config lacks perceptors\[0\]\.model"),
+    ],
+)
+def test_a_wrong_item_of_perceptors_is_refused(tiny: Tiny, item: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        tiny(perceptors=[item])
+
+
+def test_open_clip_is_the_kind_that_is_meant_without_one(tiny: Tiny) -> None:
+    model = tiny().perceptors[0].model
+    named = tiny(perceptors=[{"kind": "open_clip", "model": model}])
+    assert named == tiny()
+    assert named.digest == tiny().digest
+
+
 def test_a_config_that_names_what_is_not_installed_is_refused(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match="losses: there is no loss 'brightness'; the names are near_start"):
         tiny("losses.brightness=1")
@@ -98,7 +171,8 @@ def test_a_plugin_is_read_without_torch(plugins: Path) -> None:
     code = """
 import sys
 from vqclip.config import resolve
-config = resolve.resolve({"seed": 1, "losses": {"brightness": 1}, "drawer": "blocks", "start": "stripes"})
+config = resolve.resolve({"seed": 1, "losses": {"brightness": 1}, "drawer": "blocks", "start": "stripes",
+    "perceptors": [{"kind": "colours"}]})
 resolve.keys()
 print(config.drawer.side, "torch" in sys.modules)
 """

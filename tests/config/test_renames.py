@@ -13,7 +13,8 @@ from vqclip.config import dotted, renames
 from vqclip.config import resolve as configs
 from vqclip.config.renames import RENAMES, Rename
 from vqclip.config.rules import among, key, schedule, within
-from vqclip.config.schema import Config, CutoutsConfig, PerceptorConfig
+from vqclip.config.schema import Config, CutoutsConfig
+from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.jobs import batch
 from vqclip.runs.run import CONFIG, Run, read_config
 
@@ -141,7 +142,7 @@ def test_a_key_may_move_between_sections_and_change_its_values() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaterPerceptor(PerceptorConfig):
+class LaterPerceptor(OpenCLIPConfig):
     layer: int = within(0, 9, default=0, neutral=0)
 
 

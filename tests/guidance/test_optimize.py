@@ -23,7 +23,7 @@ from vqclip.guidance.memory import MemoryBudget, plain_shortages
 from vqclip.guidance.objective import Objective, PerceptorLoss, draw_step
 from vqclip.guidance.ops import unit
 from vqclip.guidance.optimize import Step, compute_losses, optimize, take_step
-from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.guidance.state import State
 from vqclip.pipeline.pipeline import Pipeline
 
@@ -269,7 +269,7 @@ def test_a_step_waits_for_no_number(tiny: Tiny) -> None:
     drawer.vqgan.to("meta")
     drawer.low, drawer.high = drawer.low.to("meta"), drawer.high.to("meta")
     eye = seen.perceptor
-    assert isinstance(eye, Perceptor)
+    assert isinstance(eye, OpenCLIPPerceptor)
     eye._visual.to("meta")
     eye.mean, eye.std = eye.mean.to("meta"), eye.std.to("meta")
     targets = [Target(target.prompt, target.embeddings.to("meta")) for target in seen.targets]

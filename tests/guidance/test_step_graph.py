@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vqclip.config.schema import OPTIMIZERS, Config
 from vqclip.guidance.objective import Objective, draw_step
 from vqclip.guidance.optimize import READ_EVERY, Step, optimize, optimizer_step, take_step
-from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.guidance.records import DeviceRecord, tensors
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import WARM_UP, StepGraphs, step_graphs
@@ -235,14 +235,14 @@ def test_rounding_is_no_reason_to_give_up(rich: Config) -> None:
 def test_a_shortage_in_an_ordinary_step_still_ends_in_a_measure(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embed = Perceptor.embed_crops
+    embed = OpenCLIPPerceptor.embed_crops
 
-    def cramped(self: Perceptor, pixels: Tensor) -> Tensor:
+    def cramped(self: OpenCLIPPerceptor, pixels: Tensor) -> Tensor:
         if len(pixels) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return embed(self, pixels)
 
-    monkeypatch.setattr(Perceptor, "embed_crops", cramped)
+    monkeypatch.setattr(OpenCLIPPerceptor, "embed_crops", cramped)
     backend = Replays()
     painting = Painting(tiny(steps=8), backend).go()
     assert painting.studio.budget.chunk <= 2

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from vqclip.base.errors import WeightsError
-from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.models import clip
 from vqclip.models.clip import find_clip, load_clip
 from vqclip.models.vqgan_loading import SkipInit
@@ -86,14 +86,14 @@ def test_a_networks_weights_are_those_of_the_file_and_no_copies() -> None:
 
 class TestPerceptor:
     def test_owns_its_size_normalisation_and_context(self, other_clip: Path) -> None:
-        perceptor = Perceptor(str(other_clip), CPU, torch.float32)
+        perceptor = OpenCLIPPerceptor(str(other_clip), CPU, torch.float32)
         assert (perceptor.size, perceptor.context) == (24, 12)
         assert perceptor.mean.flatten().tolist() == [0.5, 0.5, 0.5]
         assert perceptor.std.flatten().tolist() == [0.25, 0.25, 0.25]
 
     def test_embeds_as_open_clip_does(self, tiny_clip: Path) -> None:
         """Crops after its normalisation, texts after its tokens, both as unit vectors."""
-        perceptor = Perceptor(str(tiny_clip), CPU, torch.float32)
+        perceptor = OpenCLIPPerceptor(str(tiny_clip), CPU, torch.float32)
         model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{tiny_clip}")
         model.eval()
         pixels = torch.rand(3, 3, 16, 16)
@@ -106,16 +106,16 @@ class TestPerceptor:
 
     def test_passes_gradients_to_every_pixel(self, tiny_clip: Path) -> None:
         pixels = torch.rand(2, 3, 16, 16, requires_grad=True)
-        Perceptor(str(tiny_clip), CPU, torch.float32).embed_crops(pixels)[:, 0].sum().backward()
+        OpenCLIPPerceptor(str(tiny_clip), CPU, torch.float32).embed_crops(pixels)[:, 0].sum().backward()
         assert pixels.grad is not None
         assert bool((pixels.grad != 0).all())
 
     @pytest.mark.parametrize(("text", "tokens"), [("", 2), ("a", 3), ("a red apple", 5)])
     def test_counts_tokens_with_start_and_end(self, tiny_clip: Path, text: str, tokens: int) -> None:
-        assert Perceptor(str(tiny_clip), CPU, torch.float32).tokens(text) == tokens
+        assert OpenCLIPPerceptor(str(tiny_clip), CPU, torch.float32).tokens(text) == tokens
 
     def test_has_no_text_tower_once_that_is_freed(self, tiny_clip: Path) -> None:
-        perceptor = Perceptor(str(tiny_clip), CPU, torch.float32)
+        perceptor = OpenCLIPPerceptor(str(tiny_clip), CPU, torch.float32)
         perceptor.forget_texts()
         with pytest.raises(RuntimeError, match="embed all texts before"):
             perceptor.embed_texts(["a"])
@@ -195,7 +195,7 @@ def test_quickgelu_changes_what_is_seen(tmp_path: Path, monkeypatch: pytest.Monk
         torch.nn.init.normal_(parameter, std=0.5)
     save_file(theirs.state_dict(), tmp_path / "w.safetensors")
     monkeypatch.setattr(clip, "_cached", lambda _: str(tmp_path / "w.safetensors"))
-    perceptor = Perceptor("nano/tag", CPU, torch.float32)
+    perceptor = OpenCLIPPerceptor("nano/tag", CPU, torch.float32)
     pixels = torch.rand(2, 3, 16, 16)
     mean, std = (torch.tensor(trained[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
     with torch.no_grad():

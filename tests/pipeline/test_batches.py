@@ -21,7 +21,7 @@ from vqclip.config.timeline import Film
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.memory_estimate import estimate
 from vqclip.guidance.optimize import optimize, take_step
-from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.guidance.state import State
 from vqclip.media.image import load_image, read_metadata, save_png, to_pil
 from vqclip.pipeline.events import Stepped, Stopped
@@ -92,14 +92,14 @@ def test_one_that_has_settled_is_left_alone(tiny: Tiny) -> None:
 
 def test_a_shortage_first_parts_the_company(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four crops of each of three pictures find no room, those of one do; nothing else is spared then."""
-    embed = Perceptor.embed_crops
+    embed = OpenCLIPPerceptor.embed_crops
 
-    def cramped(self: Perceptor, pixels: Tensor) -> Tensor:
+    def cramped(self: OpenCLIPPerceptor, pixels: Tensor) -> Tensor:
         if len(pixels) > 4:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return embed(self, pixels)
 
-    monkeypatch.setattr(Perceptor, "embed_crops", cramped)
+    monkeypatch.setattr(OpenCLIPPerceptor, "embed_crops", cramped)
     batch, single = Atelier(tiny()), Atelier(tiny(), SEEDS[1:2])
     assert len(list(optimize(batch.frame, batch.studio, batch.states))) == 6
     assert batch.studio.budget == MemoryBudget(16, batch_size=1)

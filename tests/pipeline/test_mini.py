@@ -9,7 +9,7 @@ import torch
 from conftest import DEVICE
 
 from vqclip.config import resolve as configs
-from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.models.clip import load_clip
 from vqclip.models.vqgan_loading import load_vqgan
 from vqclip.pipeline.events import Result, result
@@ -55,7 +55,7 @@ def test_the_mini_vqgan_renders_colours_that_it_is_shown() -> None:
 
 
 def test_the_mini_clip_knows_its_colours() -> None:
-    perceptor = Perceptor("mini-clip", CPU, torch.float32)
+    perceptor = OpenCLIPPerceptor("mini-clip", CPU, torch.float32)
     names = {"red": (0.85, 0.1, 0.1), "green": (0.1, 0.7, 0.15), "blue": (0.1, 0.2, 0.85)}
     size = perceptor.size
     flat = torch.stack(

@@ -23,7 +23,7 @@ from vqclip.config import resolve as configs
 from vqclip.config.registry import STARTS
 from vqclip.config.schema import OPTIMIZERS
 from vqclip.guidance.optimize import Step
-from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.media.image import load_image, read_metadata, save_png, to_pil
 from vqclip.pipeline.events import Result, Stepped, Stopped, result
 from vqclip.pipeline.pipeline import Pipeline
@@ -273,14 +273,14 @@ class TestOverflow:
     @staticmethod
     def overflowing(monkeypatch: pytest.MonkeyPatch, *dtypes: torch.dtype) -> None:
         """Perceptors of these types see nothing but infinite numbers from their 24th look on."""
-        embed, looks = Perceptor.embed_crops, []
+        embed, looks = OpenCLIPPerceptor.embed_crops, []
 
-        def see(self: Perceptor, pixels: torch.Tensor) -> torch.Tensor:
+        def see(self: OpenCLIPPerceptor, pixels: torch.Tensor) -> torch.Tensor:
             looks.append(self.dtype)
             seen = embed(self, pixels)
             return seen * float("nan") if self.dtype in dtypes and len(looks) > 23 else seen
 
-        monkeypatch.setattr(Perceptor, "embed_crops", see)
+        monkeypatch.setattr(OpenCLIPPerceptor, "embed_crops", see)
 
     def test_a_short_type_gives_way_to_float32(
         self, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path

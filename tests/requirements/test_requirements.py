@@ -13,7 +13,7 @@ from PIL import Image
 
 from vqclip.base.errors import WeightsError
 from vqclip.config.registry import STARTS
-from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
 from vqclip.jobs.worker import Worker
 from vqclip.media.video_writer import VideoWriter
 from vqclip.models.vqgan import VQGAN
@@ -44,9 +44,9 @@ class Listing(ModelCache):
         self.loaded.add(("vqgan", name))
         return self.shelf.vqgan(name, dtype)
 
-    def perceptor(self, name: str, dtype: torch.dtype) -> Perceptor:
-        self.loaded.add(("clip", name))
-        return self.shelf.perceptor(name, dtype)
+    def perceptor(self, entry: PerceptorEntry, dtype: torch.dtype) -> Perceptor:
+        self.loaded |= {(need.kind, need.name) for need in entry.requirements()}
+        return self.shelf.perceptor(entry, dtype)
 
     def sketchbook(self, name: str) -> Sketchbook:
         self.loaded.add(("sketchbook", name))

@@ -66,7 +66,7 @@ class PaintingOptions:
         if not self.quiet:
             for prompt in outputs[0].config.parsed_prompts:
                 say("prompt", describe(prompt))
-        ranks = (judge or outputs[0].config.perceptors[0].model) if keep else None
+        ranks = (judge or outputs[0].config.perceptors[0].label) if keep else None
         if self.plan:
             from vqclip.cli.plan import explain  # noqa: PLC0415
 

@@ -50,7 +50,7 @@ def make_plan(
         "size": config.size,
         "stages": _stages(config, frame),
         **_film(config, film),
-        "crops": [f"{p.model}: {p.crops or config.cutouts.count} a step" for p in config.perceptors],
+        "crops": [f"{p.label}: {p.crops or config.cutouts.count} a step" for p in config.perceptors],
         "models": [_describe(status(need)) for need in requirements(config, judge)],
         **_memory(config, frame, torch_device, len(outputs), batch_size),
         "outputs": [

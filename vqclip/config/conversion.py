@@ -75,6 +75,8 @@ def _field_converter(field: dataclasses.Field[Any], hint: Any) -> Converter:
         return partial(_entries, registry)
     if registry := field.metadata.get("choice"):
         return partial(_choice, registry)
+    if registry := field.metadata.get("items"):
+        return partial(_list, partial(_item, registry))
     return _converter(hint)
 
 
@@ -111,6 +113,11 @@ def _choice(registry: Registry, value: Any, name: str) -> Any:
             f"{name}: the {registry.kind} {value['name']} has no key {shorten(unknown[0])}; its keys: {known}"
         )
     return build(schema, value, f"{name}.")
+
+
+def _item(registry: Registry, value: Any, name: str) -> Any:
+    """An item of a list by the dataclass that its kind means."""
+    return value if dataclasses.is_dataclass(value) else build(registry.load_kind(value), value, f"{name}.")
 
 
 def _section(schema: Any, value: Any, name: str) -> Any:

@@ -73,13 +73,20 @@ def _complete(value: Any, hint: Any, rules: Mapping[str, Any]) -> Any:
         return value
     if item is hint:
         return completed({} if value is _ABSENT else value, item) or _ABSENT
-    return [completed(entry, item) for entry in value] if isinstance(value, list) else value
+    return _complete_items(value, item, rules.get("items"))
 
 
 def _complete_entries(values: Any, registry: Registry) -> Any:
     if not isinstance(values, Mapping):
         return values
     return {name: completed(entry, registry.load(name)) for name, entry in values.items()}
+
+
+def _complete_items(values: Any, schema: Any, registry: Registry | None) -> Any:
+    """The items of a list, each by the dataclass that its kind means, where there is a registry."""
+    if not isinstance(values, list):
+        return values
+    return [completed(item, registry.load_kind(item) if registry else schema) for item in values]
 
 
 def _is_neutral(value: Any, rules: Mapping[str, Any]) -> bool:

@@ -27,6 +27,7 @@ class Registry:
     optional: frozenset[str] = (
         frozenset()
     )  # keys that entries without them pass over: they once stood beside the name
+    usual: str = ""  # the entry that an item of a list means without a `kind`
 
     def names(self) -> list[str]:
         """List the names, those that ship first; nothing is imported for it."""
@@ -41,6 +42,10 @@ class Registry:
                 f"{self.key}: there is no {self.kind} {shorten(name)}; the names are {known}{suggest(name, points)}"
             )
         return _loaded(points[name], self.kind)
+
+    def load_kind(self, item: Any) -> Any:
+        """Import the dataclass that an item of a list names by its `kind`; raises ConfigError as `load` does."""
+        return self.load(str(item.get("kind", self.usual)) if isinstance(item, Mapping) else self.usual)
 
     def _points(self) -> dict[str, EntryPoint]:
         installed = {point.name: point for point in entry_points(group=self.group)}
@@ -88,3 +93,8 @@ STARTS = Registry(
     optional=frozenset({"sketchbook"}),
 )  # fmt: skip
 LOSSES = Registry("loss", "vqclip.losses", "losses", lambda: by_file("vqclip.guidance.losses"))
+PERCEPTORS = Registry(
+    "perceptor", "vqclip.perceptors", "perceptors",
+    lambda: {"open_clip": "vqclip.guidance.perceptors.open_clip_config:OpenCLIPConfig"},
+    usual="open_clip",
+)  # fmt: skip

@@ -235,17 +235,21 @@ def _over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
     """Refuse keys that the schema doesn't have, and plain values where it has keys."""
     if not isinstance(layer, Mapping):
-        example = f"{prefix}{dataclasses.fields(schema)[0].name}"
+        example = f"{prefix}{_first_key(schema)}"
         raise ConfigError(
             f"{prefix.rstrip('.')}: {shorten(layer)} is one value; this takes keys, such as {example}"
         )
     hints = {field.name: hint for field, hint in fields(schema)}
-    registries = {field.name: field.metadata.get("registry") for field, _ in fields(schema)}
+    rules = {field.name: field.metadata for field, _ in fields(schema)}
     for key, value in layer.items():
         if key not in hints:
             raise ConfigError(_unknown_key(f"{prefix}{key}"))
-        if registry := registries[key]:
+        if registry := rules[key].get("registry"):
             _check_entries(value, registry)
+            continue
+        if registry := rules[key].get("items"):
+            for i, entry in enumerate(value if isinstance(value, list) else [value]):
+                _check_keys(entry, registry.load_kind(entry), f"{prefix}{key}[{i}].")
             continue
         item = next(iter(get_args(hints[key])), hints[key])
         if not dataclasses.is_dataclass(item):
@@ -255,6 +259,12 @@ def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
         else:
             for i, entry in enumerate(value if isinstance(value, list) else [value]):
                 _check_keys(entry, item, f"{prefix}{key}[{i}].")
+
+
+def _first_key(schema: Any) -> str:
+    """The first key of a dataclass that must be given, or the first of all."""
+    keys = dataclasses.fields(schema)
+    return next((field.name for field in keys if field.default is dataclasses.MISSING), keys[0].name)
 
 
 def _check_entries(values: Any, registry: Registry) -> None:
@@ -290,5 +300,8 @@ def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
         elif registry := field.metadata.get("choice"):
             for entry in registry.names():
                 yield from _keys(registry.load(entry), f"{prefix}{name}.")
+        elif registry := field.metadata.get("items"):
+            for entry in registry.names():
+                yield from _keys(registry.load(entry), f"{prefix}{name}[0].")
         elif dataclasses.is_dataclass(item):
             yield from _keys(item, f"{prefix}{name}{'' if item is hint else '[0]'}.")

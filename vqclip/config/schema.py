@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from typing import Any, get_args, get_origin
+from typing import Any, ClassVar, get_args, get_origin
 
-from vqclip.base.errors import ConfigError
+from vqclip.base.errors import ConfigError, shorten
 from vqclip.config import first_form, neutral, prompt
 from vqclip.config.conversion import fields
-from vqclip.config.prompt import Prompt
-from vqclip.config.registry import DRAWERS, LOSSES, STARTS
+from vqclip.config.prompt import Kind, Prompt
+from vqclip.config.registry import DRAWERS, LOSSES, PERCEPTORS, STARTS
 from vqclip.config.rules import among, check, key, schedule, within
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
@@ -28,9 +28,18 @@ LARGEST_SIDE = 16384
 
 @dataclass(frozen=True, kw_only=True)
 class PerceptorConfig:
-    model: str
+    """The keys that all perceptors have; a perceptor's own dataclass adds others."""
+
+    reads_texts: ClassVar[bool] = True
+
+    kind: str = key(default=PERCEPTORS.usual, neutral=PERCEPTORS.usual)
     weight: float = within(0, default=1.0)
     crops: int | None = within(1, default=None)
+
+    @property
+    def label(self) -> str:
+        """What it is called among the losses and in a plan."""
+        return self.kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +162,7 @@ class Config:
     init: str | None
     start: Any = key(choice=STARTS)  # a StartConfig
     drawer: Any = key(choice=DRAWERS)  # a DrawerConfig
-    perceptors: list[PerceptorConfig]
+    perceptors: list[PerceptorConfig] = key(items=PERCEPTORS)
     cutouts: CutoutsConfig
     optimizer: OptimizerConfig
     latent: LatentConfig
@@ -177,6 +186,7 @@ class Config:
             raise ConfigError(
                 "perceptors: nobody looks at the picture; name at least one, as in [{model: mini-clip}]"
             )
+        self._check_texts()
         if self.cutouts.smallest > self.cutouts.largest:
             raise ConfigError(
                 f"cutouts: smallest {self.cutouts.smallest} exceeds largest {self.cutouts.largest}"
@@ -186,6 +196,16 @@ class Config:
             raise ConfigError(f"latent.stages: the scales {scales} must rise and end at 1, as in 0.5, 1")
 
         self._check_film()
+
+    def _check_texts(self) -> None:
+        """Refuse a text where a perceptor embeds none."""
+        text = next((prompt.body for prompt in self.parsed_prompts if prompt.kind is Kind.TEXT), None)
+        blind = next((entry.label for entry in self.perceptors if not entry.reads_texts), None)
+        if text is not None and blind is not None:
+            raise ConfigError(
+                f"prompts: the perceptor {blind} reads no texts, and {shorten(text)} is one; write an image, as in "
+                "[file.png], or take another perceptor"
+            )
 
     def _check_film(self) -> None:
         """The rules that hold between keys of a film."""
@@ -265,7 +285,7 @@ def _check_settings(node: Any, prefix: str) -> None:
         value = getattr(node, name)
         if is_section and isinstance(value, list):
             for i, item in enumerate(value):
-                _check_section(item, f"{prefix}{name}[{i}].")
+                _check_one(item, f"{prefix}{name}[{i}].")
         elif is_section and isinstance(value, dict):
             for term, item in value.items():
                 _check_one(item, f"{prefix}{name}.{term}.")

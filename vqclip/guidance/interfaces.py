@@ -5,12 +5,12 @@ no torch, and neither does a module with an entry at its top level: a config is 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from vqclip.config.schema import DrawerConfig, LossConfig, StartConfig
+from vqclip.config.schema import DrawerConfig, LossConfig, PerceptorConfig, StartConfig
 from vqclip.weights.requirement import Requirement
 
 if TYPE_CHECKING:
@@ -101,6 +101,54 @@ class DrawerEntry(DrawerConfig, ABC):
         device: "torch.device",
     ) -> tuple[int, int]:  # fmt: skip
         """Count the bytes of its weights, and of what it keeps for the backward pass."""
+
+
+class Perceptor(ABC):
+    """Embeds crops, and perhaps texts, as unit vectors of one space of d dimensions.
+
+    It takes crops of `size` pixels a side and normalises them itself. `context` is how many tokens of a text it reads.
+    """
+
+    name: str
+    size: int
+    device: "torch.device"
+    context: int = 0
+
+    @abstractmethod
+    def embed_crops(self, pixels: "Tensor", /) -> "Tensor":
+        """Embed crops (n 3 s s) in [0, 1] as unit vectors (n d) in float32, differentiably."""
+
+    def embed_texts(self, texts: Sequence[str], /) -> "Tensor":
+        """Embed texts as unit vectors (n d)."""
+        raise NotImplementedError(f"{self.name} embeds no texts")
+
+    def tokens(self, text: str, /) -> int:
+        """Count the tokens of a text; those after `context` are not read."""
+        return 0
+
+    def forget_texts(self) -> None:  # noqa: B027  # most have nothing to free
+        """Free what only texts need."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceptorEntry(PerceptorConfig, ABC):
+    """A kind of perceptor, as an item of a config's `perceptors` names it by `kind`."""
+
+    def requirements(self) -> tuple[Requirement, ...]:
+        """List the weights that it needs."""
+        return ()
+
+    def at(self, places: Mapping[str, str]) -> "PerceptorEntry":
+        """The same where its weights lie on this machine; `places` maps names to paths."""
+        return self
+
+    @abstractmethod
+    def open(self, models: Any, dtype: "torch.dtype") -> Perceptor:
+        """Load the perceptor onto `models.device`; only with `models.pull` by a download. Raises WeightsError."""
+
+    @abstractmethod
+    def memory(self, crops: int, dtype: "torch.dtype", device: "torch.device") -> tuple[int, int]:
+        """Count the bytes of its weights, and of what it keeps of so many crops for the backward pass."""
 
 
 class StartTools(Protocol):

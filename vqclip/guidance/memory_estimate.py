@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vqclip.base.device import strengths
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Frame
-from vqclip.guidance.kept_bytes import kept_bytes, weight_bytes
 from vqclip.guidance.memory import SMALL, MemoryBudget
-from vqclip.models.clip import image_size, skeleton
 from vqclip.models.kernels import CPU
 
 # Interpreter, torch and the other libraries once they are loaded and warm: measured, as is the workspace that
@@ -53,20 +50,12 @@ def estimate(
     """Peak memory of painting a frame of so many pictures; raises WeightsError for models that can't be found."""
     images = min(images, budget.batch_size)
     weights, decoder = config.drawer.memory(frame.width, frame.height, images, dtype, budget, device)
-    with torch.device("meta"):
-        visuals = [skeleton(p.model, device).visual.to(dtype) for p in config.perceptors]
-        crops = [p.crops or config.cutouts.count for p in config.perceptors]
-        counts = [images * budget.chunk_size(count, images) for count in crops]
-        looking = [
-            kept_bytes(visual, _crops(visual, count, dtype), [visual])
-            for visual, count in zip(visuals, counts, strict=True)
-        ]
-    weights += sum(map(weight_bytes, visuals))
+    entries: list[Any] = config.perceptors
+    crops = [entry.crops or config.cutouts.count for entry in entries]
+    counts = [images * budget.chunk_size(count, images) for count in crops]
+    needs = [entry.memory(count, dtype, device) for entry, count in zip(entries, counts, strict=True)]
+    weights += sum(of_weights for of_weights, _ in needs)
+    looking = [kept for _, kept in needs]
     has_holes = config.width * config.height <= SMALL and strengths(device).keeps_pages
     image = images * PICTURES * 3 * 4 * config.width * config.height
     return Estimate(weights, image, decoder, looking, HOLED_WORKSPACE if has_holes else WORKSPACE)
-
-
-def _crops(visual: Any, count: int, dtype: torch.dtype) -> Tensor:
-    side = image_size(visual)
-    return torch.zeros(count, 3, side, side, dtype=dtype, requires_grad=True)

@@ -11,9 +11,9 @@ from vqclip.base import seeds
 from vqclip.config.prompt import Kind, Prompt
 from vqclip.config.timeline import FramePrompt
 from vqclip.guidance.cutouts import Cutouts
+from vqclip.guidance.interfaces import Perceptor
 from vqclip.guidance.loss import Target
 from vqclip.guidance.ops import slerp, unit
-from vqclip.guidance.perceptor import Perceptor
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +56,13 @@ class PromptEmbeddings:
                 return self.perceptor.embed_crops(self._cutouts.of(image, self.perceptor.size, seed).pixels)
             case Kind.NOISE:
                 generator = Generator().manual_seed(seeds.derive(int(prompt.body), "noise prompt"))
-                width = self.perceptor.embed_texts([""]).shape[-1]
-                return unit(torch.randn(1, width, generator=generator)).to(self.perceptor.device)
+                return unit(torch.randn(1, self._width, generator=generator)).to(self.perceptor.device)
+
+    @property
+    def _width(self) -> int:
+        """The number of dimensions; that of a crop's embedding, as not every perceptor embeds texts."""
+        side, device = self.perceptor.size, self.perceptor.device
+        return self.perceptor.embed_crops(torch.zeros(1, 3, side, side, device=device)).shape[-1]
 
     def _read(self, text: str) -> Tensor:
         tokens, context = self.perceptor.tokens(text), self.perceptor.context

@@ -2,10 +2,11 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
-from vqclip.guidance.perceptor import Perceptor
+from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
 from vqclip.models.vqgan import VQGAN
 from vqclip.models.vqgan_loading import load_vqgan
 from vqclip.start.sketchbook import Sketchbook, load_sketchbook
@@ -44,11 +45,13 @@ class ModelCache:
             self._vqgans[location, dtype] = vqgan.to(self.device, dtype)
         return self._vqgans[location, dtype]
 
-    def perceptor(self, name: str, dtype: torch.dtype) -> Perceptor:
-        location = self.locations.get(name, name)
-        if (location, dtype) not in self._perceptors:
-            self._perceptors[location, dtype] = Perceptor(location, self.device, dtype, self.pull)
-        return self._perceptors[location, dtype]
+    def perceptor(self, entry: PerceptorEntry, dtype: torch.dtype) -> Perceptor:
+        """One for all entries that differ in their weights and numbers of crops alone."""
+        located = replace(entry.at(self.locations), weight=1.0, crops=None)
+        known = repr(located), dtype  # a key of an entry may be a list, which has no hash
+        if known not in self._perceptors:
+            self._perceptors[known] = located.open(self, dtype)
+        return self._perceptors[known]
 
     def sketchbook(self, name: str) -> Sketchbook:
         location = self.locations.get(name, name)

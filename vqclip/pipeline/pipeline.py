@@ -25,6 +25,7 @@ from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
+from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
@@ -79,11 +80,12 @@ class Pipeline:
         self.models = cache or ModelCache(device, pull, keeps_texts=False)
         drawer = config.drawer.open(self.models, dtype, config.width, config.height, config.tile)
         _check_start(config, self._start, drawer)
+        entries: list[Any] = config.perceptors
         self._embeddings = [
             PromptEmbeddings(
-                self.models.perceptor(p.model, dtype), k, config.parsed_prompts, images, self.cutouts
+                self.models.perceptor(entry, dtype), k, config.parsed_prompts, images, self.cutouts
             )
-            for k, p in enumerate(config.perceptors)
+            for k, entry in enumerate(entries)
         ]
         self._first_image = self._first_image or self._start.prepare(self)
         if not self.models.keeps_texts:
@@ -178,10 +180,10 @@ class Pipeline:
 
     def embeddings(self, name: str) -> PromptEmbeddings:
         """What the prompts mean to a CLIP, be that one of the perceptors or not."""
-        for known in self._embeddings:
-            if known.perceptor.name == name:
+        for entry, known in zip(self.config.perceptors, self._embeddings, strict=True):
+            if isinstance(entry, OpenCLIPConfig) and known.perceptor.name == name:
                 return known
-        reader = self.models.perceptor(name, torch.float32)
+        reader = self.models.perceptor(OpenCLIPConfig(model=name), torch.float32)
         return PromptEmbeddings(reader, 0, self.config.parsed_prompts, self._images, self.cutouts)
 
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
@@ -194,7 +196,7 @@ class Pipeline:
         return optimizer
 
     def _perceptor_losses(self, frame: Frame) -> list[PerceptorLoss]:
-        uses = Counter(p.model for p in self.config.perceptors)
+        uses = Counter(p.label for p in self.config.perceptors)
         return [
             PerceptorLoss(
                 name=_label(settings, k, uses),
@@ -223,4 +225,4 @@ def _check_start(config: Config, start: Start, drawer: Drawer) -> None:
 
 def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:
     """A perceptor's name among the losses; numbered where one model serves twice."""
-    return settings.model if uses[settings.model] == 1 else f"{settings.model} #{k + 1}"
+    return settings.label if uses[settings.label] == 1 else f"{settings.label} #{k + 1}"

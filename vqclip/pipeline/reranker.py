@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from vqclip.config.prompt import Kind, Prompt
+from vqclip.guidance.interfaces import Perceptor
 from vqclip.guidance.ops import cover
-from vqclip.guidance.perceptor import Perceptor
 from vqclip.media.image import load_image
 
 

@@ -1,8 +1,11 @@
 """List the weights that a Config needs, by role and name. This imports no torch and opens no file."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 from vqclip.config.schema import Config
+from vqclip.guidance.perceptors.chosen import perceptor_named
 from vqclip.start.chosen import chosen_start
 from vqclip.weights.requirement import Requirement
 
@@ -20,10 +23,14 @@ def requirements(config: Config, judge: str | None = None) -> tuple[Requirement,
 def _requirements(config: Config, judge: str | None) -> Iterator[Requirement]:
     yield from config.drawer.requirements()
     for k, perceptor in enumerate(config.perceptors, 1):
-        yield Requirement(f"perceptor {k}", perceptor.model, "clip")
+        yield from _in_role(f"perceptor {k}", perceptor)
     yield from chosen_start(config).requirements()
     if judge is not None:
-        yield Requirement(JUDGE, judge, "clip")
+        yield from _in_role(JUDGE, perceptor_named(config, judge))
+
+
+def _in_role(role: str, perceptor: Any) -> Iterator[Requirement]:
+    return (replace(need, role=role) for need in perceptor.requirements())
 
 
 def distinct(needs: Iterable[Requirement]) -> list[Requirement]:

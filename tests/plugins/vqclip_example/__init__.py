@@ -1,1 +1,1 @@
-"""An example of a package that adds a loss, a start and a drawer to vqclip; its pyproject.toml lists entry points."""
+"""An example package: a loss, a start, a drawer and a perceptor; its pyproject.toml lists entry points."""

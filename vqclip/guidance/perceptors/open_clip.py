@@ -1,4 +1,4 @@
-"""A Perceptor is a frozen CLIP that looks at crops and reads prompts, both as unit vectors of one space."""
+"""The perceptor `open_clip`: a frozen CLIP embeds crops and texts as unit vectors of one space."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vqclip.guidance.interfaces import Perceptor
 from vqclip.guidance.ops import unit
 from vqclip.models.clip import image_size, load_clip
 
 
-class Perceptor:
+class OpenCLIPPerceptor(Perceptor):
     """Owns its picture size, normalisation and context length; embeds into d dimensions."""
 
     def __init__(self, name: str, device: torch.device, dtype: torch.dtype, pull: bool = False):
@@ -22,7 +23,7 @@ class Perceptor:
             torch.tensor(preprocess[key], device=device).view(1, 3, 1, 1) for key in ("mean", "std")
         )
         self.size = image_size(self._visual)
-        self.context: int = self._tokenizer.context_length
+        self.context = self._tokenizer.context_length
 
     def embed_crops(self, pixels: Tensor) -> Tensor:
         """Crops (n 3 s s) in [0, 1] -> unit vectors (n d) in fp32, differentiable."""

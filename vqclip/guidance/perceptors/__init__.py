@@ -1,0 +1,1 @@
+"""Embed crops and texts."""
