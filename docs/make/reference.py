@@ -198,7 +198,9 @@ def keys(schema: Any, prefix: str, comments: Mapping[str, str], defaults: Any) -
 
 def registry_of(field: dataclasses.Field[Any]) -> Registry | None:
     """Return the registry whose entries a key names, if it names any."""
-    found: Registry | None = field.metadata.get("registry") or field.metadata.get("choice")
+    found: Registry | None = (
+        field.metadata.get("registry") or field.metadata.get("choice") or field.metadata.get("items")
+    )
     return found
 
 
