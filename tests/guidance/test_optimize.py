@@ -17,12 +17,13 @@ from vqclip.config.schema import PlateauConfig
 from vqclip.config.timeline import Film, Frame
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.drawers.vqgan import VQGANDrawer
+from vqclip.guidance.gradient import compute_losses
 from vqclip.guidance.interfaces import Scene
 from vqclip.guidance.loss import Target, penalties, total
 from vqclip.guidance.memory import MemoryBudget, plain_shortages
 from vqclip.guidance.objective import Objective, PerceptorLoss, draw_step
 from vqclip.guidance.ops import unit
-from vqclip.guidance.optimize import Step, compute_losses, optimize, take_step
+from vqclip.guidance.optimize import Step, optimize, take_step
 from vqclip.guidance.perceptor import Perceptor
 from vqclip.guidance.state import State
 from vqclip.pipeline.pipeline import Pipeline
@@ -286,7 +287,7 @@ def test_a_scale_on_the_gradients_way_leaves_the_latents_gradient_as_it_is(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Powers of two are exact: fp16 gets the gradient that it would have without one if its numbers were longer."""
-    pipeline = Pipeline(tiny(penalties={"tv": 1, "near_start": 1}), torch.device("cpu"))
+    pipeline = Pipeline(tiny(losses={"tv": 1, "near_start": 1}), torch.device("cpu"))
     frame = pipeline.film.frame(0)
     found: list[Tensor] = []
     for scale in (1.0, 1024.0):
