@@ -138,7 +138,7 @@ def rich(tiny: Tiny) -> Config:
         tile=True, steps=20, prompts=["a red apple | rust:-0.3:-0.5"],
         perceptors=[{"model": eye}, {"model": eye, "crops": 7, "weight": 0.5}],
         cutouts={"anchors": 1, "smallest": 0.2, "noise": 0.1, "erase": 0.5, "border": "grey", "beyond": 0.3},
-        penalties={"tv": "0.3 -> 0.1", "near_start": "0.2", "saturation": "0.1"},
+        losses={"tv": "0.3 -> 0.1", "near_start": "0.2", "saturation": "0.1"},
         latent={"stages": [{"scale": 0.5, "share": 1}, {"scale": 1.0, "share": 1}]},
     )  # fmt: skip
 
