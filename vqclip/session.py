@@ -106,8 +106,8 @@ class Session:
     ) -> Events:
         """Make `count` images, as `generate` does, then rank them: a Ranked for each, the best first.
 
-        `judge` is the CLIP that ranks, by default the first perceptor; a CLIP that isn't a perceptor judges better. After
-        a stop there is no ranking.
+        `judge` is the CLIP that ranks, by default the first perceptor; a CLIP that isn't a perceptor judges better.
+        After a stop there is no ranking.
 
         >>> ranked = [e for e in session.best_of("a red apple", 4) if isinstance(e, Ranked)]  # doctest: +SKIP
         """
@@ -198,8 +198,8 @@ class Session:
 
         Yields a JobEvent, with the index of the job and its worker, for each event of a job; a TaskEnded when one is
         done or has failed; a BatchEnded. One job's failure doesn't affect the others. By default they run one after the
-        other with this Session's models; a Placement says how many processes, which devices or which Ray cluster. `settings`
-        (KEY=VALUE), the YAML file `config` and `preset` hold for all jobs. Raises UsageError for a bad file.
+        other with this Session's models; a Placement says how many processes, which devices or which Ray cluster.
+        `settings` (KEY=VALUE), the YAML file `config` and `preset` hold for all jobs. Raises UsageError for a bad file.
 
         >>> for event in session.batch("jobs.csv", runs="runs"):  # doctest: +SKIP
         ...     print(event)
@@ -238,8 +238,8 @@ class Session:
     ) -> Events:
         """Make the video of a film's run folder again, from the frames that it has; yields VideoSaved.
 
-        It goes to `output` (.mp4, .gif or .webp), or replaces the video in the folder. `fps` is images a second, `between`
-        how many images are shown for each one, the others decoded from interpolated latents; `hold` is for how many
+        It goes to `output` (.mp4, .gif or .webp), or replaces the video in the folder. `fps` is images a second,
+        `between` how many images are shown for each one, the others decoded from interpolated latents; `hold` is for how many
         seconds the last one is shown. Raises RunError, UsageError for a still, and VideoError.
 
         >>> [saved] = session.film("runs/20260101-120000-sea-0a1b2c3d", "sea.gif", fps=12)  # doctest: +SKIP

@@ -61,7 +61,7 @@ def test_paints_the_same_pictures(pair: tuple[Path, Path], start: str, tiny: Tin
     pulled = {"near_start": "0.3", "tv": "0.1", "near_zero": "0.1"}
     images, losses, units = [], [], []
     for file in pair:
-        pipeline = Pipeline(tiny(vqgan=str(file), start=start, penalties=pulled), CPU)
+        pipeline = Pipeline(tiny(vqgan=str(file), start=start, losses=pulled), CPU)
         painting = render(pipeline.config, pipeline)
         images.append(torch.as_tensor(list(painting.image.get_flattened_data())))
         frame = pipeline.film.frame(0)
