@@ -1,4 +1,4 @@
-"""vqclip as a library: a Session keeps models loaded, and makes images as generators of events."""
+"""Use vqclip as a library: a Session keeps models loaded, and yields events while it makes images."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -30,9 +30,9 @@ from vqclip.runs.frame_store import FrameStore
 from vqclip.runs.job import Job
 from vqclip.runs.run import read_config
 
-LARGEST_BATCH = 64  # pictures that are painted at once
+LARGEST_BATCH = 64  # images in one batch
 
-Asked = str | Config | Sequence[Config]
+PromptOrConfigs = str | Config | Sequence[Config]
 
 
 class Session:
@@ -44,8 +44,8 @@ class Session:
     generator of a Session at a time; several Sessions may work in several threads.
 
     `device` is auto, cpu, cuda, cuda:1 or mps; `pull` lets it download models that are named but not here. `threads`
-    is how many CPU threads share torch's sums, by default as many as torch uses now; the process has this number only
-    while a generator works, and its own between two events. On CUDA, a Session chooses torch's deterministic kernels
+    is how many CPU threads torch uses while a generator works, by default as many as it uses now; between two events
+    the process has its own number. On CUDA, a Session chooses torch's deterministic kernels
     for the whole process. `keeps_models=False` frees a call's models at its end, and texts' towers earlier.
     `owns_process` is for programs that do nothing else: it also tunes how the process keeps memory.
 
@@ -67,7 +67,7 @@ class Session:
 
     def generate(
         self,
-        prompt: Asked,
+        prompt: PromptOrConfigs,
         *,
         count: int = 1,
         batch_size: int | None = None,
@@ -77,23 +77,23 @@ class Session:
         stop: StopToken | None = None,
         **settings: Any,
     ) -> Events:
-        """Paint a prompt, `count` times with seeds that follow; yields Started, Stepped, …, Finished for each.
+        """Make `count` images of a prompt with consecutive seeds; yields Started, Stepped, …, Finished for each.
 
         `settings` are keys of a Config (seed=7, size="128x128", cutouts={"count": 8}). Instead of a text, `prompt` may
-        be a Config, or several that differ in their seeds alone. `batch_size` is how many are painted at once, None:
-        as many as is fastest. A film (a prompt with "^", or film={"frames": 9}) needs `runs`, and so does a progress
+        be a Config, or several that differ only in their seeds. `batch_size` is how many are made at once; None means
+        the fastest number. A film (a prompt with "^", or film={"frames": 9}) needs `runs`, and so does a progress
         `video`, for all or by seed. Raises VqclipError.
 
         >>> [apple] = results(session.generate("a red apple", seed=7))  # doctest: +SKIP
         """
-        asked = _configs(prompt, count, preset, settings)
+        requests = _configs(prompt, count, preset, settings)
         if video is not None and runs is None:
             raise UsageError("a progress video needs a run folder; name one, as in runs='runs'")
-        return self._worker.paint(asked, _path(runs), video, batch_size, stop)
+        return self._worker.paint(requests, _path(runs), video, batch_size, stop)
 
     def best_of(
         self,
-        prompt: Asked,
+        prompt: PromptOrConfigs,
         count: int = 8,
         *,
         keep: int = 1,
@@ -105,36 +105,36 @@ class Session:
         stop: StopToken | None = None,
         **settings: Any,
     ) -> Events:
-        """Paint `count` pictures, as `generate` does, then rank them: a Ranked for each, the best first.
+        """Make `count` images, as `generate` does, then rank them: a Ranked for each, the best first.
 
-        `judge` is the CLIP that ranks, by default the first that paints; best is one that doesn't. A stopped contest
-        isn't ranked.
+        `judge` is the CLIP that ranks, by default the first perceptor; a CLIP that isn't a perceptor judges better.
+        After a stop there is no ranking.
 
         >>> ranked = [e for e in session.best_of("a red apple", 4) if isinstance(e, Ranked)]  # doctest: +SKIP
         """
-        asked = _configs(prompt, count, preset, settings)
-        name = judge or asked[0].perceptors[0].label
-        events = self.generate(asked, batch_size=batch_size, runs=runs, video=video, stop=stop)
-        return self._ranked(events, self._reranker(name, asked[0]), keep, stop)
+        requests = _configs(prompt, count, preset, settings)
+        name = judge or requests[0].perceptors[0].label
+        events = self.generate(requests, batch_size=batch_size, runs=runs, video=video, stop=stop)
+        return self._ranked(events, self._reranker(name, requests[0]), keep, stop)
 
     def _ranked(
         self, events: Events, reranker: Callable[[], Reranker], keep: int, stop: StopToken | None
     ) -> Events:
         scored: list[tuple[float, Result]] = []
-        look: Reranker | None = None
+        judge: Reranker | None = None
         with closing(events):
             for event in events:
                 yield event
                 if isinstance(event, Finished):
-                    look, made = look or reranker(), event.result
-                    scored.append((look.score(from_pil(made.image), made.config.parsed_prompts), made))
+                    judge, made = judge or reranker(), event.result
+                    scored.append((judge.score(from_pil(made.image), made.config.parsed_prompts), made))
         if stop and stop.stopped:
             return
         for rank, (score, made) in enumerate(sorted(scored, key=lambda pair: -pair[0]), 1):
             yield Ranked(made, score, rank, rank <= keep)
 
     def _reranker(self, name: str, config: Config) -> Callable[[], Reranker]:
-        """A perceptor of its own where those of the pipeline have forgotten their texts."""
+        """Give a maker of the Reranker, which loads its own CLIP if the pipeline frees its text towers."""
         worker, entry = self._worker, perceptor_named(config, name)
         dtype = devices.dtype_for(config.precision, worker.device)
         return lambda: Reranker(
@@ -142,10 +142,10 @@ class Session:
         )
 
     def resume(self, folder: str | Path, *, stop: StopToken | None = None) -> Events:
-        """Go on in a run folder from its last snapshot; of what is finished, yield Finished alone.
+        """Go on in a run folder from its last snapshot; of a finished run, yield Finished only.
 
-        On the CPU the pixels are those of a run that was never stopped. Raises RunError for no run folder, or one that
-        is in use.
+        On the CPU the pixels are those of a run that was never stopped. Raises RunError if the folder isn't a
+        run folder or is in use.
 
         >>> result(session.resume("runs/20260101-120000-apple-0a1b2c3d")).image  # doctest: +SKIP
         """
@@ -155,7 +155,7 @@ class Session:
     def reproduce(
         self, image: str | Path, *, runs: str | Path | None = None, stop: StopToken | None = None
     ) -> Events:
-        """Paint a saved PNG again from what it carries: a Differs for what has changed since, in the end a Compared.
+        """Make a saved PNG again from its metadata; yields a Differs for each change since, and a Compared at the end.
 
         A film needs `runs`. Raises ImageError where the image carries no config.
 
@@ -194,12 +194,12 @@ class Session:
         settings: Sequence[str] = (),
         stop: StopToken | None = None,
     ) -> BatchEvents:
-        """Do every job of a file (.txt, .csv, .jsonl, .yaml) that isn't done, in a folder of `runs` named after it.
+        """Run the unfinished jobs of a file (.txt, .csv, .jsonl, .yaml), in a folder of `runs` named after it.
 
-        Yields a JobEvent, with the index of the job and its worker, for what happens to each; a TaskEnded where one is
-        done or has failed; a BatchEnded. One job's failure is no other's. By default they are done one after the other
-        with this Session's models; a Placement says how many processes, which devices or which Ray cluster. `settings`
-        (KEY=VALUE), the YAML file `config` and `preset` hold for all jobs. Raises UsageError for a bad file.
+        Yields a JobEvent, with the index of the job and its worker, for each event of a job; a TaskEnded when one is
+        done or has failed; a BatchEnded. One job's failure doesn't affect the others. By default they run one after the
+        other with this Session's models; a Placement says how many processes, which devices or which Ray cluster.
+        `settings` (KEY=VALUE), the YAML file `config` and `preset` hold for all jobs. Raises UsageError for a bad file.
 
         >>> for event in session.batch("jobs.csv", runs="runs"):  # doctest: +SKIP
         ...     print(event)
@@ -210,16 +210,16 @@ class Session:
     def run_tasks(
         self, tasks: Sequence[Task], folder: Path, placement: Placement | None, stop: StopToken | None
     ) -> BatchEvents:
-        """Do the tasks of a batch that was planned."""
-        place = placement or Placement(1, self._worker.threads, [str(self._worker.device)])
+        """Run the tasks of a planned batch."""
+        placement = placement or Placement(1, self._worker.threads, [str(self._worker.device)])
 
         def launcher(jobs: Sequence[Job]) -> Launcher:
-            return place.launcher(jobs, self._worker.pull, self._of)
+            return placement.launcher(jobs, self._worker.pull, self._of)
 
         return run_batch(tasks, folder, launcher, stop or StopToken())
 
     def _of(self, spec: WorkerSpec) -> Worker:
-        """This Session's worker, or one of another device or number of threads."""
+        """Give this Session's worker, or make one for another device or number of threads."""
         mine = self._worker
         if spec.device == str(mine.device) and spec.threads in (None, mine.threads):
             return mine
@@ -236,11 +236,11 @@ class Session:
         forth_and_back: bool = False,
         stop: StopToken | None = None,
     ) -> Events:
-        """Make the video of a film's run folder again, of as many frames as there are; yields VideoSaved.
+        """Make the video of a film's run folder again, from the frames that it has; yields VideoSaved.
 
-        It goes to `output` (.mp4, .gif or .webp), or to its place in the folder. `fps` is images a second, `between`
-        how many images are shown for each one, the others drawn between latents; `hold` is seconds that the last one
-        stays. Raises RunError, UsageError for a still, and VideoError.
+        It goes to `output` (.mp4, .gif or .webp), or replaces the video in the folder. `fps` is images a second,
+        `between` how many images are shown for each one, the others of interpolated latents; `hold` is for how many
+        seconds the last one is shown. Raises RunError, UsageError for a still, and VideoError.
 
         >>> [saved] = session.film("runs/20260101-120000-sea-0a1b2c3d", "sea.gif", fps=12)  # doctest: +SKIP
         """
@@ -254,7 +254,7 @@ class Session:
 
 
 def generate(prompt: str, *, device: str = "auto", **options: Any) -> Result:
-    """Paint a prompt and return its Result, which a notebook shows: the shortest use of a Session.
+    """Make an image of a prompt and return its Result, which a notebook shows: the shortest use of a Session.
 
     `options` are those of `Session.generate`: keys of a Config (seed=7, size="128x128"), `preset`, `runs`, `stop`.
     Nothing is written unless `runs` names a folder for the run folder. Raises VqclipError.
@@ -265,14 +265,16 @@ def generate(prompt: str, *, device: str = "auto", **options: Any) -> Result:
 
 
 def carried_config(image: Path, metadata: dict[str, Any]) -> Config:
-    """The Config that a saved picture carries; raises ImageError."""
+    """Read the Config from a saved image's metadata; raises ImageError."""
     try:
         return configs.from_dict(metadata.get("config") or {})
     except UsageError as error:
         raise ImageError(f"{image} carries a config that this version can't paint: {error}") from None
 
 
-def _configs(prompt: Asked, count: int, preset: str | None, settings: dict[str, Any]) -> list[Config]:
+def _configs(
+    prompt: PromptOrConfigs, count: int, preset: str | None, settings: dict[str, Any]
+) -> list[Config]:
     if isinstance(prompt, str):
         prompt = configs.resolve({"prompts": [prompt], **settings}, preset=preset)
         return [replace(prompt, seed=seed) for seed in range(prompt.seed, prompt.seed + count)]
@@ -286,7 +288,7 @@ def _path(given: str | Path | None) -> Path | None:
 
 
 def _batch_seeds(metadata: dict[str, Any], config: Config) -> list[int]:
-    """The seeds of all pictures that were painted at once with one, as its file says; none if it doesn't."""
+    """Read the seeds of an image's batch from its metadata; give none if they aren't there."""
     seeds = metadata.get(BATCH_SEEDS)
     if config.is_film or not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
         return []
@@ -295,7 +297,7 @@ def _batch_seeds(metadata: dict[str, Any], config: Config) -> list[int]:
 
 
 def _compared(image: Path, made: Result, metadata: dict[str, Any]) -> Compared:
-    """What differs between a picture and its like, be it a still or a frame of a film."""
+    """Compare a saved still, or frame of a film, with the same image of a new run."""
     again = from_pil(made.image)
     if "frame" in metadata and made.folder:
         again = load_image(FrameStore(made.folder).images[int(metadata["frame"])])

@@ -17,12 +17,13 @@ from vqclip.config.schema import PlateauConfig
 from vqclip.config.timeline import Film, Frame
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.drawers.vqgan import VQGANDrawer
+from vqclip.guidance.gradient import compute_losses
 from vqclip.guidance.interfaces import Scene
 from vqclip.guidance.loss import Target, penalties, total
 from vqclip.guidance.memory import MemoryBudget, plain_shortages
 from vqclip.guidance.objective import Objective, PerceptorLoss, draw_step
 from vqclip.guidance.ops import unit
-from vqclip.guidance.optimize import Step, compute_losses, optimize, take_step
+from vqclip.guidance.optimize import Step, optimize, take_step
 from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.guidance.state import State
 from vqclip.pipeline.pipeline import Pipeline

@@ -1,4 +1,4 @@
-"""What `vqclip batch` does once torch may be loaded: call a Session, and print its events."""
+"""Call a Session for `vqclip batch`, and print its events; this module loads torch."""
 
 import contextlib
 import signal
@@ -24,7 +24,7 @@ from vqclip.session import Session
 
 
 class BatchPrinter:
-    """Prints a batch: its progress and failures to stderr, what is done to stdout."""
+    """Print a batch: progress and failures to stderr, results to stdout."""
 
     def __init__(self, tasks: Sequence[Task], context: contextlib.ExitStack, as_json: bool, quiet: bool):
         self.tasks, self.context, self.as_json, self.quiet = tasks, context, as_json, quiet
@@ -58,7 +58,7 @@ class BatchPrinter:
 def paint(
     tasks: Sequence[Task], folder: Path, placement: Placement, *, pull: bool, as_json: bool, quiet: bool
 ) -> None:
-    """Do what isn't done, and account for all of it; leaves with 1 if anything failed."""
+    """Run the unfinished tasks, and print them; exit with 1 if one failed."""
     stop, ended = StopToken(), None
     session = Session(pull=pull, owns_process=True)
     with contextlib.ExitStack() as context, runtime.stopping_on_signals(stop) as signals:
@@ -80,7 +80,7 @@ def paint(
 
 
 def _fetch(tasks: Sequence[Task], quiet: bool) -> None:
-    """Fetch what the jobs need before they begin; a job whose models can't be had fails by itself."""
+    """Fetch the jobs' models before they begin; a job whose models are unavailable fails later, alone."""
     jobs = [task.job for task in tasks if task.job]
     for absent in missing(need for job in jobs for need in requirements(job.config)):
         if absent.fetchable:

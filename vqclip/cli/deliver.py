@@ -1,4 +1,4 @@
-"""How what was made gets to where it was asked for, and onto stdout."""
+"""Copy results to the requested files, and print their paths on stdout."""
 
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,21 @@ from vqclip.runs.run import Run, origin, read_provenance
 
 
 def deliver(made: Result, output: Path | None, as_json: bool, video: str | None = None, **more: Any) -> None:
-    """A finished picture's or film's line on stdout, once it lies where it was asked for, and its video does."""
+    """Copy a finished image or film, and its video, to the requested files; then print its line on stdout."""
     assert made.folder
-    metadata = {name: fact for name, fact in read_provenance(made.folder).items() if name != "folder"}
+    metadata = {name: value for name, value in read_provenance(made.folder).items() if name != "folder"}
     run, record = Run(made.folder, made.config, metadata, origin(made.folder)), made.record | more
     kind = "film" if run.config.is_film else "image"
-    lies = _put_film(run, output) if run.config.is_film else _put(run.image, output)
-    paths = {kind: str(lies), "run": str(run.folder)}
+    path = _put_film(run, output) if run.config.is_film else _put(run.image, output)
+    paths = {kind: str(path), "run": str(run.folder)}
     if settings := progress_video.read_settings(run.folder):
         file = video or settings.file
         paths["video"] = str(_put(run.folder / settings.name, run.base / file if file else None))
-    result_json(paths | record) if as_json else result(str(lies))
+    result_json(paths | record) if as_json else result(str(path))
 
 
 def _put_film(run: Run, output: Path | None) -> Path:
-    """A copy of a run's film, or the same frames in another kind of video."""
+    """Copy a run's film, or write its frames in another video format; give the path."""
     if output is None or output.suffix.lower() == run.video.suffix:
         return _put(run.video, output)
     write_film(run, output)
@@ -35,7 +35,7 @@ def _put_film(run: Run, output: Path | None) -> Path:
 
 
 def _put(made: Path, output: Path | None) -> Path:
-    """A copy of what was made in a run folder, where one was asked for."""
+    """Copy a file of a run folder to `output`, if that is given; give the path."""
     try:
         if output:
             copy(made, output)

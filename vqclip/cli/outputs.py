@@ -1,4 +1,4 @@
-"""What a command is to make: Configs, and the files that pictures, films and videos go to."""
+"""Plan a command's outputs: Configs, and the files of images, films and videos."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """One picture: its Config, the file that it is saved to besides its run folder, and its video."""
+    """Hold an image's Config, the file that it is copied to from its run folder, and its video's settings."""
 
     config: "Config"
     output: Path | None
@@ -24,7 +24,7 @@ class OutputSpec:
 def plan_outputs(
     config: "Config", output: Path | None, count: int = 1, kept: int = 1, video: "VideoSettings | None" = None
 ) -> list[OutputSpec]:
-    """`count` configs with seeds that follow; where several are kept, their files are named after the seeds."""
+    """Plan `count` images with consecutive seeds; if several are kept, put the seeds into the files' names."""
     if output is not None:
         check_output(output, config.is_film)
 
@@ -39,7 +39,7 @@ def plan_outputs(
 
 
 def check_output(path: Path, is_film: bool = False) -> None:
-    """Refuse, before anything is painted, a file that couldn't be written in the end."""
+    """Check, before any work, that an output file can be written; raises UsageError."""
     if is_film:
         from vqclip.media.video_writer import check_encoder  # noqa: PLC0415
 

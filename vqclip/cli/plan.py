@@ -1,4 +1,4 @@
-"""`--plan`: what a command would do, found out without loading a model."""
+"""Print what a command would do (`--plan`), without loading a model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,7 +62,7 @@ def make_plan(
 
 
 def _videos(outputs: Sequence[OutputSpec], runs: Path) -> dict[str, list[str]]:
-    """Where the videos will be, if any are asked for."""
+    """List the files of the requested videos."""
     videos = [
         spec.video.file or str(runs / folder_name(spec.config) / spec.video.name)
         for spec in outputs
@@ -96,7 +96,7 @@ def _film(config: Config, film: Film) -> dict[str, str]:
 
 
 def _describe(found: Status) -> str:
-    """A model in one line: its role, its name, and whether it is here."""
+    """Describe a model in one line: its role, its name, and whether it is present."""
     name = f"{found.need.role}: {found.need.name}"
     if found.path is not None:
         return f"{name}, present, {found.size}"
@@ -106,7 +106,7 @@ def _describe(found: Status) -> str:
 
 
 def _memory(config: Config, frame: Frame, device: Any, count: int, batch_size: int | None) -> dict[str, str]:
-    """How many are painted at once, where there are several, and what that takes."""
+    """Give the batch size, if there are several images, and the memory that it takes."""
     try:
         best = best_batch_size(config, config.drawer.channels(), device)
         images = min(count, batch_size or best)

@@ -1,4 +1,4 @@
-"""What the commands do once torch may be loaded: call a Session, and print its events."""
+"""Call a Session for the commands, and print its events; this module loads torch."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +38,7 @@ from vqclip.session import Session, carried_config
 
 @dataclass(frozen=True)
 class BestOf:
-    """How many of the pictures are kept, and which CLIP ranks them."""
+    """Hold how many images are kept, and which CLIP ranks them."""
 
     keep: int
     judge: str
@@ -48,7 +48,7 @@ def paint(
     outputs: Sequence[OutputSpec], device: str, runs: Path, best_of: BestOf | None = None,
     *, batch_size: int | None, as_json: bool, quiet: bool, pull: bool,
 ) -> None:  # fmt: skip
-    """Paint all pictures, as many at once as is best or as is said; with a contest, only the best are results."""
+    """Make all images in batches, and deliver them; with `best_of`, deliver only the best."""
     config, torch_device = outputs[0].config, devices.pick(device)
     session = Session(device, pull=pull, keeps_models=False, owns_process=True)
     check_parent(runs)
@@ -58,7 +58,7 @@ def paint(
         arithmetic = devices.arithmetic(config.precision, torch_device)
         say("device", f"{devices.describe(torch_device)}, {arithmetic}")
     by_seed = {spec.config.seed: spec for spec in outputs}
-    # In a contest, who gets a name is known in the end.
+    # With `best_of`, the ranking at the end decides which videos are copied to their names.
     videos = {seed: replace(spec.video, file=None) if best_of else spec.video
               for seed, spec in by_seed.items() if spec.video}  # fmt: skip
     configs = [spec.config for spec in outputs]
@@ -76,14 +76,14 @@ def paint(
         )  # fmt: skip
         for event in printer.show(events):
             if isinstance(event, Ranked):
-                _award(event, by_seed[event.result.seed], best_of.judge, as_json, quiet)
+                _deliver_ranked(event, by_seed[event.result.seed], best_of.judge, as_json, quiet)
 
 
-def _award(event: Ranked, spec: OutputSpec, judge: str, as_json: bool, quiet: bool) -> None:
-    """Deliver one of the best; the others stay in their run folders."""
+def _deliver_ranked(event: Ranked, spec: OutputSpec, judge: str, as_json: bool, quiet: bool) -> None:
+    """Print an image's score, and deliver it if it is kept; the others stay in their run folders."""
     if not quiet:
-        lost = "" if event.is_kept else ", not kept"
-        say("score", f"{event.score:.4f} by {judge}: seed {spec.config.seed}{lost}")
+        suffix = "" if event.is_kept else ", not kept"
+        say("score", f"{event.score:.4f} by {judge}: seed {spec.config.seed}{suffix}")
     if event.is_kept:
         video = spec.video.file if spec.video else None
         deliver(event.result, spec.output, as_json, video, score=round(event.score, 4))
@@ -92,7 +92,7 @@ def _award(event: Ranked, spec: OutputSpec, judge: str, as_json: bool, quiet: bo
 def reproduce(
     image: Path, output: Path | None, device: str, runs: Path, *, as_json: bool, quiet: bool, pull: bool
 ) -> None:
-    """Paint what a picture says of itself, and compare."""
+    """Make a saved image again from its metadata, and compare the two."""
     metadata = read_metadata(image)
     session, config = (
         Session(device, pull=pull, keeps_models=False, owns_process=True),
@@ -112,28 +112,28 @@ def reproduce(
 
 
 def resume(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) -> None:
-    """Paint on in a run folder; what is finished is only named."""
+    """Go on in a run folder, and deliver its result; a finished run is delivered at once."""
     session = Session(device, pull=pull, keeps_models=False, owns_process=True)
     needs = requirements(read_config(folder))
-    places = locations_from(origin(folder), needs)
-    provide([need.at(places) for need in needs], pull=pull, quiet=quiet)
+    locations = locations_from(origin(folder), needs)
+    provide([need.at(locations) for need in needs], pull=pull, quiet=quiet)
     with printing(quiet, goes_on=True) as printer:
         for made in printer.results(session.resume(folder, stop=printer.stop)):
             deliver(made, None, as_json)
 
 
 class Printer:
-    """Prints the events of pictures to stderr; leaves with the lines that go on, if they are stopped."""
+    """Print events to stderr; if images are stopped, print the commands that go on, and exit."""
 
     def __init__(self, signals: runtime.Signals, quiet: bool, goes_on: bool):
         self.signals, self.quiet, self.goes_on, self.stop = signals, quiet, goes_on, signals.token
-        self.folders: dict[int, Path] = {}  # of the pictures that are painted at once, by seed
-        self.finished: list[Result] = []  # of those, too
+        self.folders: dict[int, Path] = {}  # of the current batch's images, by seed
+        self.finished: list[Result] = []  # the finished images of the current batch
         self.report: Reporter | None = None
         self.context = contextlib.ExitStack()
 
     def results(self, events: Iterable[Event]) -> Iterator[Result]:
-        """Print events, and give each picture that is finished once its video is."""
+        """Print events, and yield each finished image once its video is made too."""
         held: list[Result] = []
         for event in self.show(events):
             if isinstance(event, Started):
@@ -203,7 +203,7 @@ class Printer:
         if len(self.finished) == len(self.folders):
             each = f", {len(self.folders)} pictures" if len(self.folders) > 1 else ""
             first = self.finished[0]
-            self.signals.restore()  # what follows can be done again
+            self.signals.restore()  # from here on Ctrl-C may interrupt: the video can be made again
             self.say("painted", f"{first.steps} steps in {first.seconds:.1f} s{each}")
 
     def _leave(self, stopped: Sequence[Stopped]) -> None:
@@ -217,7 +217,7 @@ class Printer:
 
 @contextlib.contextmanager
 def printing(quiet: bool, *, goes_on: bool = False) -> Iterator[Printer]:
-    """A Printer whose StopToken is stopped by Ctrl-C while a picture is painted; a second one is obeyed at once."""
+    """Make a Printer whose StopToken Ctrl-C stops during a run; a second Ctrl-C ends the process at once."""
     signals = runtime.Signals(StopToken())
     try:
         yield Printer(signals, quiet, goes_on)

@@ -1,10 +1,10 @@
-"""How crops are read out of a picture: one warp for all, out of a pyramid of halvings.
+"""Sample crops from an image: one `grid_sample` for all crops, from a mip map of the image.
 
-Letters in shapes: n crops, s pixels of a crop's side, h w pixels of the picture, p points.
+Letters in shapes: n crops, s pixels of a crop's side, h w pixels of the image, p points.
 
-Where a crop shrinks the picture it reads from a copy that was averaged down to about its own resolution (Williams,
-Pyramidal Parametrics, 1983); the copies lie side by side in one atlas, so a single `grid_sample` serves all crops,
-whatever their sizes.
+A crop that shrinks the image is sampled from a copy that was averaged down to about the crop's resolution (Williams,
+Pyramidal Parametrics, 1983). The copies lie side by side in one atlas, so that a single `grid_sample` serves crops of
+all sizes.
 """
 
 import math
@@ -24,9 +24,9 @@ _FINE = 2.0**36  # parts of the largest gradient; 2^26 of those, summed up, stil
 
 
 def place_crops(boxes: Tensor, height: int, width: int, size: int, largest: float | None = None) -> Placement:
-    """Where boxes (n 4) lie in the pyramid; all tensors are the CPU's.
+    """Choose the mip level of each box (n 4), and locate the box in it; all tensors lie on the CPU.
 
-    The pyramid is as deep as the boxes need, or as a box with `largest` as its side would need.
+    The mip map has as many levels as the boxes need, or as a box with `largest` as its side would need.
     """
     frame, deepest = torch.tensor([width, height]), math.log2(min(height, width))
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -42,7 +42,7 @@ def place_crops(boxes: Tensor, height: int, width: int, size: int, largest: floa
 
 
 def _atlas_places(height: int, width: int, depth: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The levels' shapes (l 2) as width and height, their places (l 2) in the atlas, and its extent (2)."""
+    """Compute each level's width and height (l 2), its offset in the atlas (l 2), and the atlas's size (2)."""
     shapes = torch.tensor(
         [[width / 2**k, height / 2**k] for k in range(depth + 1)]
     )  # an odd side ends mid-texel
@@ -52,10 +52,10 @@ def _atlas_places(height: int, width: int, depth: int) -> tuple[Tensor, Tensor, 
 
 
 def warp(image: Tensor, maps: Tensor, placement: Placement, size: int, border: str) -> Tensor:
-    """Sample crops (n 3 s s) of a picture (1 3 h w) through maps (n 3 3); all tensors lie on one device."""
+    """Sample crops (n 3 s s) of an image (1 3 h w) through maps (n 3 3); all tensors lie on one device."""
     atlas = build_atlas(image, placement.depth)
     places = _crop_points(maps, size) / 2 + 0.5  # within the box, [0, 1]
-    places = placement.low[:, None, None] + places * placement.sides[:, None, None]  # within the picture
+    places = placement.low[:, None, None] + places * placement.sides[:, None, None]  # within the image
     inside = ((places >= 0) & (places <= 1)).all(-1)
     texels = placement.texels[:, None, None]  # n 1 1 2
     texels_in = (_fold(places, border) * texels).clamp(min=0.5).minimum(texels - 0.5)
@@ -67,7 +67,7 @@ def warp(image: Tensor, maps: Tensor, placement: Placement, size: int, border: s
 
 
 def build_atlas(image: Tensor, depth: int) -> Tensor:
-    """The picture and its halvings side by side (1 3 h w')."""
+    """Lay the image and its halved copies side by side (1 3 h w')."""
     levels = [image]
     for _ in range(depth):
         padded = pad_to_even if strengths(image.device).ordered_gradients else pad_in_order
@@ -77,20 +77,20 @@ def build_atlas(image: Tensor, depth: int) -> Tensor:
 
 
 def pad_to_even(level: Tensor) -> Tensor:
-    """Images (n c h w) with even sides; an odd side's last pixels are there twice."""
+    """Pad images (n c h w) to even sides by repeating the last row or column."""
     odd_rows, odd_columns = (side % 2 for side in level.shape[2:])
     return F.pad(level, (0, odd_columns, 0, odd_rows), mode="replicate")
 
 
 def pad_in_order(level: Tensor) -> Tensor:
-    """As `pad_to_even`, by operations whose gradients a GPU adds in a fixed order."""
+    """Pad as `pad_to_even` does, by operations whose gradients a GPU sums in a fixed order."""
     odd_rows, odd_columns = (side % 2 for side in level.shape[2:])
     level = torch.cat([level, level[:, :, -1:]], 2) if odd_rows else level
     return torch.cat([level, level[..., -1:]], 3) if odd_columns else level
 
 
 def _crop_points(maps: Tensor, size: int) -> Tensor:
-    """Where the pixel centres of a crop come from: (n s s 2) in its box's [-1, 1]^2."""
+    """Map a crop's pixel centres to points (n s s 2) in its box's [-1, 1]^2."""
     axis = (torch.arange(size, device=maps.device) + 0.5) * 2 / size - 1
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     points = torch.stack([x, y, torch.ones_like(x)], -1)
@@ -99,21 +99,21 @@ def _crop_points(maps: Tensor, size: int) -> Tensor:
 
 
 def _fold(places: Tensor, border: str) -> Tensor:
-    """Bring places outside [0, 1] back in, as the border says."""
+    """Move points outside [0, 1] back in, by the border mode."""
     if border == "reflect":
         return 1 - (places % 2 - 1).abs()
     return places % 1 if border == "wrap" else places.clamp(0, 1)
 
 
 def _sample(atlas: Tensor, grid: Tensor) -> Tensor:
-    """Bilinear samples (1 c p q) of an atlas (1 c h w) at a grid (1 p q 2) that wants no gradient."""
+    """Sample an atlas (1 c h w) bilinearly at a grid (1 p q 2), which gets no gradient -> (1 c p q)."""
     if strengths(atlas.device).ordered_gradients:
         return F.grid_sample(atlas, grid, mode="bilinear", align_corners=False)
     return GridSample.apply(atlas, grid)
 
 
 class GridSample(torch.autograd.Function):
-    """torch's grid_sample, whose own gradient is added on a GPU in whatever order threads come by."""
+    """Sample as torch's grid_sample does, with a gradient that doesn't depend on the order of a GPU's threads."""
 
     @staticmethod
     def forward(ctx: Any, atlas: Tensor, grid: Tensor) -> Tensor:
@@ -128,10 +128,10 @@ class GridSample(torch.autograd.Function):
 
 
 def spread(grad: Tensor, grid: Tensor, height: int, width: int) -> Tensor:
-    """The gradient (1 c h w) of an atlas of which samples at a grid (1 p q 2) have the gradient `grad` (1 c p q).
+    """Compute the gradient (1 c h w) of an atlas from the gradient `grad` (1 c p q) of its samples at a grid (1 p q 2).
 
-    Sums are those of whole numbers, parts of the largest gradient, which are the same in any order. MPS, which may lack
-    64 bits, adds numbers as they are.
+    It sums integers, fractions of the largest gradient, so that the sum is the same in any order. MPS may lack 64-bit
+    integers, and sums floats instead.
     """
     c, whole = grad.shape[1], strengths(grad.device).whole_number_sums
     largest = grad.abs().amax().clamp(min=1e-30)
@@ -145,7 +145,7 @@ def spread(grad: Tensor, grid: Tensor, height: int, width: int) -> Tensor:
 
 
 def _corners(grid: Tensor, height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each of the four texels around the points of a grid: its index (p q) and its weight (p q)."""
+    """Yield the index (p q) and the bilinear weight (p q) of each of the four texels around a grid's points."""
     x, y = (((grid[..., i] + 1) * side - 1).flatten() / 2 for i, side in ((0, width), (1, height)))
     left, top = x.floor(), y.floor()
     for column, row in ((left, top), (left + 1, top), (left, top + 1), (left + 1, top + 1)):
@@ -156,7 +156,7 @@ def _corners(grid: Tensor, height: int, width: int) -> Iterator[tuple[Tensor, Te
 
 @contextmanager
 def _in_any_order() -> Iterator[None]:
-    """Let torch add in any order: its deterministic way would sort, which sums of whole numbers don't need."""
+    """Let torch sum in any order: its deterministic kernel sorts first, which integer sums don't need."""
     before = torch.get_deterministic_debug_mode()
     torch.set_deterministic_debug_mode(0)
     try:

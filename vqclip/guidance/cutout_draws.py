@@ -1,6 +1,6 @@
-"""What is drawn by chance for crops: boxes, maps, colours, blanks, noise. All of it on the CPU, from a seed.
+"""Draw the random numbers of crops on the CPU, from a seed: boxes, warps, colour jitter, erased parts and noise.
 
-Letters in shapes: n crops, h w pixels of the picture.
+Letters in shapes: n crops, h w pixels of the image.
 """
 
 import math
@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from vqclip.config.schema import CutoutsConfig
 from vqclip.guidance.ops import homographies
 
-NOISES = 2**20  # places where a crop's noise may begin in a table of noise
+NOISES = 2**20  # offsets in the table of noise at which a crop's noise may begin
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114])
 _RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
@@ -20,10 +20,11 @@ _RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.2
 
 @dataclass(frozen=True)
 class Placement:
-    """Where crops lie in a pyramid of the picture's halvings, laid side by side in one atlas.
+    """Locate crops in a mip map of the image, whose levels lie side by side in one atlas.
 
-    `depth` is the pyramid's last level. A crop's lower edges and sides are shares of the picture (n 2), its level has
-    `texels` (n 2) as width and height, and begins at `offsets` (n 2) of the atlas, whose extent is (2).
+    `depth` is the last level. `low` and `sides` are a box's left and upper edge and its width and height, as shares of
+    the image (n 2). `texels` (n 2) is the size of the box's level, and `offsets` (n 2) where that level begins in the
+    atlas, whose size is `extent` (2).
     """
 
     depth: int
@@ -36,11 +37,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class CropDraw:
-    """One draw of n crops of a picture.
+    """Hold what was drawn for n crops of an image.
 
-    `matrix` (n 3 3) and `offset` (n 3 1 1) change colours, `strength` (n 1 1 1) is the deviation of the noise, and
-    `blanks` (n 5) say where a rectangle is erased. `noise` is the state (bytes) of a generator to go on with, or says
-    where in a table of noise each crop's begins (n).
+    `matrix` (n 3 3) and `offset` (n 3 1 1) change colours, `strength` (n 1 1 1) is the standard deviation of the noise,
+    and `blanks` (n 5) are the rectangles to erase. `noise` is the state (bytes) of the generator that draws the noise
+    next, or the offset of each crop's noise in a table (n).
     """
 
     boxes: Tensor
@@ -54,7 +55,7 @@ class CropDraw:
 
 
 def draw_boxes(n: int, height: int, width: int, c: CutoutsConfig, generator: Generator) -> Tensor:
-    """Boxes (n 4), the anchors (whole picture) first. Sizes and places are stratified: no two crops share a stratum."""
+    """Draw boxes (n 4), the anchors (whole image) first; sizes and positions are stratified, one crop a stratum."""
     order = torch.stack([torch.randperm(n, generator=generator) for _ in range(3)])
     size, x, y = (order + torch.rand(3, n, generator=generator)) / n
     share = c.smallest + (c.largest - c.smallest) * size**c.power
@@ -74,7 +75,7 @@ def draw_boxes(n: int, height: int, width: int, c: CutoutsConfig, generator: Gen
 
 
 def largest_side(height: int, width: int, c: CutoutsConfig) -> float:
-    """The square root of the largest area, in pixels, that a box of `draw_boxes` can have."""
+    """Compute the square root of the largest area, in pixels, that a box of `draw_boxes` can have."""
     anchors = c.anchors > 0
     if c.aspect == "squash":
         return max(c.largest, 1.0 if anchors else 0.0) * math.sqrt(height * width)
@@ -82,7 +83,7 @@ def largest_side(height: int, width: int, c: CutoutsConfig) -> float:
 
 
 def draw_maps(n: int, c: CutoutsConfig, generator: Generator) -> Tensor:
-    """Projective maps (n 3 3) of the crop's square [-1, 1]^2 into its box's."""
+    """Draw projective maps (n 3 3) of the crop's square [-1, 1]^2 into its box's."""
     unit = torch.rand(n, 14, generator=generator)
     signed = 2 * unit - 1
     warped, flipped = (unit[:, 0] < c.warp).float(), unit[:, 1] < c.flip
@@ -102,7 +103,7 @@ def draw_maps(n: int, c: CutoutsConfig, generator: Generator) -> Tensor:
 
 
 def draw_colours(n: int, c: CutoutsConfig, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Colour maps: matrices (n 3 3) and offsets (n 3 1 1), the identity where the chance `jitter` passes a crop by.
+    """Draw colour jitter: matrices (n 3 3) and offsets (n 3 1 1), for each crop with the probability `jitter`.
 
     Brightness scales, contrast scales about mid-grey, saturation scales about the luma and hue turns the
     chroma plane of YIQ; being linear, they compose into one matrix.
@@ -125,7 +126,7 @@ def draw_colours(n: int, c: CutoutsConfig, generator: Generator) -> tuple[Tensor
 
 
 def draw_blanks(n: int, chance: float, generator: Generator) -> Tensor:
-    """Rectangles to erase (n 5): upper, left, lower and right edge as shares of the crop's side, and 1 or 0.
+    """Draw rectangles to erase (n 5): upper, left, lower and right edge as shares of the crop's side, and 1 or 0.
 
     Each is a tenth to four tenths of the crop; the last number says whether it is erased.
     """
@@ -137,5 +138,5 @@ def draw_blanks(n: int, chance: float, generator: Generator) -> Tensor:
 
 
 def draw_noise(n: int, fixed: bool, generator: Generator) -> Tensor:
-    """Where each crop's noise begins in a table (n), for a device; on the CPU, the generator's state."""
+    """Draw each crop's offset in the table of noise (n) if `fixed`; without, give the generator's state."""
     return torch.randint(NOISES, (n,), generator=generator) if fixed else generator.get_state()

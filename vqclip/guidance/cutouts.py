@@ -1,9 +1,9 @@
-"""How the picture is looked at: random crops, all of a step's taken by one warp.
+"""Cut random crops out of an image, all crops of a step by one warp.
 
-Letters in shapes: n crops, s pixels of a crop's side, h w pixels of the picture.
+Letters in shapes: n crops, s pixels of a crop's side, h w pixels of the image.
 
-Every crop's box, mirror image, rotation, shear, shift and tilt compose into one projective map. What is random is drawn
-on the CPU, before (cutout_draws); the crops are then cut where the picture lies (crop_sampling).
+A crop's box, flip, rotation, shear, shift and perspective compose into one projective map. The CPU draws the random
+numbers first (cutout_draws); the image's device then cuts the crops (crop_sampling).
 """
 
 import math
@@ -30,21 +30,21 @@ from vqclip.guidance.records import sent
 
 @dataclass(frozen=True)
 class Crops:
-    """One draw of views: pixels (n 3 s s) in about [0, 1], boxes (n 4) of picture pixels (left, top, right, bottom)."""
+    """Hold crops: pixels (n 3 s s) in about [0, 1], and boxes (n 4) in image pixels (left, top, right, bottom)."""
 
     pixels: Tensor
     boxes: Tensor
 
 
 class Cutouts:
-    """Draws crops as a CutoutsConfig says."""
+    """Draw and cut crops by the settings of a CutoutsConfig."""
 
     def __init__(self, config: CutoutsConfig):
         self.config = config
         self._tables: dict[torch.device, Tensor] = {}
 
     def of(self, image: Tensor, size: int, seed: int, count: int | None = None) -> Crops:
-        """`count` crops of `size` pixels of a picture (1 3 h w), to which gradients flow. All chance is in `seed`."""
+        """Cut `count` crops of `size` pixels from an image (1 3 h w), differentiably, with random numbers of `seed`."""
         height, width = image.shape[2:]
         fixed = strengths(image.device).fixed_shapes
         draw = self.draw(height, width, size, seed, count, fixed)
@@ -53,9 +53,9 @@ class Cutouts:
     def draw(
         self, height: int, width: int, size: int, seed: int, count: int | None = None, fixed: bool = False
     ) -> CropDraw:
-        """What a seed draws for crops of a picture of this size, as CPU tensors.
+        """Draw the random numbers for crops of an image of this size, as CPU tensors.
 
-        With `fixed` no shape depends on the seed, and the noise comes from a table; without, it is the generator's.
+        With `fixed` no shape depends on the seed, and the noise comes from a table; without, a generator draws it.
         """
         generator, c, n = Generator().manual_seed(seed), self.config, count or self.config.count
         boxes = draw_boxes(n, height, width, c, generator)
@@ -68,7 +68,7 @@ class Cutouts:
         return CropDraw(boxes, maps, placement, matrix, offset, blanks, strength, noise)
 
     def cut(self, image: Tensor, draw: CropDraw, size: int) -> Tensor:
-        """The crops (n 3 s s) of a picture (1 3 h w) that were drawn; the draw lies where the picture does."""
+        """Cut the crops (n 3 s s) that were drawn from an image (1 3 h w); both lie on one device."""
         c = self.config
         pixels = warp(image, draw.maps, draw.placement, size, c.border)
         if c.jitter > 0:
@@ -78,7 +78,7 @@ class Cutouts:
         return pixels * kept(draw.blanks, size).to(pixels) if c.erase > 0 else pixels
 
     def _noise(self, pixels: Tensor, source: Tensor) -> Tensor:
-        """Normal numbers for pixels (n 3 s s), as `draw_noise` says: a generator's, or stretches of the table."""
+        """Draw normal noise for pixels (n 3 s s) from what `draw_noise` gave: a generator's state or table offsets."""
         if source.dtype == torch.uint8:
             return torch.randn(pixels.shape, generator=Generator().set_state(source)).to(pixels)
         each = pixels[0].numel()
@@ -89,7 +89,7 @@ class Cutouts:
 
 
 def kept(blanks: Tensor, size: int) -> Tensor:
-    """Masks (n 1 s s) of rectangles as `draw_blanks` gives them: 0 where a crop is erased, 1 elsewhere."""
+    """Make masks (n 1 s s) of the rectangles that `draw_blanks` draws: 0 where a crop is erased, 1 elsewhere."""
     top, left, bottom, right = (edge[:, None] for edge in blanks[:, :4].unbind(1))
     axis = (torch.arange(size, device=blanks.device) + 0.5) / size
     rows, columns = (axis >= top) & (axis < bottom), (axis >= left) & (axis < right)
@@ -98,7 +98,7 @@ def kept(blanks: Tensor, size: int) -> Tensor:
 
 
 def normal_numbers(count: int, device: torch.device) -> Tensor:
-    """Normal numbers (count), the same each time, made where they are needed and without a generator.
+    """Compute normal numbers (count) on a device without a generator; they are the same each time.
 
     Box and Muller's transform (1958) of a hash of 0, 1, 2, …: the finaliser of MurmurHash3 (Appleby, 2011).
     """

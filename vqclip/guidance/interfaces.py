@@ -1,7 +1,7 @@
-"""What may be added to vqclip, each in a file of its own; other packages add theirs by entry points.
+"""Define the interfaces that extensions implement: drawers, starts and loss terms, each in a file of its own.
 
-An entry is a frozen dataclass: its fields are its keys in a config, its methods make what they describe. This imports
-no torch, and neither does a module with an entry at its top level: a config is read without.
+An implementation is a frozen dataclass: its fields are its keys in a config. Other packages add theirs by entry points.
+Reading a config must not load torch: neither this module nor one with an implementation imports it at its top level.
 """
 
 from abc import ABC, abstractmethod
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Drawer(Protocol):
-    """Makes images (n 3 h w) in [0, 1] of latents (n d y x), whose parameters learn.
+    """Decode latents (n d y x), which are optimised, into images (n 3 h w) in [0, 1].
 
-    `unit` is what a learning rate and distances of latents are measured in. `encodes` says whether there is a way back
-    from an image; `dtype` is that of the arithmetic.
+    `unit` is the unit of learning rates and of distances between latents. `encodes` tells whether `encode` can turn an
+    image into a latent. `dtype` is the type of the arithmetic.
     """
 
     width: int
@@ -42,42 +42,42 @@ class Drawer(Protocol):
     def encodes(self) -> bool: ...
 
     def latent_shape(self, scale: float = 1.0) -> tuple[int, int]:
-        """Rows and columns (y x) of the latent whose image covers the size at this scale."""
+        """Compute the rows and columns (y x) of the latent whose image covers the size at this scale."""
 
     def drawn_size(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the images that `decode` makes of latents of this shape."""
+        """Compute the height and width of the images that `decode` makes of latents of this shape."""
 
     def decode(self, z: "Tensor", shifts: "Tensor | None" = None, recompute: bool = False) -> "Tensor":
-        """Draw the images of latents, differentiably, each turned by its shift (n 2); `recompute` spares memory."""
+        """Decode latents, each rolled by its shift (n 2), differentiably; `recompute` saves memory and takes time."""
 
     def decode_full(self, z: "Tensor") -> "Tensor":
-        """Draw a latent's whole image, what sticks out over the asked size included."""
+        """Decode a latent into its whole image, including what `decode` crops to reach the requested size."""
 
     def decode_output(self, z: "Tensor") -> "Tensor":
-        """Draw the image as it is shown; a tile's has no seam."""
+        """Decode a latent into the image that is saved; a tile has no seam."""
 
     def shifts(self, shape: tuple[int, int], seeds: Sequence[int]) -> "Tensor | None":
-        """Draw by how many rows and columns (n 2) latents are turned for a step, or None."""
+        """Draw by how many rows and columns (n 2) to roll latents in a step, or give None."""
 
     def encode(self, image: "Tensor", shape: tuple[int, int]) -> "Tensor":
-        """Find the latent of an image (1 3 h w), of this shape."""
+        """Encode an image (1 3 h w) into a latent of this shape."""
 
     def random_latent(self, shape: tuple[int, int], generator: "Generator") -> "Tensor":
-        """Draw a latent by chance."""
+        """Draw a random latent."""
 
     def project(self, z: "Tensor") -> None:
-        """Put a latent back into its bounds, in place."""
+        """Project a latent into its bounds, in place."""
 
     def resize(self, x: "Tensor", rows: int, columns: int) -> "Tensor":
         """Resample a latent, or an optimiser's moments of one, to another shape."""
 
     def moved(self, moments: "Tensor", grid: Callable[[tuple[int, int]], "Tensor"], border: str) -> "Tensor":
-        """Move an optimiser's moments as the image moved; `grid` gives where content comes from, at a shape."""
+        """Move an optimiser's moments as the image moved; `grid` gives the sampling grid (see motion) for a shape."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawerEntry(DrawerConfig, ABC):
-    """A kind of drawer, as a config names it under `drawer`."""
+    """Configure a kind of drawer; a config names it under `drawer`."""
 
     def requirements(self) -> tuple[Requirement, ...]:
         """List the weights that it needs."""
@@ -89,11 +89,11 @@ class DrawerEntry(DrawerConfig, ABC):
 
     @abstractmethod
     def cell(self) -> int:
-        """Tell how many pixels wide a latent's cell is; raises WeightsError."""
+        """Give the width of a latent's cell in pixels; raises WeightsError."""
 
     @abstractmethod
     def channels(self) -> int:
-        """Tell how many channels it has at full resolution; raises WeightsError."""
+        """Give the number of its channels at full resolution; raises WeightsError."""
 
     @abstractmethod
     def memory(
@@ -152,18 +152,18 @@ class PerceptorEntry(PerceptorConfig, ABC):
 
 
 class StartTools(Protocol):
-    """What a start may use while it is prepared."""
+    """Give a start what it may use while it is prepared."""
 
     base: Path  # where relative paths begin
 
     @property
     def models(self) -> Any: ...
     def embeddings(self, name: str) -> Any:
-        """The PromptEmbeddings of a CLIP."""
+        """Give the PromptEmbeddings of a CLIP."""
 
     @property
     def source(self) -> Any:
-        """The source video's images, or None."""
+        """Give the source video's images, or None."""
 
 
 FirstImage = Callable[["Frame", "Generator"], "Tensor"]
@@ -171,9 +171,9 @@ FirstImage = Callable[["Frame", "Generator"], "Tensor"]
 
 @dataclass(frozen=True, kw_only=True)
 class Start(StartConfig, ABC):
-    """What a picture begins from, as a config names it under `start`."""
+    """Make the first image or latent of a frame; a config names the kind under `start`."""
 
-    given: ClassVar[bool] = False  # whether its image is the user's own, and so no scene's
+    given: ClassVar[bool] = False  # whether the user gives the image, so that a new scene doesn't draw one
 
     def requirements(self) -> tuple[Requirement, ...]:
         """List the weights that it needs."""
@@ -181,21 +181,21 @@ class Start(StartConfig, ABC):
 
     @abstractmethod
     def prepare(self, tools: StartTools) -> FirstImage:
-        """Load what is needed; the result makes a frame's first image (1 3 h w) in [0, 1] with a generator."""
+        """Load what it needs, and give a function that makes a frame's first image (1 3 h w) in [0, 1]."""
 
     def latent(self, drawer: Drawer, shape: tuple[int, int], generator: "Generator") -> "Tensor | None":
-        """Draw a first latent that is no image's, or give None: then the first image is encoded."""
+        """Draw the first latent directly, or give None: then the drawer encodes the first image."""
         return None
 
     @property
     def draws_latents(self) -> bool:
-        """Whether it needs no drawer that encodes."""
+        """Tell whether it works with a drawer that can't encode."""
         return type(self).latent is not Start.latent
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a term may ask about a frame: the latent's unit, and the latent (1 d y x) of the source's frame, if any.
+    """Give a loss term what it may ask about a frame: its latent's unit, and the source's latent (1 d y x).
 
     `resize` resamples latents to so many rows and columns.
     """
@@ -207,8 +207,8 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class LossTerm(LossConfig, ABC):
-    """A term of the loss beside the prompts, as a config names it under `losses`."""
+    """Compute a term of the loss beside the prompts; a config names it under `losses`."""
 
     @abstractmethod
     def value(self, image: "Tensor", latent: "Latent", scene: Scene) -> "Tensor":
-        """Measure an image (1 3 h w) in [0, 1] and its latent: a number () that is to become small, unweighted."""
+        """Compute the unweighted loss () of an image (1 3 h w) in [0, 1] and its latent."""

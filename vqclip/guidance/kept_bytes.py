@@ -1,4 +1,4 @@
-"""Bytes that a network's weights take, and that autograd keeps of it for the backward pass."""
+"""Count the bytes of a network's weights, and of the tensors that autograd keeps for the backward pass."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 
 def kept_bytes(network: Callable[[Tensor], Any], x: Tensor, modules: Iterable[nn.Module]) -> int:
-    """Bytes that autograd keeps for the backward pass of a frozen network, its weights not counted."""
+    """Count the bytes that autograd keeps for the backward pass of a frozen network, its weights not counted."""
     weights = {
         p.untyped_storage()._cdata for module in modules for p in [*module.parameters(), *module.buffers()]
     }
@@ -28,7 +28,7 @@ def kept_bytes(network: Callable[[Tensor], Any], x: Tensor, modules: Iterable[nn
 
 
 class Blockwise(TorchFunctionMode):
-    """Attention as devices compute it, block by block; on the meta device torch would write out the whole matrix."""
+    """Compute attention block by block, as devices do; on the meta device torch would make the whole matrix."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.scaled_dot_product_attention:

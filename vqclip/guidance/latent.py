@@ -1,4 +1,4 @@
-"""The Latent: the only tensor that learns."""
+"""Hold the latent, the only tensor that is optimised, with its start and its running mean."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,56 +12,57 @@ Resize = Callable[[Tensor, int, int], Tensor]  # to so many rows and columns
 
 @dataclass
 class Latent:
-    """A latent z (1 d y x) with where it began and the running mean of where it has been."""
+    """Hold a latent z (1 d y x), its value at the start, and the running mean of its values."""
 
     z: Tensor
     start: Tensor
     total: Tensor  # decaying sum of the past z
-    weight: float = 0.0  # the same sum of ones
+    weight: float = 0.0  # decaying sum of ones: the weights in `total`
 
     @classmethod
     def begin(cls, z: Tensor) -> "Latent":
+        """Start at z, with an empty running mean."""
         return cls(z.detach().clone().requires_grad_(), z.detach().clone(), torch.zeros_like(z))
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Give the rows and columns (y x)."""
         return self.z.shape[2], self.z.shape[3]
 
     @property
     def mean(self) -> Tensor:
-        """The running mean, without the bias towards zero of its beginning (Adam's correction)."""
+        """Give the running mean of z, corrected for its bias towards zero at the start, as Adam does."""
         return self.total / self.weight if self.weight > 0 else self.z.detach()
 
     def settle(self, project: Callable[[Tensor], None], decay: float) -> None:
-        """After a step: put z back into its bounds, and let the mean follow."""
-        self.pull_in(project, decay)
-        self.weigh(decay)
+        """Project z into its bounds after a step, and add it to the running mean."""
+        self.project(project, decay)
+        self.add_weight(decay)
 
     @torch.no_grad()
-    def pull_in(self, project: Callable[[Tensor], None], decay: float) -> None:
-        """What of `settle` concerns tensors, which stay the same ones."""
+    def project(self, project: Callable[[Tensor], None], decay: float) -> None:
+        """Do the part of `settle` that changes tensors; they change in place, so that a graph can replay it."""
         project(self.z)
         self.total.mul_(decay).add_(self.z)
 
-    def weigh(self, decay: float) -> None:
-        """What of `settle` concerns plain numbers."""
+    def add_weight(self, decay: float) -> None:
+        """Do the part of `settle` that changes plain numbers: count z in the running mean's weight."""
         self.weight = self.weight * decay + 1
 
     def carried(self) -> "Latent":
-        """The same latent at the beginning of another frame: it goes on, its mean too, and begins here."""
+        """Copy the latent for the next frame: z and the running mean go on, and z is the new start."""
         z = self.z.detach().clone()
         return Latent(z.requires_grad_(), z.detach().clone(), self.total, self.weight)
 
     @torch.no_grad()
     def resized(self, rows: int, columns: int, resize: Resize) -> "Latent":
-        """The same latent of another shape; it goes on from its mean, which carries less noise than z."""
+        """Resample the latent to another shape, from its running mean, which has less noise than z."""
         z, start = (resize(x, rows, columns) for x in (self.mean, self.start))
         return Latent(z.requires_grad_(), start, torch.zeros_like(z))
 
 
 def enlarge(x: Tensor, rows: int, columns: int) -> Tensor:
-    """Bilinear resampling of latents or optimiser moments (1 d y x); keeps signs, unlike bicubic."""
+    """Resample latents or optimiser moments (1 d y x) bilinearly; unlike bicubic, this keeps signs."""
     if x.shape[2:] == (rows, columns):
         return x
     return F.interpolate(x, (rows, columns), mode="bilinear", align_corners=False)

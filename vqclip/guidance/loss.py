@@ -1,4 +1,4 @@
-"""What is made small: the distance of an image from each prompt, and penalties."""
+"""Define the losses that are minimised: the distance of an image from each prompt, and penalties."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from vqclip.guidance.latent import Latent
 
 @dataclass(frozen=True)
 class Target:
-    """A Prompt as one Perceptor embeds it: m unit vectors (m d)."""
+    """Hold a Prompt with one Perceptor's embeddings of it: m unit vectors (m d)."""
 
     prompt: Prompt
     embeddings: Tensor
 
     def loss(self, crops: Tensor) -> Tensor:
-        """The weighted distance of a picture's crops (n d), averaged over all n m pairs; of pictures (k n d) -> (k).
+        """Compute the weighted distance of one image's crops (n d) or of k images' (k n d), averaged over n m pairs.
 
         A negative weight turns the sign of the distance. Where the signed distance is below the prompt's stop,
         its value counts but its gradient doesn't.
@@ -34,7 +34,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Penalty:
-    """A named loss of picture and latent with a weight that follows a schedule."""
+    """Hold a named loss of image and latent, with a weight that follows a schedule."""
 
     name: str
     weight: Schedule
@@ -42,7 +42,7 @@ class Penalty:
 
 
 def penalties(terms: Mapping[str, LossTerm], scene: Scene) -> list[Penalty]:
-    """The terms that ever weigh anything, in their order."""
+    """List the terms whose weight isn't always zero, in their order."""
     weights = {name: Schedule.parse(term.weight) for name, term in terms.items()}
     return [
         Penalty(name, weights[name], partial(term.value, scene=scene))
@@ -52,5 +52,5 @@ def penalties(terms: Mapping[str, LossTerm], scene: Scene) -> list[Penalty]:
 
 
 def total(losses: Mapping[str, Tensor]) -> Tensor:
-    """The plain sum, as peers do: a prompt's weight means the same however many there are."""
+    """Sum losses, not average them: a prompt's weight means the same however many prompts there are."""
     return torch.stack(list(losses.values())).sum()

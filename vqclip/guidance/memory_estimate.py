@@ -1,7 +1,7 @@
-"""How much memory a painting will take, counted on networks without weights.
+"""Estimate how much memory an optimisation takes, from networks without weights.
 
 The networks are built on torch's meta device, where tensors have shapes and no storage; one forward pass there
-tells which tensors autograd would keep for the backward pass. That is the bulk of what painting needs.
+tells which tensors autograd would keep for the backward pass. That is most of the memory.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from vqclip.config.timeline import Frame
 from vqclip.guidance.memory import SMALL, MemoryBudget
 from vqclip.models.kernels import CPU
 
-# Interpreter, torch and the other libraries once they are loaded and warm: measured, as is the workspace that
-# convolutions need on top of what autograd keeps.
+# Bytes of the interpreter, torch and the other libraries after the first steps, and the factor by which convolutions'
+# workspace exceeds what autograd keeps. Both are measured.
 RESIDENT = 900 * 2**20
 WORKSPACE = 1.25
-# The same for small pictures: the heap keeps the pages of their tensors, and has holes.
+# The factor for small images: the heap keeps their tensors' pages, and is fragmented.
 HOLED_WORKSPACE = 2.4
-# Tensors as large as the picture, in fp32: itself, before and after it is clamped, gradients, differences in penalties.
+# Tensors as large as the image, in fp32: itself, before and after it is clamped, gradients, differences in penalties.
 PICTURES = 8
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes, by cause. What the decoder keeps waits for its way back while one perceptor after the other looks."""
+    """Give bytes by cause. The decoder's activations are kept while the perceptors run one after the other."""
 
     weights: int
     image: int
@@ -47,7 +47,7 @@ def estimate(
     config: Config, frame: Frame, dtype: torch.dtype, budget: MemoryBudget, images: int = 1,
     device: torch.device = CPU,
 ) -> Estimate:  # fmt: skip
-    """Peak memory of painting a frame of so many pictures; raises WeightsError for models that can't be found."""
+    """Estimate the peak memory of a frame of `images` images; raises WeightsError for models that can't be found."""
     images = min(images, budget.batch_size)
     weights, decoder = config.drawer.memory(frame.width, frame.height, images, dtype, budget, device)
     entries: list[Any] = config.perceptors

@@ -1,7 +1,7 @@
-"""Motion: where the last picture's content goes before the next frame is painted on it.
+"""Move the last image's content before the next frame is optimised from it: zoom, turn, shift and optical flow.
 
-Letters in shapes: h w pixels of a picture; y x cells, or pixels, of what is sampled.
-A grid (1 y x 2) says for each place where in [-1, 1]^2 of the last picture its content comes from.
+Letters in shapes: h w pixels of an image; y x cells, or pixels, of what is sampled.
+A sampling grid (1 y x 2) gives, for each output position, the point in [-1, 1]^2 of the last image that it shows.
 """
 
 import math
@@ -14,13 +14,13 @@ from torch import Tensor
 from vqclip.base.errors import UsageError
 from vqclip.config.timeline import Move
 
-_SEAM = 2  # pixels that bicubic sampling reads beyond a place
+_SEAM = 2  # pixels that bicubic sampling reads on each side of a point
 
 
 def moving(move: Move, size: tuple[int, int], shape: tuple[int, int]) -> Tensor:
-    """The grid (1 y x 2) of a Move for a picture of `size` (h, w), at the resolution `shape` (y, x).
+    """Compute the sampling grid (1 y x 2) of a Move for an image of `size` (h, w), at the resolution `shape` (y, x).
 
-    A place p of the moved picture shows what was at R^-1 (p - shift) / zoom, in pixels from the middle.
+    A position p of the moved image shows what was at R^-1 (p - shift) / zoom, in pixels from the middle.
     """
     height, width = size
     angle, zoom = math.radians(move.turn), move.zoom
@@ -32,20 +32,20 @@ def moving(move: Move, size: tuple[int, int], shape: tuple[int, int]) -> Tensor:
 
 
 def drifting(flow: Tensor) -> Tensor:
-    """The grid (1 h w 2) of a flow (1 2 h w): by how many pixels, right and down, a place's content was elsewhere."""
+    """Turn a flow (1 2 h w) into a sampling grid (1 h w 2); the flow leads back, in pixels right and down."""
     height, width = flow.shape[2:]
     still = F.affine_grid(torch.eye(2, 3)[None], [1, 1, height, width], align_corners=False)
     return still + flow.permute(0, 2, 3, 1) * 2 / torch.tensor([width, height])
 
 
 def through(grid: Tensor, other: Tensor) -> Tensor:
-    """Two grids as one: a place's content comes from where `other` leads from the place where `grid` leads."""
+    """Compose two sampling grids: look up `grid` first, then `other` at the point that it gives."""
     led = F.grid_sample(other.permute(0, 3, 1, 2), grid, padding_mode="border", align_corners=False)
     return led.permute(0, 2, 3, 1)
 
 
 def sample(x: Tensor, grid: Tensor, border: str, mode: str = "bicubic") -> Tensor:
-    """What (1 c h w) becomes when it is moved along a grid (1 y x 2); `black` lets zeros in from beyond the border."""
+    """Sample x (1 c h w) at a grid (1 y x 2); the border `black` gives zeros outside x, `wrap` repeats x."""
     if border == "wrap":
         sides = torch.tensor([x.shape[3], x.shape[2]])
         seams = sides.clamp(max=_SEAM)
@@ -56,12 +56,12 @@ def sample(x: Tensor, grid: Tensor, border: str, mode: str = "bicubic") -> Tenso
 
 
 def uncovered(grid: Tensor) -> Tensor:
-    """A mask (1 1 y x): 1 where a grid reaches beyond the last picture."""
+    """Make a mask (1 1 y x): 1 where a grid points outside the last image."""
     return (grid.abs().amax(-1) > 1).float()[:, None]
 
 
 def check_flow() -> None:
-    """Raises UsageError where OpenCV, which measures flow, isn't installed."""
+    """Check that OpenCV, which measures flow, is installed; raises UsageError."""
     try:
         import cv2  # noqa: F401, PLC0415  # an extra
     except ImportError:
@@ -69,7 +69,7 @@ def check_flow() -> None:
 
 
 def flow_between(before: Tensor, after: Tensor) -> Tensor:
-    """The flow (1 2 h w) that leads back from a picture (1 3 h w) to the one before.
+    """Measure the optical flow (1 2 h w) that leads back from the image `after` (1 3 h w) to `before`.
 
     Dense inverse search (Kroeger et al., 2016, arXiv 1603.03590), as OpenCV does it.
     """

@@ -1,4 +1,4 @@
-"""The Objective: what stays the same from step to step, and what a step draws by chance before it begins."""
+"""Define the Objective, which is the same in every step, and draw the random numbers of one step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ from vqclip.guidance.step_graph import StepGraphs
 
 
 class Embeds(Protocol):
-    """What the loop needs of a Perceptor."""
+    """Embed crops: the part of a Perceptor that the loop uses."""
 
     size: int
 
@@ -31,7 +31,7 @@ class Embeds(Protocol):
 
 @dataclass(frozen=True)
 class PerceptorLoss:
-    """One perceptor with its say: what it wishes for, how much it weighs, how many crops it sees."""
+    """Hold one perceptor with its targets (the prompts' embeddings), its weight, and its number of crops."""
 
     name: str
     perceptor: Embeds
@@ -42,9 +42,9 @@ class PerceptorLoss:
 
 @dataclass(frozen=True)
 class Objective:
-    """Everything that stays the same from step to step, and from picture to picture of those painted together.
+    """Hold everything that is the same for all steps of a frame, and for all images of a batch.
 
-    `graphs` runs the steps where a device can replay them; a CPU has none.
+    `graphs` replays steps on a device that can do so; on a CPU it is None.
     """
 
     drawer: Drawer
@@ -57,28 +57,29 @@ class Objective:
     budget: MemoryBudget = field(default_factory=MemoryBudget)
     graphs: StepGraphs | None = None
     learning_rate_unit: str = "codebook"  # as in the config
-    restart: int = 0  # steps after which the optimiser's moments are forgotten; 0: never
+    restart: int = 0  # steps after which the optimiser's moments are reset; 0: never
 
     @property
     def stride(self) -> float:
-        """One unit of the learning rate, in the latent's own numbers."""
+        """Give the size of one unit of the learning rate in the latent's numbers."""
         return self.drawer.unit if self.learning_rate_unit == "codebook" else 1.0
 
     @property
     def gradient_scale(self) -> float:
-        """By what gradients are multiplied on their way through the networks: in fp16 small ones would become 0."""
+        """Give the factor that scales losses before the backward pass, as fp16 turns small gradients into 0."""
         return 2.0**10 if self.drawer.dtype == torch.float16 else 1.0
 
     def is_fixed(self, device: torch.device) -> bool:
-        """Whether a step's shapes mustn't depend on chance, nor its numbers be read: where graphs replay it, too."""
+        """Tell whether a step must keep its shapes and read no numbers, as some devices and all graphs need it."""
         return strengths(device).fixed_shapes or self.graphs is not None
 
 
 @dataclass(frozen=True)
 class StepDraw:
-    """What one step of k pictures draws, as tensors of one device.
+    """Hold one step's numbers for k images, as tensors on one device.
 
-    The learning rate (), the penalties' weights (p), tiles' shifts (k 2), and crops by view and picture.
+    `rate` is the learning rate (), `weights` are the penalties' weights (p), `shifts` the rolls of tiles (k 2), and
+    `crops` what was drawn for the crops, by perceptor and image.
     """
 
     rate: Tensor
@@ -87,23 +88,23 @@ class StepDraw:
     crops: list[list[CropDraw]]
 
     def of(self, begin: int, end: int) -> "StepDraw":
-        """That of some of the pictures."""
+        """Select the images from `begin` to `end`."""
         shifts = None if self.shifts is None else self.shifts[begin:end]
-        return replace(self, shifts=shifts, crops=[view[begin:end] for view in self.crops])
+        return replace(self, shifts=shifts, crops=[draws[begin:end] for draws in self.crops])
 
 
 def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> StepDraw:
-    """What the states' next step draws, each by its own seed, on the CPU."""
+    """Draw the numbers of the states' next step on the CPU, each state's from its own seed."""
     i, drawer, latent = states[0].step, objective.drawer, states[0].latent
     fixed = objective.is_fixed(latent.z.device)
-    kind = torch.float32 if fixed else torch.float64  # optimisers on a CPU take rates as Python has them
+    kind = torch.float32 if fixed else torch.float64  # on a CPU, optimisers take Python's float
 
-    def chances(purpose: str) -> list[int]:
+    def draw_seeds(purpose: str) -> list[int]:
         return [seeds.derive(state.seed, purpose, frame.index, i) for state in states]
 
-    shifts = drawer.shifts(latent.shape, chances("shift"))
+    shifts = drawer.shifts(latent.shape, draw_seeds("shift"))
     if not fixed and shifts is not None and not shifts.any():
-        shifts = None  # the latent passes as it is, in its own memory layout
+        shifts = None  # nothing is rolled, and the latent keeps its memory layout
     height, width = drawer.drawn_size(latent.shape)
     return StepDraw(
         rate=torch.tensor(objective.learning_rate.at(i, frame.steps) * objective.stride, dtype=kind),
@@ -111,9 +112,9 @@ def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> St
         shifts=shifts,
         crops=[
             [
-                objective.cutouts.draw(height, width, view.perceptor.size, chance, view.crops, fixed)
-                for chance in chances(f"crops {k}")
+                objective.cutouts.draw(height, width, term.perceptor.size, seed, term.crops, fixed)
+                for seed in draw_seeds(f"crops {k}")
             ]
-            for k, view in enumerate(objective.perceptor_losses)
+            for k, term in enumerate(objective.perceptor_losses)
         ],
     )

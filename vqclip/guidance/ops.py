@@ -1,4 +1,4 @@
-"""Tensor mathematics, each piece with its source; nothing here knows what it is used for."""
+"""Provide general tensor functions, each with its source."""
 
 import math
 from typing import Any
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def unit(x: Tensor) -> Tensor:
-    """Vectors (... d) scaled to length one."""
+    """Scale vectors (... d) to length one."""
     return F.normalize(x, dim=-1)
 
 
 def spherical_distance(x: Tensor, y: Tensor) -> Tensor:
-    """Half the squared angle between unit vectors (... d) and (... d) -> (...), from 0 to pi^2 / 2.
+    """Compute half the squared angle between unit vectors (... d) and (... d) -> (...), from 0 to pi^2 / 2.
 
     2 arcsin(|x - y| / 2)^2, the distance that the first VQGAN+CLIP notebooks (Crowson, 2021) put in place of the
     cosine. The chord is kept off 0 and 2, where the gradients of the norm and of arcsin are not finite.
@@ -24,7 +24,7 @@ def spherical_distance(x: Tensor, y: Tensor) -> Tensor:
 
 
 def slerp(x: Tensor, y: Tensor, share: float) -> Tensor:
-    """Unit vectors (... d) at `share` of the way from x to y on the great circle (Shoemake, 1985)."""
+    """Interpolate unit vectors (... d) at `share` of the way from x to y on the great circle (Shoemake, 1985)."""
     angle = (x * y).sum(-1, keepdim=True).clamp(-1, 1).arccos()
     straight = unit(x + share * (y - x))
     arc = (((1 - share) * angle).sin() * x + (share * angle).sin() * y) / angle.sin().clamp(min=1e-6)
@@ -32,7 +32,7 @@ def slerp(x: Tensor, y: Tensor, share: float) -> Tensor:
 
 
 def straight_through(forward: Tensor, backward: Tensor) -> Tensor:
-    """The value of one tensor with the gradient of the other (Bengio et al., 2013, arXiv 1308.3432)."""
+    """Give the value of one tensor with the gradient of the other (Bengio et al., 2013, arXiv 1308.3432)."""
     return forward.detach() + (backward - backward.detach())
 
 
@@ -49,19 +49,19 @@ class _ClampWithGrad(torch.autograd.Function):
 
 
 def clamp_with_grad(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Clamp that lets a gradient pass which leads back into [low, high], and only stops those that lead further out."""
+    """Clamp, and stop only gradients that lead further out of [low, high]; those that lead back in pass."""
     return _ClampWithGrad.apply(x, low, high)
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Smooth resampling of (n c h w), without aliasing where it shrinks."""
+    """Resample images (n c h w) bicubically, without aliasing where they shrink."""
     if x.shape[-2:] == (height, width):
         return x
     return F.interpolate(x, (height, width), mode="bicubic", antialias=True, align_corners=False)
 
 
 def cover(image: Tensor, height: int, width: int) -> Tensor:
-    """Scale a picture (1 3 h w) until it covers height x width, and cut what sticks out from both sides evenly."""
+    """Scale an image (1 3 h w) until it covers height x width, and cut what sticks out from both sides evenly."""
     scale = max(height / image.shape[2], width / image.shape[3])
     rows, columns = (
         max(round(side * scale), want) for side, want in zip(image.shape[2:], (height, width), strict=True)
@@ -72,7 +72,7 @@ def cover(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def fractal_noise(height: int, width: int, generator: torch.Generator) -> Tensor:
-    """A picture (1 3 h w) in [0, 1] of smooth noise, each octave half as coarse and strong as the one before."""
+    """Draw an image (1 3 h w) in [0, 1] of smooth noise, each octave half as coarse and strong as the one before."""
     octaves = max(1, int(math.log2(max(2, min(height, width)))) - 1)
     image = torch.zeros(1, 3, height, width)
     for octave in range(octaves):
@@ -83,13 +83,13 @@ def fractal_noise(height: int, width: int, generator: torch.Generator) -> Tensor
 
 
 def gradient_image(height: int, width: int, generator: torch.Generator) -> Tensor:
-    """A picture (1 3 h w) in [0, 1] that blends four random corner colours."""
+    """Draw an image (1 3 h w) in [0, 1] that blends four random corner colours."""
     corners = torch.rand(1, 3, 2, 2, generator=generator)
     return F.interpolate(corners, (height, width), mode="bilinear", align_corners=True)
 
 
 def homographies(corners: Tensor) -> Tensor:
-    """The projective maps (n 3 3) that take the corners of [-1, 1]^2 to `corners` (n 4 2).
+    """Compute the projective maps (n 3 3) that take the corners of [-1, 1]^2 to `corners` (n 4 2).
 
     Order: upper left, upper right, lower right, lower left. Direct linear transform with the last entry fixed
     at 1 (Hartley & Zisserman, Multiple View Geometry, section 4.1).

@@ -1,46 +1,56 @@
-"""The loop: nudge latents until their pictures please every perceptor."""
+"""Optimise latents until their images match the prompts: the loop, its step, and the update of one latent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vqclip.base import determinism
-from vqclip.config.schema import PlateauConfig
 from vqclip.config.timeline import Frame
-from vqclip.guidance.cutout_draws import CropDraw
+from vqclip.guidance.gradient import ImageLosses, compute_losses_in_batches, compute_losses_within_memory
 from vqclip.guidance.loss import total
-from vqclip.guidance.memory import batches
-from vqclip.guidance.objective import Objective, PerceptorLoss, StepDraw, draw_step
+from vqclip.guidance.objective import Objective, StepDraw, draw_step
 from vqclip.guidance.records import sent
 from vqclip.guidance.state import State
 
-READ_EVERY = 10  # steps: where a plateau's losses lie on a device that would be waited for
+READ_EVERY = (
+    10  # steps between two reads of a device's losses, which wait for it; the plateau needs the numbers
+)
 
-Seen = list[tuple[Tensor, dict[str, Tensor]]]  # each picture (1 3 h w) with its losses ()
+Compute = Callable[[Objective, Sequence[State], StepDraw], ImageLosses]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step's record. Tensors stay on their device: whoever wants a number waits for it, nobody else does."""
+    """Record one step of one image. Its tensors stay on their device; reading a number waits for the device."""
 
-    seed: int  # whose picture it is
+    seed: int  # the seed of the image
     frame: int
     index: int  # 1 is the first
     steps: int
     losses: dict[str, Tensor]
-    image: Tensor  # (1 3 h w) in [0, 1]: what was looked at
+    image: Tensor  # (1 3 h w) in [0, 1], decoded before the update; the losses are this image's
 
     @property
     def loss(self) -> Tensor:
+        """Sum the losses."""
         return total(self.losses)
 
 
 def optimize(frame: Frame, objective: Objective, states: Sequence[State]) -> Iterator[list[Step]]:
-    """Paint a frame of several pictures from the step where all of them stand, a step of each at a time.
+    """Optimise the latent z of each state for one frame; after each step, yield one Step an image.
 
-    After each list of Steps that is yielded, the states stand behind it. A picture that has settled is left alone.
+    A step is gradient descent with Adam (or the optimiser that the config names), projected into bounds:
+
+        L(z) = Σ_k w_k · mean over crops of d(E_k(crop(decode(z))), target_k) + Σ_j v_j · penalty_j(decode(z), z)
+        z ← Π(z − η · Adam(∇_z L(z)))
+
+    decode is the frozen drawer (a VQGAN's decoder), E_k the image encoder of the k-th frozen CLIP, w_k its weight,
+    target_k the embeddings of the prompts, d the spherical distance, Π the drawer's projection into its bounds. The
+    learning rate η and the penalties' weights v_j follow schedules. Crops are random and new in each step.
+
+    All states must be at the same step; the loop goes on from there, and changes them in place. An image whose loss has
+    reached a plateau gets no more steps.
     """
     for stage in frame.stages:
         if states[0].step >= stage.end:
@@ -49,61 +59,63 @@ def optimize(frame: Frame, objective: Objective, states: Sequence[State]) -> Ite
         for state in states:
             if state.latent.shape != shape:
                 state.resize(*shape, objective.drawer.resize)
-        ahead: StepDraw | None = None
+        next_draw: StepDraw | None = None
         while states[0].step < stage.end:
-            left = [state for state in states if not _has_settled(objective, state)]
-            if not left:
+            active = [state for state in states if not _has_settled(objective, state)]
+            if not active:
                 return
-            if objective.restart and left[0].step and left[0].step % objective.restart == 0:
-                for state in left:
+            if objective.restart and active[0].step and active[0].step % objective.restart == 0:
+                for state in active:
                     state.restart()
-            draw = ahead if ahead and len(left) == len(states) else None
-            states = left
+            draw = next_draw if len(active) == len(states) else None
+            states = active
             steps = take_step(frame, objective, states, draw)
-            # While the device is at work, the next step is drawn.
-            is_last = states[0].step == stage.end
-            ahead = (
-                None if is_last or not _is_fixed(objective, states) else draw_step(frame, objective, states)
-            )
+            # The CPU draws the next step's random numbers while the device still computes this one.
+            is_ahead = states[0].step < stage.end and _is_fixed(objective, states)
+            next_draw = draw_step(frame, objective, states) if is_ahead else None
             yield steps
 
 
 def take_step(
     frame: Frame, objective: Objective, states: Sequence[State], draw: StepDraw | None = None
 ) -> list[Step]:
-    """Look, compare, nudge, by what was drawn for the states' next step."""
-    budget, crops = objective.budget, max((term.crops for term in objective.perceptor_losses), default=1)
+    """Take one step of each state: compute losses and gradients, then update each latent.
+
+    `draw` holds the step's random numbers and rates; without it they are drawn here.
+    """
     device, draw = states[0].latent.z.device, draw or draw_step(frame, objective, states)
 
-    def bare(draw: StepDraw) -> Seen:
-        return move(compare_all(objective, states, draw), draw)
-
-    def ordinary(draw: StepDraw) -> Seen:
-        seen = budget.run(
-            lambda: determinism.run(lambda: compare_all(objective, states, draw)), crops, len(states)
-        )
-        return move(seen, draw)
-
-    def move(seen: Seen, draw: StepDraw) -> Seen:
+    def update(compute: Compute, draw: StepDraw) -> ImageLosses:
+        results = compute(objective, states, draw)
         for state in states:
             optimizer_step(objective, state, draw.rate)
-        return seen
+        return results
+
+    def ordinary(draw: StepDraw) -> ImageLosses:
+        return update(compute_losses_within_memory, draw)
+
+    def captured(draw: StepDraw) -> ImageLosses:
+        return update(compute_losses_in_batches, draw)
 
     if objective.graphs:
         latents = [state.latent for state in states]
         owner = [frame, objective, *(x for latent in latents for x in (latent.z, latent.start, latent.total))]
         live = lambda: [x for state in states for x in state.live]  # noqa: E731
-        seen = objective.graphs.run(owner, draw, device, ordinary, bare, live)
+        results = objective.graphs.run(owner, draw, device, ordinary, captured, live)
     else:
-        seen = ordinary(sent(draw, device))
-    return [note(frame, objective, state, *each) for state, each in zip(states, seen, strict=True)]
+        results = ordinary(sent(draw, device))
+    return [_record(frame, objective, state, *each) for state, each in zip(states, results, strict=True)]
 
 
 def optimizer_step(objective: Objective, state: State, rate: Tensor) -> None:
-    """Move a latent down the gradient that `compute_losses` left there: device tensors, and nothing else, change."""
+    """Update one latent: z ← Π(z − η · Adam(z.grad)); then clear the gradient, and add z to its running mean.
+
+    `rate` is η (). Only tensors on the device change, so that a graph can replay this.
+    """
     z, optimizer = state.latent.z, state.optimizer
     if _is_fixed(objective, [state]):
-        # Every optimiser's stride is proportional to its rate, and not every one takes a tensor as its rate.
+        # The optimiser steps at rate 1, and the step is then scaled by η: every optimiser's step is proportional to its
+        # rate, and not every optimiser takes a tensor as its rate.
         before = z.detach().clone()
         optimizer.step()
         with torch.no_grad():
@@ -113,12 +125,14 @@ def optimizer_step(objective: Objective, state: State, rate: Tensor) -> None:
             group["lr"] = float(rate)
         optimizer.step()
     optimizer.zero_grad()
-    state.latent.pull_in(objective.drawer.project, objective.ema_decay)
+    state.latent.project(objective.drawer.project, objective.ema_decay)
 
 
-def note(frame: Frame, objective: Objective, state: State, image: Tensor, losses: dict[str, Tensor]) -> Step:
-    """Count a step that was taken."""
-    state.latent.weigh(objective.ema_decay)
+def _record(
+    frame: Frame, objective: Objective, state: State, image: Tensor, losses: dict[str, Tensor]
+) -> Step:
+    """Count a step that was taken, pass its loss to the plateau, and make its record."""
+    state.latent.add_weight(objective.ema_decay)
     state.step += 1
     step = Step(state.seed, frame.index, state.step, frame.steps, losses, image)
     if objective.plateau.patience:
@@ -128,78 +142,12 @@ def note(frame: Frame, objective: Objective, state: State, image: Tensor, losses
     return step
 
 
-def compare_all(objective: Objective, states: Sequence[State], draw: StepDraw) -> Seen:
-    """Each picture and its losses, as many pictures at a time as memory allows."""
-    seen: Seen = []
-    for few in batches(states, objective.budget.batch_size):
-        seen += compute_losses(objective, few, draw.of(len(seen), len(seen) + len(few)))
-    return seen
-
-
-def compute_losses(objective: Objective, states: Sequence[State], draw: StepDraw) -> Seen:
-    """Each picture and its losses by name; their gradients go to the latents, and nothing else of a state changes.
-
-    All pass the networks as one batch; each is looked at by its own chance.
-    """
-    for state in states:
-        state.latent.z.grad = None
-    latents = torch.cat([state.latent.z for state in states])
-    images = torch.split(objective.drawer.decode(latents, draw.shifts, objective.budget.recompute), 1)
-    # The pictures are a leaf to those who look at them. Each adds its gradient there, and the decoder is passed once,
-    # at the end: memory is that of the largest part, not of the sum, and the gradient is the same.
-    leaf = torch.cat(images).detach().requires_grad_()
-    losses: dict[str, Tensor] = {}  # one of each picture (k)
-    for term, crops in zip(objective.perceptor_losses, draw.crops, strict=True):
-        losses |= perceptor_loss(leaf, term, objective, crops)
-    for penalty, weight in zip(objective.penalties, draw.weights, strict=True):
-        pairs = zip(images, states, strict=True)
-        measured = [penalty.measure(image, state.latent) for image, state in pairs]
-        losses[penalty.name] = weight * torch.stack(measured)
-    own = [losses[penalty.name] for penalty in objective.penalties]
-    assert leaf.grad is not None
-    scale, grad = objective.gradient_scale, leaf.grad
-    given = [*torch.split(grad if scale == 1 else grad * scale, 1), *(torch.full_like(x, scale) for x in own)]
-    torch.autograd.backward([*images, *own], given)
-    if scale != 1:
-        for state in states:
-            assert state.latent.z.grad is not None
-            state.latent.z.grad /= scale
-    return [
-        (image, {name: loss.detach()[k] for name, loss in losses.items()})
-        for k, image in enumerate(torch.split(leaf.detach(), 1))
-    ]
-
-
-def perceptor_loss(
-    leaf: Tensor, term: PerceptorLoss, objective: Objective, draws: Sequence[CropDraw]
-) -> dict[str, Tensor]:
-    """What a perceptor thinks of pictures (k 3 h w), by prompt (k); its gradient is added to theirs, chunk by chunk."""
-    pairs = zip(torch.split(leaf, 1), draws, strict=True)
-    cut, side = objective.cutouts.cut, term.perceptor.size
-    crops = torch.stack([cut(image, draw, side) for image, draw in pairs])
-    pixels = crops.detach().requires_grad_()  # k n 3 s s
-    sums, scale = [torch.zeros(len(leaf), device=leaf.device) for _ in term.targets], objective.gradient_scale
-    for chunk in torch.split(pixels, objective.budget.chunk_size(term.crops, len(leaf)), 1):
-        embeddings = torch.unflatten(term.perceptor.embed_crops(chunk.flatten(0, 1)), 0, chunk.shape[:2])
-        share = term.weight * chunk.shape[1] / pixels.shape[1]
-        losses = [share * target.loss(embeddings) for target in term.targets]
-        torch.autograd.backward(losses, [torch.full_like(loss, scale) for loss in losses])
-        sums = [a + loss.detach() for a, loss in zip(sums, losses, strict=True)]
-    assert pixels.grad is not None
-    torch.autograd.backward(crops, pixels.grad if scale == 1 else pixels.grad / scale)
-    named: dict[str, Tensor] = {}
-    for target, loss in zip(term.targets, sums, strict=True):
-        name = f"{term.name}: {target.prompt.label}"
-        named[name] = named.get(name, 0) + loss  # a wish may be uttered twice
-    return named
-
-
 def _is_fixed(objective: Objective, states: Sequence[State]) -> bool:
+    """Tell whether steps must keep their shapes and may not read numbers, as graphs need it."""
     return objective.is_fixed(states[0].latent.z.device)
 
 
 def _has_settled(objective: Objective, state: State) -> bool:
-    """Whether a plateau was reached; on a device, only at steps whose losses were read."""
-    plateau: PlateauConfig = objective.plateau
+    """Tell whether the loss has reached a plateau; on a device, only at steps whose losses were read."""
     is_read = not _is_fixed(objective, [state]) or state.step % READ_EVERY == 0
-    return is_read and 0 < plateau.patience <= state.plateau.since
+    return is_read and 0 < objective.plateau.patience <= state.plateau.since

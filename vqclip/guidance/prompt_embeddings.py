@@ -1,5 +1,4 @@
-"""PromptEmbeddings: every wish of a Config in one perceptor's space, embedded once, and a frame's Targets made of
-them."""
+"""Embed each prompt of a Config once with one perceptor, and make a frame's Targets of the embeddings."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class PromptEmbeddings:
-    """What prompts mean to the `number`th perceptor; `images` holds those that image prompts name."""
+    """Hold the prompts' embeddings by the `number`th perceptor; `images` are the images that image prompts name."""
 
     @torch.no_grad()
     def __init__(
@@ -35,18 +34,18 @@ class PromptEmbeddings:
         self._known = {prompt.content: self._embed(prompt) for prompt in prompts}
 
     def of(self, prompt: Prompt) -> Tensor:
-        """The unit vectors (m d) of a prompt."""
+        """Give the unit vectors (m d) of a prompt."""
         return self._known[prompt.content]
 
     def target(self, frame_prompt: FramePrompt) -> Target:
-        """A frame's wish; between two scenes it lies on the arc from one meaning to the other."""
+        """Make the Target of a frame's prompt; between two scenes, interpolate from the last prompt's embedding."""
         embedding = self.of(frame_prompt.prompt)
         if frame_prompt.leaving is not None:
             embedding = slerp(self.of(frame_prompt.leaving), embedding, frame_prompt.share)
         return Target(frame_prompt.prompt, embedding)
 
     def _embed(self, prompt: Prompt) -> Tensor:
-        """A text's vector, the vectors of an image's crops, or a random direction."""
+        """Embed a text, or an image's crops, or draw a random direction."""
         match prompt.kind:
             case Kind.TEXT:
                 return self._read(prompt.body)

@@ -1,4 +1,4 @@
-"""Records: dataclasses, lists, tuples and dicts of tensors, and how one is sent to a device by a single copy."""
+"""Send records (dataclasses, lists, tuples and dicts of tensors) to a device in a single copy."""
 
 import dataclasses
 import math
@@ -12,11 +12,11 @@ from vqclip.base.device import strengths
 
 Record = TypeVar("Record")
 
-_ALIGNMENT = 16  # bytes: every type of number may begin there
+_ALIGNMENT = 16  # bytes; an offset that suits every number type
 
 
 def mapped(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
-    """The same record with `change` applied to each tensor; whatever is no tensor stays."""
+    """Apply `change` to each tensor of a record; everything else stays."""
 
     def walk(node: Any) -> Any:
         if isinstance(node, Tensor):
@@ -34,7 +34,7 @@ def mapped(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
 
 
 def tensors(record: Any) -> list[Tensor]:
-    """All tensors of a record, in a fixed order."""
+    """List all tensors of a record, in a fixed order."""
     found: list[Tensor] = []
 
     def note(tensor: Tensor) -> Tensor:
@@ -46,16 +46,16 @@ def tensors(record: Any) -> list[Tensor]:
 
 
 class DeviceRecord(Generic[Record]):
-    """The copy on a device of a CPU record, in one buffer that later records of the same shapes overwrite."""
+    """Hold a device's copy of a CPU record in one buffer, which later records of the same shapes overwrite."""
 
     def __init__(self, like: Record, device: torch.device):
         self._layout = _layout(like)
-        self._places, self._bytes = _places(like)
+        self._offsets, self._bytes = _offsets(like)
         self._buffer = torch.empty(self._bytes, dtype=torch.uint8, device=device)
         self.record = mapped(like, self._viewer(self._buffer))
 
     def fits(self, record: Record) -> bool:
-        """Whether a record has this one's shapes and types, and differs in its tensors alone."""
+        """Tell whether a record has the same shapes, types and other values, so that only its tensors differ."""
         return _layout(record) == self._layout
 
     def load(self, record: Record) -> Record:
@@ -72,31 +72,31 @@ class DeviceRecord(Generic[Record]):
         return self.record
 
     def _viewer(self, buffer: Tensor) -> Callable[[Tensor], Tensor]:
-        """Views of a buffer in the order of the record's tensors."""
-        places = iter(self._places)
+        """Give a function that views the buffer's parts in the order of the record's tensors."""
+        offsets = iter(self._offsets)
 
         def view(like: Tensor) -> Tensor:
-            begin = next(places)
+            begin = next(offsets)
             return buffer[begin : begin + like.nbytes].view(like.dtype).view(like.shape)
 
         return view
 
 
 def sent(record: Record, device: torch.device) -> Record:
-    """A CPU record on a device; on the CPU, the record itself."""
+    """Copy a CPU record to a device; for the CPU, give the record itself."""
     return record if strengths(device).host else DeviceRecord(record, device).load(record)
 
 
 def _layout(record: Any) -> Any:
-    """The record with each tensor's shape and type in its place."""
+    """Replace each tensor of a record by its shape and type."""
     describe: Any = lambda tensor: (tensor.shape, tensor.dtype)  # noqa: E731
     return mapped(record, describe)
 
 
-def _places(record: Any) -> tuple[list[int], int]:
-    """Where each tensor's bytes begin in the buffer, and how many bytes there are in all."""
-    places, end = [], 0
+def _offsets(record: Any) -> tuple[list[int], int]:
+    """Compute the offset of each tensor's bytes in the buffer, and the buffer's size."""
+    offsets, end = [], 0
     for tensor in tensors(record):
-        places.append(end)
+        offsets.append(end)
         end += math.ceil(tensor.nbytes / _ALIGNMENT) * _ALIGNMENT
-    return places, end
+    return offsets, end

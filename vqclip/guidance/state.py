@@ -1,4 +1,4 @@
-"""The State: what must survive a kill, as tensors and plain numbers."""
+"""Hold the State of an optimisation, which snapshots save: tensors and plain numbers."""
 
 import dataclasses
 import json
@@ -17,13 +17,14 @@ MakeOptimizer = Callable[[Tensor], Optimizer]
 
 @dataclass
 class Plateau:
-    """Watches the loss: how low its running mean came, and how many steps ago."""
+    """Track the lowest running mean of the loss, and for how many steps it hasn't improved."""
 
     mean: float = 0.0
     best: float = float("inf")
     since: int = 0
 
     def watch(self, loss: float, first: bool, improvement: float) -> None:
+        """Add a step's loss; only an `improvement` of this share of the lowest mean counts as one."""
         self.mean = loss if first else 0.9 * self.mean + 0.1 * loss
         if self.mean < self.best - improvement * abs(self.best if self.best < float("inf") else 0):
             self.best, self.since = self.mean, 0
@@ -33,7 +34,7 @@ class Plateau:
 
 @dataclass
 class State:
-    """Where a painting stands: after `step` steps of a frame, with this latent and these moments, and its seed."""
+    """Hold an optimisation's latent, optimiser and seed after `step` steps of a frame."""
 
     latent: Latent
     optimizer: Optimizer
@@ -42,16 +43,16 @@ class State:
     frame: int = 0
     step: int = 0
     plateau: Plateau = field(default_factory=Plateau)
-    unwatched: list[Tensor] = field(default_factory=list)  # losses of the last steps, not yet read
+    unwatched: list[Tensor] = field(default_factory=list)  # losses that the plateau hasn't read yet
 
     @property
     def live(self) -> list[Tensor]:
-        """The tensors that a step changes in place."""
+        """List the tensors that a step changes in place."""
         moments = self.optimizer.state.get(self.latent.z, {}).values()
         return [self.latent.z, self.latent.total, *(x for x in moments if isinstance(x, Tensor))]
 
     def watch(self, improvement: float) -> None:
-        """Let the plateau see the losses that it hasn't; a device is waited for."""
+        """Pass the unread losses to the plateau; reading them waits for the device."""
         if self.unwatched:
             first = self.step - len(self.unwatched) == 0
             for i, loss in enumerate(torch.stack(self.unwatched).tolist()):
@@ -60,11 +61,12 @@ class State:
 
     @classmethod
     def begin(cls, z: Tensor, make_optimizer: MakeOptimizer, seed: int) -> "State":
+        """Start at a latent z, before the first step."""
         latent = Latent.begin(z)
         return cls(latent, make_optimizer(latent.z), make_optimizer, seed)
 
     def resize(self, rows: int, columns: int, resize: Resize) -> None:
-        """Go on with another shape; the optimiser's moments are resampled, not dropped."""
+        """Resample the latent and the optimiser's moments to another shape."""
         moments = self._moments()
         self.latent = self.latent.resized(rows, columns, resize)
         resized = {k: resize(v, rows, columns) if v.ndim == 4 else v for k, v in moments.items()}
@@ -72,17 +74,17 @@ class State:
 
     @torch.no_grad()
     def restart(self) -> None:
-        """Set the optimiser's moments back to those of a fresh one, in place: captured steps hold on to them."""
+        """Reset the optimiser's moments to those of a new one, in place: captured graphs use these tensors."""
         for name, moment in self.optimizer.state.get(self.latent.z, {}).items():
             if isinstance(moment, Tensor):
-                moment.fill_(1 if name == "mu_product" else 0)  # NAdam's product of what is no sum
+                moment.fill_(1 if name == "mu_product" else 0)  # NAdam multiplies this one up from 1
 
     def carried(self) -> "State":
-        """The State before the next frame's first step, painted on from this one's latent."""
+        """Make the next frame's first State, which goes on from this latent and these moments."""
         return self._next(self.latent.carried(), self._moments())
 
     def moved(self, z: Tensor, along: Callable[[Tensor], Tensor]) -> "State":
-        """The State before the next frame's first step, from a moved latent; the moments move along."""
+        """Make the next frame's first State from a moved latent; `along` moves the moments in the same way."""
         moments = {
             name: along(value) if value.ndim == 4 else value for name, value in self._moments().items()
         }
@@ -94,7 +96,7 @@ class State:
         return state
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Tensors and strings that `from_tensors` reads, for a file."""
+        """Give the tensors and strings that are saved in a file, and that `from_tensors` reads."""
         latent = {f"latent.{name}": getattr(self.latent, name).detach() for name in ("z", "start", "total")}
         moments = {f"optimizer.{name}": value for name, value in self._moments().items()}
         numbers: dict[str, Any] = {
@@ -129,7 +131,7 @@ class State:
         return {name: torch.as_tensor(value) for name, value in per_parameter.items() if value is not None}
 
     def _adopt(self, moments: dict[str, Tensor]) -> None:
-        """A fresh optimiser of the present latent that goes on with given moments."""
+        """Make a new optimiser for the latent, with the given moments."""
         self.optimizer = self.make_optimizer(self.latent.z)
         saved = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**saved, "state": {0: moments} if moments else {}})

@@ -1,4 +1,4 @@
-"""Steps as graphs: a device's kernels of one step, captured once and replayed, or run one by one where that fails."""
+"""Capture a step's kernels once as a CUDA graph and replay it; where that fails, run the kernels one by one."""
 
 import logging
 import os
@@ -14,31 +14,31 @@ from vqclip.guidance.records import DeviceRecord, mapped, tensors
 log = logging.getLogger(__name__)
 
 WARM_UP = 3  # ordinary steps before a capture: libraries choose their kernels, optimisers make their moments
-# How far a replay may be from an ordinary step, as a share: of the losses, and of how far the step moves.
+# How much a replay's losses and updates may differ from an ordinary step's, as a share.
 TOLERANCES = {torch.float32: 0.01}
-TOLERANCE = 0.05  # of shorter numbers
+TOLERANCE = 0.05  # for 16-bit types
 
 NOT_THEN = ("0", "false", "no", "off")  # values of VQCLIP_GRAPH
 
 Draw = TypeVar("Draw")
-Seen = TypeVar("Seen")
-Body = Callable[[Draw], Seen]
+Result = TypeVar("Result")
+Body = Callable[[Draw], Result]
 
 
 class Backend(Protocol):
-    """Captures what a function does to tensors of a device."""
+    """Capture the kernels that a function runs on a device."""
 
     def aside(self, work: Callable[[], Any], /) -> Any:
-        """The result of work that runs where captures will."""
+        """Run `work` on the stream that captures use, and give its result."""
         ...
 
     def capture(self, work: Callable[[], Any], /) -> tuple[Any, Callable[[], None]]:
-        """The tensors that work returns, and what fills them again by doing the work once more."""
+        """Capture `work`; give the tensors that it returns, and a function that replays it into them."""
         ...
 
 
 class CudaGraphs:
-    """torch.cuda.graph on one device; all captures share a pool of memory, so one is forgotten before the next."""
+    """Capture with torch.cuda.graph on one device. Captures share one memory pool: drop one before the next."""
 
     def __init__(self, device: torch.device):
         self._side: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -54,14 +54,14 @@ class CudaGraphs:
 
     def capture(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
         graph = torch.cuda.CUDAGraph()
-        # Threads that decode or write videos may go on meanwhile.
+        # Other threads, which decode or write videos, may use the device during the capture.
         with torch.cuda.graph(graph, self._pool, self._side, capture_error_mode="thread_local"):
             result = work()
         return result, graph.replay
 
 
 def step_graphs(device: torch.device, precision: torch.dtype) -> "StepGraphs | None":
-    """What runs the steps of a device: graphs on CUDA, unless VQCLIP_GRAPH=0 says otherwise; None on a CPU."""
+    """Make the runner of a device's steps: with graphs on CUDA, unless VQCLIP_GRAPH=0; None on a CPU."""
     if not strengths(device).fixed_shapes:
         return None
     is_wanted = os.environ.get("VQCLIP_GRAPH", "").lower() not in NOT_THEN
@@ -69,9 +69,10 @@ def step_graphs(device: torch.device, precision: torch.dtype) -> "StepGraphs | N
 
 
 class StepGraphs:
-    """Runs the steps of one painting after the other; without a backend, each as an ordinary one.
+    """Run steps, by replaying a captured graph where there is a backend.
 
-    What a step draws comes in one buffer that stays where it is; what it returns is copied out of the graph's own.
+    A step's draw is copied into one buffer, whose address stays the same. What a replay returns is copied out of the
+    graph's tensors.
     """
 
     def __init__(self, backend: Backend | None, precision: torch.dtype = torch.float32):
@@ -80,12 +81,12 @@ class StepGraphs:
 
     def run(
         self, owner: Sequence[object], draw: Draw, device: torch.device,
-        ordinary: Body[Draw, Seen], bare: Body[Draw, Seen], live: Callable[[], list[Tensor]],
-    ) -> Seen:  # fmt: skip
-        """What a step returns for a draw that lies on the CPU.
+        ordinary: Body[Draw, Result], captured: Body[Draw, Result], live: Callable[[], list[Tensor]],
+    ) -> Result:  # fmt: skip
+        """Run one step with a draw that lies on the CPU, and give what it returns.
 
-        `ordinary` may take measures when memory is short; `bare`, which is captured, takes none. Both change the `live`
-        tensors in place and return new ones. A graph is good for the same objects in `owner`, compared by identity.
+        `ordinary` may shrink the memory budget and try again; `captured`, which is captured, may not. Both change the
+        `live` tensors in place and return new ones. A graph is reused for the same objects in `owner` only.
         """
         if self._inputs is None or not self._is_of(owner) or not self._inputs.fits(draw):
             self._begin(owner, DeviceRecord(draw, device))
@@ -96,14 +97,14 @@ class StepGraphs:
             return _copied(self._outputs)
         if self._backend is None:
             return ordinary(inputs)
-        self._seen += 1
-        seen = lambda: ordinary(inputs)  # noqa: E731
-        if self._seen <= WARM_UP:
-            return self._backend.aside(seen)
-        return self._first(self._backend, seen, lambda: bare(inputs), live())
+        self._steps += 1
+        step = lambda: ordinary(inputs)  # noqa: E731
+        if self._steps <= WARM_UP:
+            return self._backend.aside(step)
+        return self._first(self._backend, step, lambda: captured(inputs), live())
 
     def _begin(self, owner: Sequence[object], inputs: DeviceRecord[Any] | None) -> None:
-        self._owner, self._inputs, self._seen = tuple(owner), inputs, 0
+        self._owner, self._inputs, self._steps = tuple(owner), inputs, 0
         self._replay: Callable[[], None] | None = None
         self._outputs: Any = None
 
@@ -111,18 +112,18 @@ class StepGraphs:
         return len(owner) == len(self._owner) and all(map(lambda a, b: a is b, owner, self._owner))
 
     def _first(
-        self, backend: Backend, ordinary: Callable[[], Any], bare: Callable[[], Any], live: list[Tensor]
+        self, backend: Backend, ordinary: Callable[[], Any], captured: Callable[[], Any], live: list[Tensor]
     ) -> Any:
-        """Take a step as ordinary, capture it, replay it from the same state, and compare.
+        """Run an ordinary step, capture it, replay it from the same state, and compare the two.
 
-        Whatever goes wrong, the step has been taken, and those after it will be ordinary ones.
+        Where the capture or the comparison fails, keep the ordinary step's result, and run ordinary steps from then on.
         """
         before = _copied(live)
         expected = backend.aside(ordinary)
         after = _copied(live)
         try:
             _restore(live, before)
-            outputs, replay = backend.capture(bare)
+            outputs, replay = backend.capture(captured)
             _restore(live, before)
             replay()
             moves = [_moves(tensors_, before) for tensors_ in (live, after)]
@@ -137,7 +138,7 @@ class StepGraphs:
         return expected
 
     def _check(self, found: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
-        """Raise ValueError unless tensors agree, on the average over their numbers; the device is waited for."""
+        """Check that tensors agree on average; raises ValueError. This waits for the device."""
         shares = [_difference(a, b) for a, b in zip(found, expected, strict=True)]
         furthest = float(torch.stack(shares).max())
         if furthest > self._tolerance:
@@ -145,17 +146,17 @@ class StepGraphs:
 
 
 def _difference(found: Tensor, expected: Tensor) -> Tensor:
-    """The mean distance of two tensors as a share of the second's mean size; what isn't finite agrees with its like."""
+    """Compute the mean distance of two tensors as a share of the second's mean size; equal infinities agree."""
     a, b = (tensor.detach().float().nan_to_num(1e6, 1e6, -1e6) for tensor in (found, expected))
     return (a - b).abs().mean() / b.abs().mean().clamp(min=1e-20)
 
 
 def _moves(live: Sequence[Tensor], before: Sequence[Tensor]) -> list[Tensor]:
-    """By how much a step has changed tensors; counters, which may lie elsewhere, are left out."""
+    """Compute by how much a step changed tensors; counters, which may lie on the CPU, are left out."""
     return [(a.detach() - b) for a, b in zip(live, before, strict=True) if a.ndim]
 
 
-def _copied(record: Seen) -> Seen:
+def _copied(record: Result) -> Result:
     return mapped(record, lambda tensor: tensor.detach().clone())
 
 

@@ -1,4 +1,4 @@
-"""A Batch: the jobs of a file, where each is painted, and how its picture is called."""
+"""Plan a batch: the jobs of a file, their run folders, and the names of their images."""
 
 import dataclasses
 import os
@@ -21,18 +21,18 @@ from vqclip.jobs.batch_file import Entry
 from vqclip.runs.job import Job, slug
 
 NAMES = "{index:04d}-{slug}-{seed}.png"
-ROOM = 8  # bytes: for a number behind a name that is taken
+ROOM = 8  # bytes kept free for the number that is appended to a name in use
 FIELDS = ("index", "slug", "seed", "size", "steps", "digest")
 
 
 @dataclass(frozen=True)
 class Task:
-    """One job of a batch, or the reason why it can't be one."""
+    """Hold one job of a batch, or the error for which it can't run."""
 
     index: int  # 1 is the first
     entry: Entry
     job: Job | None
-    name: str  # of the picture's file; "" without a job
+    name: str  # of the image's file; "" without a job
     error: str | None
 
 
@@ -45,13 +45,13 @@ def plan(
     base: Path | None = None,
     settings: Sequence[str] = (),
 ) -> list[Task]:
-    """All jobs of a file, under what the command gives for all of them; one that can't be read is a fault of its own.
+    """Read all jobs of a file, under the command's settings; an unreadable job becomes a Task with an error.
 
-    A job's folder follows from its Config, so that the same file finds what it began before. Raises UsageError for what
-    is wrong with the command or with the whole file.
+    A job's folder follows from its Config, so that a second call finds what the first began. Raises UsageError if the
+    command or the whole file is wrong.
     """
     check_names(names)
-    # What is wrong here is wrong with the command. What holds for all jobs is read and laid together once.
+    # Check the command alone first, so that its errors aren't blamed on a job. The shared layers are resolved once.
     configs.resolve({"prompts": ["-"]}, preset, base, settings)
     shared = cache(lambda name: configs.base(name or preset, base, settings))
     tasks, seen, folder = [], Counter[str](), folder_of(file, runs)
@@ -70,12 +70,12 @@ def plan(
 
 
 def folder_of(file: Path, runs: Path) -> Path:
-    """Where the batch of a file is painted."""
+    """Give the folder for the batch of a file."""
     return runs / (re.sub(r"[^\w.-]+", "-", file.stem).strip(".-") or "batch")
 
 
 def check_names(template: str) -> None:
-    """Refuse a template of names that isn't one; raises UsageError."""
+    """Check a template of image names; raises UsageError."""
     try:
         fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
         for name in fields:
@@ -89,7 +89,7 @@ def check_names(template: str) -> None:
 
 
 def image_name(template: str, index: int, config: Config) -> str:
-    """The name of a job's picture; raises UsageError for one that is too long for a file."""
+    """Make the name of a job's image; raises UsageError if it is too long for a file."""
     name = template.format(
         index=index,
         slug=slug(config),
@@ -106,7 +106,7 @@ def image_name(template: str, index: int, config: Config) -> str:
 
 
 def _config(entry: Entry, shared: Base, seen: Counter[str]) -> Config:
-    """An entry's Config. Where no seed is given, it follows from the rest, so that lines may move and be added."""
+    """Resolve an entry's Config. A seed that isn't given is derived from the other keys, so that lines may move."""
     unseeded: list[int] = []
 
     def draw() -> int:
@@ -122,6 +122,6 @@ def _config(entry: Entry, shared: Base, seen: Counter[str]) -> Config:
 
 
 def _unique(name: str, seen: Counter[str]) -> str:
-    """The name, numbered from its second use on."""
+    """Number a name from its second use on."""
     seen[name] += 1
     return name if seen[name] == 1 else f"{name}-{seen[name]}"

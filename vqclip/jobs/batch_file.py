@@ -1,4 +1,4 @@
-"""Files of many jobs: a prompt a line, a table, JSON, JSONL, or YAML with defaults, jobs and a matrix.
+"""Read files of many jobs: a prompt a line, a table, JSON, JSONL, or YAML with defaults, jobs and a matrix.
 
     prompts.txt    a red apple -- --seed 7 --size 128x128      # flags are those of `vqclip generate`
     jobs.csv       prompt,seed,cutouts.count                   # columns are keys of a config; also ; and tabs
@@ -7,7 +7,8 @@
                    jobs: [a red apple, {prompt: an owl, steps: 60}]
                    matrix: {prompt: "{subject} in the style of {style}", subject: [a fox], style: [cubism, fauvism]}
 
-Wherever keys stand, `prompt` is one wish or several by "|", and `preset` names a preset. Lines end at newlines alone.
+Among keys, `prompt` is one prompt or several with "|" between them, and `preset` names a preset.
+A line ends only at a newline.
 """
 
 import itertools
@@ -36,7 +37,7 @@ FLAGS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One job as a file says it: where it stands there, what it gives, or why it can't be read."""
+    """Hold one job of a file: its position there, and the keys that it gives or the error in it."""
 
     position: str  # "line 3"
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -46,12 +47,12 @@ class Entry:
 
     @property
     def title(self) -> str:
-        """The wish, for people."""
+        """Give the prompt, for messages."""
         return " | ".join(map(str, self.given.get("prompts", [])))
 
 
 def read(path: Path) -> list[Entry]:
-    """The jobs of a file in their order; what is wrong with one of them stands in its `fault`.
+    """Read the jobs of a file in their order; a faulty job gets an `error`.
 
     Raises ConfigError if the file as a whole can't be read, or holds no job.
     """
@@ -68,7 +69,7 @@ def read(path: Path) -> list[Entry]:
 
 
 def _text_of(path: Path) -> str:
-    """The text of a file. What isn't UTF-8 in it is the fault of the jobs that hold it, unless nothing is."""
+    """Decode a file. Bytes that aren't UTF-8 become errors of the jobs that hold them, unless the file is binary."""
     data = path.read_bytes()
     if b"\0" in data:
         raise ConfigError("this is no text in UTF-8; save it as one")
@@ -77,7 +78,7 @@ def _text_of(path: Path) -> str:
 
 
 def _check_whole(text: str) -> str:
-    """Refuse a text that is read as one whole, and isn't UTF-8."""
+    """Check that a text that is parsed as a whole is UTF-8; raises ConfigError."""
     for number, line in enumerate(text.split("\n"), 1):
         if re.search("[\ud800-\udfff]", line):
             raise ConfigError(f"line {number}: this is no text in UTF-8; save the file as one")
@@ -92,7 +93,7 @@ def _read_text(text: str) -> Iterator[Entry]:
 
 
 def _of_flags(prompt: str, text: str) -> dict[str, Any]:
-    """The keys that the flags after ` -- ` give."""
+    """Parse the flags after ` -- ` into keys."""
     keys: dict[str, Any] = {"prompts": [prompt], "set": []}
     try:
         words = iter(shlex.split(text) if text.strip() else [])
@@ -143,7 +144,7 @@ def _read_json_lines(text: str) -> Iterator[Entry]:
 
 
 def _whole_list(text: str) -> list[Any] | None:
-    """The jobs of a text that is one list of them, and no job a line."""
+    """Parse a text that is one list of jobs; give None if it has a job a line."""
     if not text.lstrip().startswith("["):
         return None
     try:
@@ -154,7 +155,7 @@ def _whole_list(text: str) -> list[Any] | None:
 
 
 def _read_json(text: str) -> Iterator[Entry]:
-    """A list of jobs, what a YAML may be, one job, or a job a line."""
+    """Read a list of jobs, a dict as in YAML, one job, or a job a line."""
     try:
         content = strict_json.parse(_check_whole(text))
     except ConfigError as error:
@@ -172,7 +173,7 @@ def _read_yaml(text: str) -> Iterator[Entry]:
 
 
 def _of_parts(content: Any) -> Iterator[Entry]:
-    """Jobs of defaults, a list and a matrix."""
+    """Make jobs from defaults, a list and a matrix."""
     if not isinstance(content, dict):
         kind = "nothing" if content is None else f"a {type(content).__name__}"
         raise ConfigError(f"this holds {kind}; it takes {', '.join(_PARTS)}")
@@ -199,7 +200,7 @@ _PARTS = ("defaults", "jobs", "matrix")
 
 
 def _combine(matrix: Any) -> Iterator[dict[str, Any]]:
-    """Every combination of the matrix's lists; `{name}` in a text stands for the value of that list."""
+    """Yield every combination of the matrix's lists; `{name}` in a text is replaced by the value of that list."""
     if not isinstance(matrix, dict):
         raise ConfigError("`matrix` takes names with lists, as in style: [cubism, fauvism]")
     matrix = {str(name): value for name, value in matrix.items()}
@@ -228,17 +229,17 @@ def _fill(value: Any, chosen: Mapping[str, Any]) -> Any:
 
 
 def _spell(value: Any) -> str:
-    """A value as a file says it."""
+    """Spell a value as a file does."""
     return {"None": "null", "True": "true", "False": "false"}.get(repr(value), str(value))
 
 
 def _fields(values: Iterable[Any]) -> set[str]:
-    """The names in braces in the texts among some values."""
+    """Find the names in braces in those values that are texts."""
     return {name for value in values if isinstance(value, str) for name in re.findall(r"{(\w+)}", value)}
 
 
 def _guarded(position: str, title: str, read_job: Callable[[], Any]) -> Entry:
-    """An Entry of the job that is read, or of the reason why it can't be."""
+    """Make the Entry of a job, or of the error that reading it raises."""
     try:
         return _entry(position, _nested(_mapping(read_job())))
     except UsageError as error:
@@ -260,7 +261,7 @@ _EXAMPLE = 'give one, as in {"prompt": "a red apple"}'
 
 
 def _texts(key: str, value: Any) -> list[str]:
-    """One text or several; a number is the text that was written."""
+    """Check that a value is one text or several, and list them; a number counts as text."""
     items = value if isinstance(value, list) else [] if value is None else [value]
     for item in items:
         if isinstance(item, bool) or not isinstance(item, str | int | float):
@@ -273,7 +274,7 @@ def _over(defaults: dict[str, Any], job: Any) -> dict[str, Any]:
 
 
 def _nested(job: Mapping[str, Any]) -> dict[str, Any]:
-    """A job's keys, dotted ones as sections."""
+    """Nest a job's dotted keys as sections."""
     nested: dict[str, Any] = {}
     for key, value in job.items():
         dotted.put(nested, "prompts" if key == "prompt" else key, value)
@@ -281,7 +282,7 @@ def _nested(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mapping(job: Any) -> dict[str, Any]:
-    """A job's keys; a text or a number alone is its prompt."""
+    """Give a job's keys; a text or a number alone is its prompt."""
     if isinstance(job, str | int | float) and not isinstance(job, bool):
         return {"prompt": str(job)}
     if not isinstance(job, dict) or not all(isinstance(key, str) for key in job):
@@ -293,7 +294,7 @@ def _mapping(job: Any) -> dict[str, Any]:
 
 
 def _check_depth(content: Any) -> None:
-    """Refuse what is nested so deeply that it is no config; aliases may lead back to where they stand."""
+    """Check that values aren't nested too deeply, as with YAML aliases that contain themselves; raises ConfigError."""
     seen, layer = set[int](), [content]
     for _ in range(DEEPEST):
         below = [item.values() if isinstance(item, dict) else item for item in layer]

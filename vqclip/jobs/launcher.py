@@ -1,9 +1,8 @@
-"""What every launcher keeps, and what it tells of the jobs.
+"""Define what a Launcher does, and run one job.
 
-A Launcher takes jobs and does each that isn't finished, in any order, wherever it likes. It tells of each job that it
-Started (again after its worker died), how it Progressed, and in the end, once, that it Finished or Failed; one job's
-failure is no other's. It ends when all have ended. When it is stopped, or its generator is closed, its workers first
-keep what they have.
+A Launcher runs each job that isn't finished, in any order and on any machine. For each job it yields Started (again
+after a worker died), Progressed, and at the end one Finished or Failed. One job's failure doesn't affect the others.
+It ends when all jobs have ended. When it is stopped, or its generator is closed, its workers save a snapshot first.
 """
 
 import time
@@ -16,16 +15,14 @@ from vqclip.jobs.worker import Worker
 from vqclip.pipeline.events import Event, Failed, Finished, Progressed, Started, Stepped
 from vqclip.runs.job import Job
 
-RETRIES = 2  # of a job whose worker died
-PATIENCE = (
-    15.0  # seconds for the lock of a run folder, whose owner may be about to notice that its launcher is dead
-)
+RETRIES = 2  # for a job whose worker died
+PATIENCE = 15.0  # seconds to wait for a run folder's lock: a worker of a dead launcher takes a while to end
 PROGRESS_EVERY = 0.5  # seconds: reading losses waits for the device
 
 
 @dataclass(frozen=True)
 class JobEvent:
-    """Something happened to the job of this index among those that were launched, in the hands of this worker."""
+    """Hold an event, the index of its job among those launched, and the worker's name."""
 
     job: int
     worker: str
@@ -33,7 +30,7 @@ class JobEvent:
 
     @property
     def is_end(self) -> bool:
-        """Whether the job is done with, for good or ill."""
+        """Tell whether the job has finished or failed."""
         return isinstance(self.event, Finished | Failed)
 
 
@@ -42,7 +39,7 @@ Launcher = Callable[[Sequence[Job], StopToken], JobEvents]
 
 
 def run_job(index: int, job: Job, worker: Worker, name: str, stop: StopToken) -> JobEvents:
-    """Do one job and tell of it: steps now and then, as numbers that can travel. Whatever it raises is its failure."""
+    """Run one job and yield its events, Progressed now and then in place of Stepped; an exception becomes Failed."""
     yield JobEvent(index, name, Started(job.config, job.folder))
     reported = 0.0
     try:
@@ -51,10 +48,12 @@ def run_job(index: int, job: Job, worker: Worker, name: str, stop: StopToken) ->
                 reported = time.monotonic()
                 yield JobEvent(index, name, Progressed(event.step.index, event.step.steps, event.numbers))
             elif isinstance(event, Finished):
-                made = replace(event, result=replace(event.result, picture=None))  # it lies in the folder
+                made = replace(
+                    event, result=replace(event.result, picture=None)
+                )  # the run folder has the image
                 yield JobEvent(index, name, made)
     except VqclipError as error:
         yield JobEvent(index, name, Failed(str(error), job.folder))
-    except Exception as error:  # whatever torch raises for this job, the next may be fine
+    except Exception as error:  # torch raises many kinds; the next job may succeed
         cause = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
         yield JobEvent(index, name, Failed(cause, job.folder))

@@ -1,4 +1,4 @@
-"""What became of the tasks of a batch: its manifest, its pictures under their names, its contact sheet."""
+"""Write a batch's results: its manifest, its images under their names, and its contact sheet."""
 
 import filecmp
 import itertools
@@ -18,14 +18,14 @@ MANIFEST, SHEET = "manifest.jsonl", "contact.png"
 
 
 class Manifest:
-    """Keeps account in a batch's folder; raises RunError or SaveError where it can't."""
+    """Record the state of a batch's tasks in its folder; raises RunError or SaveError if it can't."""
 
     def __init__(self, folder: Path, tasks: Sequence[Task]):
         self.folder, self.tasks = folder, tasks
         self.entries = {task.index: _entry(task) for task in tasks}
 
     def finish(self, task: Task, record: dict[str, Any]) -> dict[str, Any]:
-        """Note that a task is done, with its picture, and its film, under its name in the folder."""
+        """Record that a task is done, and copy its image, and its film, to its name in the folder."""
         if task.job is None:
             raise ValueError(f"{task.entry.position} has no job that could be done")
         image = copy_numbered(task.job.folder / IMAGE, self.folder / task.name)
@@ -40,11 +40,11 @@ class Manifest:
         return self.entries[task.index]
 
     def count(self, status: str) -> int:
-        """How many tasks are "done", "failed" or still "open"."""
+        """Count the tasks that are "done", "failed" or still "open"."""
         return sum(entry["status"] == status for entry in self.entries.values())
 
     def write(self) -> None:
-        """Write the manifest, and a contact sheet of what is done."""
+        """Write the manifest, and a contact sheet of the finished images."""
         with writing(self.folder, "make it writable, and give the command again"):
             lines = (visible(json.dumps(entry, ensure_ascii=False)) for entry in self.entries.values())
             write_text(self.folder / MANIFEST, "".join(f"{line}\n" for line in lines))
@@ -55,7 +55,7 @@ class Manifest:
 
 
 def copy_numbered(image: Path, path: Path) -> Path:
-    """Copy a picture to a path, or to a numbered one beside it where another picture has that name."""
+    """Copy an image to a path, or to a numbered one beside it if another image has that name."""
     for number in itertools.count(1):
         candidate = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
         try:
@@ -72,7 +72,7 @@ def copy_numbered(image: Path, path: Path) -> Path:
 
 
 def _entry(task: Task) -> dict[str, Any]:
-    """A manifest's line for a task that nobody has begun."""
+    """Make the manifest's line for a task that isn't begun."""
     line: dict[str, Any] = {"index": task.index, "place": task.entry.position, "prompt": task.entry.title}
     if task.job:
         config = task.job.config

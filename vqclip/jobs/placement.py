@@ -1,4 +1,4 @@
-"""How many workers a machine gets, on which devices, with how many threads."""
+"""Choose the number of workers, their devices and their threads."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ SHARE_OF_MEMORY = 0.8
 
 @dataclass(frozen=True)
 class Placement:
-    """Where jobs are done: by how many `workers` with how many CPU `threads` each, on which `devices`, or on `ray`.
+    """Say where to run jobs: by how many `workers` with how many CPU `threads` each, on which `devices`, or on `ray`.
 
     None, or no device, leaves the choice to the machine. `ray` is the address of a cluster, or "local" to start one.
     """
@@ -36,7 +36,7 @@ class Placement:
     ray: str | None = None
 
     def launcher(self, jobs: Sequence[Job], pull: bool, worker: Callable[[WorkerSpec], Worker]) -> Launcher:
-        """The launcher that is asked for, or the one that suits the machine; `worker` makes one of this process."""
+        """Make the requested launcher, or the one that suits the machine; `worker` makes a Worker in this process."""
         if self.ray is not None:
             gpus = any(name.startswith("cuda") for name in self.devices)
             return on_ray(self.ray, cpus=self.threads or 1, gpus=int(gpus), pull=pull)
@@ -50,10 +50,10 @@ def worker_specs(
     workers: int | None = None,
     threads: int | None = None,
 ) -> list[WorkerSpec]:
-    """A worker for each device; on the CPU one for each core that memory allows, with one thread.
+    """Plan a worker for each device; on the CPU, one for each core as far as memory allows, with one thread.
 
-    The number of threads follows from the cores and from `workers` as it is given, never from how many jobs there are:
-    in bfloat16 a picture's pixels depend on it. Raises UsageError for devices that aren't here.
+    The number of threads depends on the cores and on `workers` as given, never on the number of jobs, because an
+    image's pixels in bfloat16 depend on it. Raises UsageError for devices that aren't here.
     """
     targets = [devices.pick(name) for name in names] or _all_of_the_fastest()
     if not devices.strengths(targets[0]).counts_threads:
@@ -66,7 +66,7 @@ def worker_specs(
 
 
 def cores() -> int:
-    """The CPU cores that this process may use."""
+    """Count the CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -76,7 +76,7 @@ def _all_of_the_fastest() -> list[torch.device]:
 
 
 def _most(configs: Sequence[Config], threads: int) -> int:
-    """Workers that cores and memory allow, if all paint what the largest picture needs."""
+    """Compute how many workers cores and memory allow, if each needs the memory of the largest image."""
     by_cores = max(1, cores() // threads)
     if not configs or by_cores == 1 or not hasattr(os, "sysconf"):
         return by_cores

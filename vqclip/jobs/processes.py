@@ -1,4 +1,4 @@
-"""The launcher that does jobs in processes of this machine, each with a device and models of its own."""
+"""Launch jobs in processes of this machine, each with its own device and models."""
 
 import contextlib
 import multiprocessing
@@ -17,13 +17,13 @@ from vqclip.jobs.worker import Worker
 from vqclip.pipeline.events import Failed
 from vqclip.runs.job import Job
 
-LISTEN_EVERY = 0.2  # seconds between two looks at the StopToken
-GRACE = 60.0  # seconds for a worker to save what it has: a step at its end, and a snapshot
+LISTEN_EVERY = 0.2  # seconds between two checks of the StopToken
+GRACE = 60.0  # seconds for a worker to end its step and save a snapshot
 
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """A worker's place: its name, its device, and how many threads it may use on the CPU."""
+    """Specify a worker: its name, its device, and its number of CPU threads."""
 
     name: str
     device: str
@@ -39,7 +39,7 @@ class WorkerProcess:
 
 
 def processes(specs: Sequence[WorkerSpec], pull: bool = False) -> Launcher:
-    """A Launcher with a worker in each seat. A job whose worker dies is tried again, twice at the most."""
+    """Make a Launcher with a process for each WorkerSpec. A job whose worker dies is retried twice at most."""
 
     def launch(jobs: Sequence[Job], stop: StopToken) -> JobEvents:
         yield from _WorkerPool(specs, pull, jobs).run(stop)
@@ -48,7 +48,7 @@ def processes(specs: Sequence[WorkerSpec], pull: bool = False) -> Launcher:
 
 
 class _WorkerPool:
-    """The workers of one launch."""
+    """Run the worker processes of one launch."""
 
     def __init__(self, specs: Sequence[WorkerSpec], pull: bool, jobs: Sequence[Job]):
         self.specs, self.pull, self.jobs = specs, pull, jobs
@@ -67,7 +67,7 @@ class _WorkerPool:
             self._stop_all()
 
     def _start(self, spec: WorkerSpec) -> None:
-        """Start a worker on the next job that waits, if one does."""
+        """Start a worker on the next waiting job, if there is one."""
         if not self.waiting:
             return
         spawn = multiprocessing.get_context("spawn")
@@ -77,13 +77,13 @@ class _WorkerPool:
         )
         with runtime.shielded_children():
             process.start()
-        theirs.close()  # so that reading from a dead worker ends
+        theirs.close()  # so that reading from a dead worker raises EOFError
         worker = WorkerProcess(spec, process, ours, self.waiting.popleft())
         self.busy.append(worker)
         self._assign(worker)
 
     def _on_message(self, worker: WorkerProcess) -> JobEvents:
-        """Pass on what a worker says, and give it the next job at the end of one."""
+        """Yield a worker's event, and assign the next job when its job has ended."""
         try:
             event = worker.pipe.recv()
         except (EOFError, OSError):
@@ -97,11 +97,11 @@ class _WorkerPool:
         yield event
 
     def _assign(self, worker: WorkerProcess) -> None:
-        with contextlib.suppress(OSError):  # it is dead, as reading from it will tell
+        with contextlib.suppress(OSError):  # the worker is dead; the next read notices
             worker.pipe.send((worker.job, self.jobs[worker.job]))
 
     def _on_death(self, worker: WorkerProcess) -> JobEvents:
-        """A worker is dead: its job goes to another, unless it has killed too many."""
+        """Retry a dead worker's job on a new worker, or fail the job after too many deaths."""
         self.busy.remove(worker)
         worker.process.join()
         self.deaths[worker.job] += 1
@@ -114,7 +114,7 @@ class _WorkerPool:
         self._start(worker.spec)
 
     def _stop(self, worker: WorkerProcess) -> None:
-        """Let a worker go home."""
+        """End an idle worker."""
         self.busy.remove(worker)
         with contextlib.suppress(OSError):
             worker.pipe.send(None)
@@ -122,7 +122,7 @@ class _WorkerPool:
         worker.pipe.close()
 
     def _stop_all(self) -> None:
-        """Have everybody who still paints save it and end."""
+        """Stop all busy workers, which save a snapshot first; kill those that take too long."""
         for worker in self.busy:
             worker.process.terminate()
         for worker in self.busy:
@@ -132,7 +132,7 @@ class _WorkerPool:
 
 
 def _worker_main(pipe: "Connection[JobEvent, tuple[int, Job] | None]", spec: WorkerSpec, pull: bool) -> None:
-    """A worker's life, out of the terminal's reach: the launcher alone hears Ctrl-C, and ends its workers once."""
+    """Run jobs in a process. It leaves the terminal's group: only the launcher gets Ctrl-C, and stops it once."""
     if hasattr(os, "setsid"):
         os.setsid()
     runtime.use_large_pages()
@@ -144,7 +144,7 @@ def _worker_main(pipe: "Connection[JobEvent, tuple[int, Job] | None]", spec: Wor
 
 
 def _cause(code: int | None) -> str:
-    """What a process died of, in words."""
+    """Say how a process died."""
     if code is not None and code < 0:
         return f"{signal.Signals(-code).name} (is there enough memory?)"
     return f"leaving with exit code {code}"

@@ -1,4 +1,4 @@
-"""The launcher that does jobs on a Ray cluster: one that exists, or one of this machine that is started for it.
+"""Launch jobs on a Ray cluster: a running one, or one that is started on this machine.
 
 Lost nodes are Ray's to see and jobs' retries its to make; a job goes on from the snapshot in its folder, which
 therefore has to be on storage that all nodes share.
@@ -26,12 +26,12 @@ from vqclip.runs.job import Job
 
 LOCAL = "local"
 LISTEN_EVERY = 0.3  # seconds
-GRACE = 60.0  # seconds for tasks to save what they have
+GRACE = 60.0  # seconds for tasks to save a snapshot
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a task needs to know besides its job."""
+    """Hold what a task needs besides its job."""
 
     origin: str  # where relative paths begin
     beacon: str  # a file that a node sees if it shares the storage of the run folders
@@ -42,7 +42,7 @@ class Order:
 
 
 def on_ray(address: str = LOCAL, cpus: int = 1, gpus: float = 0, pull: bool = False) -> Launcher:
-    """A Launcher on the cluster at an address ("auto" finds one), each job with so many CPUs and GPUs of a node.
+    """Make a Launcher on the cluster at an address ("auto" finds one), each job with so many CPUs and GPUs of a node.
 
     Raises UsageError where Ray isn't installed.
     """
@@ -64,7 +64,7 @@ def on_ray(address: str = LOCAL, cpus: int = 1, gpus: float = 0, pull: bool = Fa
 def _conduct(
     ray: Any, jobs: Sequence[Job], stop: StopToken, order: Order, needs: dict[str, Any]
 ) -> JobEvents:
-    """Submit every job, and tell of them until all have ended or it is stopped."""
+    """Submit every job, and yield their events until all have ended or `stop` is stopped."""
     inbox = _inbox(ray)
     task = ray.remote(_paint).options(**needs)
     open_: dict[Any, int] = {task.remote(index, job, order, inbox): index for index, job in enumerate(jobs)}
@@ -77,12 +77,12 @@ def _conduct(
                 yield _end(ray, ref, index, jobs[index])
     finally:
         for ref in open_:
-            ray.cancel(ref)  # as Ctrl-C does: a task saves what it has
+            ray.cancel(ref)  # as Ctrl-C does: the task saves a snapshot
         ray.wait(list(open_), num_returns=len(open_), timeout=GRACE) if open_ else None
 
 
 def _news(ray: Any, inbox: Any) -> list[JobEvent]:
-    """What has come in; nothing if the queue's node is lost, as no job's end depends on it."""
+    """Read the queued events; give none if the queue's node is lost, since no job's end depends on it."""
     try:
         return list(inbox.get_nowait_batch(inbox.qsize()))
     except ray.exceptions.RayError:
@@ -90,7 +90,7 @@ def _news(ray: Any, inbox: Any) -> list[JobEvent]:
 
 
 def _end(ray: Any, ref: Any, index: int, job: Job) -> JobEvent:
-    """How a task ended; Ray has tried again by itself what died."""
+    """Give the event with which a task ended; Ray itself has retried dead tasks."""
     try:
         event: JobEvent = ray.get(ref)
     except ray.exceptions.RayError as error:
@@ -100,13 +100,13 @@ def _end(ray: Any, ref: Any, index: int, job: Job) -> JobEvent:
 
 
 def _paint(index: int, job: Job, order: Order, inbox: Any) -> JobEvent:
-    """A task, on whatever node: it tells of its job through `inbox`, and returns how it ended."""
+    """Run a job on a node: send its progress to `inbox`, and return its last event."""
     name = f"{socket.gethostname()}/{os.getpid()}"
     if not Path(order.beacon).is_file():
         where = Path(order.beacon).parent
         cause = f"the node {name} can't see {where}; share it, or name another with --runs"
         return JobEvent(index, name, Failed(cause, job.folder))
-    import ray  # noqa: PLC0415  # here it is installed
+    import ray  # noqa: PLC0415  # every node has it
 
     locations, stop = unpack(order.bundles, ray.get), StopToken()
     worker = _worker(order.device, order.threads, order.pull, tuple(locations.items()), order.origin)
@@ -116,7 +116,7 @@ def _paint(index: int, job: Job, order: Order, inbox: Any) -> JobEvent:
             if event.is_end:
                 end = event
             else:
-                with contextlib.suppress(Exception):  # whoever listened may be gone; the job goes on
+                with contextlib.suppress(Exception):  # the listener may be gone; the job goes on
                     inbox.put_nowait(event)
     return end
 
@@ -125,13 +125,13 @@ def _paint(index: int, job: Job, order: Order, inbox: Any) -> JobEvent:
 def _worker(
     device: str, threads: int, pull: bool, locations: tuple[tuple[str, str], ...], origin: str
 ) -> Worker:
-    """A worker process serves many tasks, and loads its models once."""
+    """Give this process's Worker, which keeps its models for later tasks."""
     base = Path(origin) if Path(origin).is_dir() else Path()
     return Worker(device, threads, pull, dict(locations), owns_process=True, base=base)
 
 
 def _inbox(ray: Any) -> Any:
-    """A queue for progress that lives on this node, and so as long as the launcher."""
+    """Make a queue for progress on this node, so that it lives as long as the launcher."""
     from ray.util.queue import Queue  # noqa: PLC0415
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415
 
@@ -141,7 +141,7 @@ def _inbox(ray: Any) -> Any:
 
 @contextlib.contextmanager
 def _cluster(ray: Any, address: str) -> Iterator[None]:
-    """Be connected to a cluster; one that was started for this is stopped again."""
+    """Connect to a cluster for the length of a `with`; stop it at the end if it was started here."""
     if ray.is_initialized():
         yield
         return
@@ -149,7 +149,7 @@ def _cluster(ray: Any, address: str) -> Iterator[None]:
     try:
         _knock(address)
         ray.init(address=address, **quiet, **({"include_dashboard": False} if address == LOCAL else {}))
-    except Exception as error:  # Ray raises all kinds, Exception itself among them
+    except Exception as error:  # Ray raises many kinds, even Exception itself
         first = " ".join(str(error).split())[:160]
         raise UsageError(
             f"--ray {address}: there is no cluster ({first}); `ray start --head` starts one"
@@ -161,7 +161,7 @@ def _cluster(ray: Any, address: str) -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError where nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    """Check that a server listens at HOST:PORT, as Ray would try for minutes; raises OSError."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -169,7 +169,7 @@ def _knock(address: str) -> None:
 
 @contextlib.contextmanager
 def _beacon(folder: Path) -> Iterator[str]:
-    """A file by which a node knows that it sees the same storage."""
+    """Make a file by which a node recognises that it shares the storage."""
     path = folder / f".beacon-{secrets.token_hex(8)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

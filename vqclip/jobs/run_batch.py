@@ -1,4 +1,4 @@
-"""Do a batch: launch what isn't done, and write down what became of every task."""
+"""Run a batch: launch the unfinished tasks, and write every task's result to the manifest."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -20,28 +20,28 @@ from vqclip.runs.run import check_parent, writing
 
 @dataclass(frozen=True)
 class TaskEnded:
-    """A task of a batch is done, with its picture under its name, or has failed. `entry` is its manifest's line."""
+    """Say that a task is done, and its image saved under its name, or that it failed; `entry` is its manifest line."""
 
     task: Task
     entry: dict[str, Any]
 
     @property
     def error(self) -> str | None:
-        """Why it failed, if it did."""
+        """Give the error of a failed task."""
         error: str | None = self.entry.get("error")
         return error
 
 
 @dataclass(frozen=True)
 class BatchStarted:
-    """These tasks are left to do: a JobEvent's `job` is an index among them."""
+    """List the unfinished tasks; a JobEvent's `job` is an index among them."""
 
     tasks: Sequence[Task]
 
 
 @dataclass(frozen=True)
 class BatchEnded:
-    """All has ended, or was stopped: so many of `tasks` are done or failed, and the rest goes on at the next call."""
+    """Say that a batch ended or was stopped: so many of `tasks` are done or failed; the next call does the rest."""
 
     tasks: int
     done: int
@@ -56,7 +56,7 @@ BatchEvents = Generator[BatchEvent, None, None]
 
 
 def run_batch(tasks: Sequence[Task], folder: Path, launcher: MakeLauncher, stop: StopToken) -> BatchEvents:
-    """Do what isn't done, and account for all of it in the batch's folder; raises RunError where that can't be used."""
+    """Run the unfinished tasks, and write the manifest into the batch's folder; raises RunError if it can't be used."""
     check_parent(folder.parent)
     with writing(folder, "name another folder with --runs"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def _run(manifest: Manifest, launcher: MakeLauncher, stop: StopToken) -> BatchEv
 
 
 def _finish(manifest: Manifest, task: Task, record: dict[str, Any]) -> TaskEnded:
-    """Note a task's end; a picture that can't be copied to its name is a failure."""
+    """Record a task's end; if its image can't be copied to its name, the task has failed."""
     try:
         return TaskEnded(task, manifest.finish(task, record))
     except VqclipError as error:

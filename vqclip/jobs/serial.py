@@ -1,4 +1,4 @@
-"""The launcher that does one job after the other, in this process."""
+"""Launch one job after the other, in this process."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from vqclip.runs.job import Job
 
 
 def serial(worker: Worker) -> Launcher:
-    """A Launcher with one Worker, whose models stay loaded from job to job."""
+    """Make a Launcher with one Worker, whose models stay loaded from job to job."""
 
     def launch(jobs: Sequence[Job], stop: StopToken) -> JobEvents:
         for index, job in enumerate(jobs):

@@ -1,4 +1,4 @@
-"""Weights on their way to machines that haven't got them."""
+"""Send weights to machines that lack them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,20 +18,19 @@ from vqclip.weights.requirement import Requirement
 
 @dataclass(frozen=True)
 class WeightBundle:
-    """The files behind a Requirement, and where their content is to be had."""
+    """Hold a Requirement's files, and the references by which nodes fetch their content."""
 
     need: Requirement
     digest: str
-    before: str  # what a name says before the path of the files: in MODEL@FILE, "MODEL@"
-    main: str  # of these files the one that the name means; "" for the folder
+    before: str  # the part of a name before the path: in MODEL@FILE, "MODEL@"
+    main: str  # the file that the name means; "" for the folder
     contents: Mapping[str, Any]  # file name -> what `fetch` takes
 
 
 def pack(configs: Iterable[Config], put: Callable[[bytes], Any]) -> dict[str, WeightBundle]:
-    """A WeightBundle for each file or folder of weights that Configs name; `put` stores bytes where nodes can fetch
-    them.
+    """Make a WeightBundle for each file or folder of weights that Configs name; `put` stores bytes for the nodes.
 
-    What is missing here isn't sent: the job that needs it says so.
+    Weights that are missing here aren't sent; the job that needs them fails.
     """
     needs = distinct(need for config in configs for need in requirements(config))
     bundles = {}
@@ -45,7 +44,7 @@ def pack(configs: Iterable[Config], put: Callable[[bytes], Any]) -> dict[str, We
 
 
 def unpack(bundles: Mapping[str, WeightBundle], fetch: Callable[[Any], bytes]) -> dict[str, str]:
-    """Where the names that this machine can't see lie on it from now on; a parcel is fetched once a machine."""
+    """Fetch the bundles that this machine lacks, once a machine, and map their names to the fetched files."""
     locations = {}
     for name, bundle in bundles.items():
         if _is_here(bundle):
@@ -61,7 +60,7 @@ def unpack(bundles: Mapping[str, WeightBundle], fetch: Callable[[Any], bytes]) -
 
 
 def _known_everywhere(name: str) -> bool:
-    """Whether a name means the same on every machine, which has those weights or can pull them."""
+    """Tell whether a name means the same weights on every machine, because each has them or can pull them."""
     return name in catalog.shipped() or name.startswith(HUB) or bool(pretrained(name))
 
 
@@ -77,6 +76,6 @@ def _pack(need: Requirement, weights: Path, put: Callable[[bytes], Any]) -> Weig
 
 
 def _is_here(bundle: WeightBundle) -> bool:
-    """Whether a name means those weights here as well; the store may have others under it."""
+    """Tell whether a name means the same weights on this machine; its store may have others of that name."""
     known = store.digest_of(bundle.need.name)
     return status(bundle.need).path is not None and known in (None, bundle.digest)

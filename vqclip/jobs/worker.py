@@ -1,4 +1,4 @@
-"""A Worker is one device with its models: the only place where Config, models, run folder and rendering meet."""
+"""Run jobs on one device: load models, open run folders, and render into them."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -26,16 +26,16 @@ from vqclip.runs.job import Job
 from vqclip.runs.provenance import digests, provenance
 from vqclip.runs.run import CONFIG, Run, origin
 
-BATCH_SEEDS = "together"  # the provenance's word for the seeds of all pictures that were painted at once
+BATCH_SEEDS = "together"  # the provenance's key for the seeds of an image's batch
 
 Videos = VideoSettings | Mapping[int, VideoSettings]
 
 
 class Worker:
-    """Paints on one device; on the CPU with `threads` threads, or as many as torch uses when it is made.
+    """Render on one device; on the CPU with `threads` threads, or as many as torch uses at construction.
 
-    With `keeps_models` models stay loaded for later calls. With `owns_process` it may choose how this process keeps
-    memory: only entry points say so. Relative paths of new runs begin at `base`, by default the working folder.
+    With `keeps_models` models stay loaded for later calls. With `owns_process`, which only entry points set, it may
+    tune this process's memory allocator. Relative paths of new runs begin at `base`, by default the working folder.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Worker:
         self.cache = ModelCache(self.device, pull, locations) if keeps_models else None
 
     def pipeline(self, config: Config, base: Path | None = None) -> Pipeline:
-        """The models of a Config, loaded, those that are missing fetched first if `pull` allows it."""
+        """Load the models of a Config; fetch missing ones first if `pull` allows it."""
         base = self.base if base is None else base
         locations = self._locations(config, base)
         if self.pull:
@@ -69,7 +69,7 @@ class Worker:
         return Pipeline(config, self.device, self.pull, cache.at(locations), base)
 
     def _locations(self, config: Config, base: Path) -> dict[str, str]:
-        """Where the weights lie that aren't where their names say."""
+        """Map weights' names to their locations where these differ from what the names mean."""
         return {**self.locations, **locations_from(base, requirements(config))}
 
     def drawer(self, config: Config, base: Path) -> Drawer:
@@ -87,10 +87,10 @@ class Worker:
         batch_size: int | None = None,
         stop: StopToken | None = None,
     ) -> Events:
-        """Paint Configs that differ in their seeds alone, some at a time, each in a new folder under `runs`.
+        """Render Configs that differ only in their seeds, in batches, each in a new folder under `runs`.
 
-        `batch_size` is how many at a time; None: as many as is fastest. `videos` asks for progress videos,
-        of all or by seed, which need a folder. The events of each batch come mixed, its videos after its pictures.
+        `batch_size` None means the fastest size. `videos` requests progress videos, for all or by seed; they need a
+        folder. The events of a batch's images come mixed, and its videos come after its images.
         """
         return runtime.with_threads(self._paint(configs, runs, videos, batch_size, stop), self.threads)
 
@@ -118,7 +118,7 @@ class Worker:
                 return
 
     def create(self, configs: Sequence[Config], runs: Path | None) -> Sequence[Run | None]:
-        """New run folders under `runs`, if that is given, for Configs that are painted at once."""
+        """Make run folders under `runs`, if that is given, for the Configs of one batch."""
         if runs is None:
             return [None] * len(configs)
         together = {BATCH_SEEDS: [config.seed for config in configs]} if len(configs) > 1 else {}
@@ -126,14 +126,14 @@ class Worker:
         return [Run.create(runs, config, metadata, self.base) for config in configs]
 
     def provenance(self, config: Config, base: Path | None = None) -> dict[str, Any]:
-        """What a picture of a Config depends on besides it, here and now."""
+        """Collect the provenance of an image that is made of a Config now."""
         locations = self._locations(config, self.base if base is None else base)
         return provenance(config, self.device, locations)
 
     def render(
         self, requests: Sequence[RenderRequest], pipeline: Pipeline, stop: StopToken | None = None
     ) -> Events:
-        """Paint one, or several at once, with the videos that their run folders ask for."""
+        """Render one image or a batch, and make the videos that the run folders request."""
         if len(requests) == 1:
             events = render(requests[0].config, pipeline, requests[0].run, stop)
         else:
@@ -142,18 +142,18 @@ class Worker:
             yield from recorded([request.run for request in requests if request.run], events)
 
     def open(self, job: Job) -> Run:
-        """The job's run folder, made if it isn't there; raises RunError if it is another Config's."""
+        """Open the job's run folder, or make it; raises RunError if it is another Config's."""
         with runtime.threads(self.threads):
             base = origin(job.folder) if (job.folder / CONFIG).is_file() else self.base
             return Run.open(job.folder, job.config, self.provenance(job.config, base), base)
 
     def go_on(self, job: Job, stop: StopToken | None = None, patience: float = 0.0) -> Events:
-        """Paint a job from where its folder stands; what is finished is only told of. Raises VqclipError.
+        """Render a job from the step that its folder has reached; if finished, yield Finished. Raises VqclipError.
 
-        Work that was begun goes on with the number of threads that it was begun with, since sums depend on it.
+        A run goes on with the number of threads that it was begun with, since sums depend on it.
         `patience` is how many seconds to wait for a folder that is in use.
         """
-        # Before the folder is made: what is refused leaves nothing.
+        # Load the models before the folder is made, so that a refused job leaves no folder.
         early = None
         if not job.folder.is_dir():
             with runtime.threads(self.threads):
@@ -179,9 +179,9 @@ class Worker:
         threads: int | None,
         stop: StopToken | None,
     ) -> Events:
-        """Paint a still as one of the pictures with these seeds that were painted at once, or alone without any.
+        """Render a still again in a batch with these seeds, as it was made, or alone if there are none.
 
-        The others are painted for its sake only: nothing is kept or told of them.
+        The pixels depend on the batch. The other images are neither saved nor reported.
         """
         events = self._again(config, seeds, runs, stop)
         return runtime.with_threads(events, threads or self.threads)
@@ -198,14 +198,14 @@ class Worker:
                 yield event
 
     def _fetch(self, config: Config, locations: Mapping[str, str]) -> None:
-        """Fetch a Config's weights that are missing here; processes that want the same ones wait for each other."""
+        """Fetch a Config's missing weights; processes that fetch the same ones wait for each other."""
         for absent in missing(need.at(locations) for need in requirements(config)):
             if absent.fetchable:
                 install.pull(absent.need.name)
 
 
 def seed_of(event: Event) -> int | None:
-    """The seed of the picture that an event is about, where it says so."""
+    """Give the seed of an event's image, or None if the event has none."""
     for name in ("config", "step", "result"):
         if hasattr(event, name):
             seed: int | None = getattr(getattr(event, name), "seed", None)

@@ -1,7 +1,7 @@
-"""What happens while images are made, as plain records: `vqclip.events`.
+"""Define the events that a Session yields, as plain records: `vqclip.events`.
 
-A picture's events begin with Started and end with Finished or Stopped, once each. Errors are raised, except in a batch,
-where a job that can't be done ends with Failed and the others go on.
+An image's events begin with one Started and end with one Finished or Stopped. Errors are raised, except in a batch:
+there a job that fails ends with Failed, and the others go on.
 """
 
 import io
@@ -20,7 +20,7 @@ from vqclip.guidance.optimize import Step
 
 @dataclass(frozen=True)
 class Result:
-    """A picture or a film, and how it was made: `steps` taken, `seconds`, and the last step's losses by name.
+    """Hold an image or a film, the `steps` and `seconds` that it took, and the last step's losses by name.
 
     `folder` is its run folder, or None where nothing was written. `frames` counts a film's images.
 
@@ -35,16 +35,16 @@ class Result:
     losses: dict[str, float]
     folder: Path | None = None
     frames: int = 1
-    picture: Image.Image | None = None  # None: it lies in the run folder
+    picture: Image.Image | None = None  # None: read it from the run folder
 
     @property
     def seed(self) -> int:
-        """The seed; with the same config it gives the same image."""
+        """Give the seed; with the same config it gives the same image."""
         return self.config.seed
 
     @property
     def image(self) -> Image.Image:
-        """The picture in RGB, a film's last one; read from the run folder where it isn't at hand."""
+        """Give the image in RGB, a film's last one; read it from the run folder if it isn't in memory."""
         if self.picture is not None:
             return self.picture
         assert self.folder
@@ -53,7 +53,7 @@ class Result:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The making of it as plain data."""
+        """Give seed, prompt, steps, seconds and losses as plain data."""
         return {
             "seed": self.seed,
             "prompt": " | ".join(self.config.prompts),
@@ -64,14 +64,14 @@ class Result:
 
     @classmethod
     def of_record(cls, config: Config, folder: Path, record: dict[str, Any]) -> "Result":
-        """The Result of a run that was finished before."""
+        """Make the Result of a run that was finished earlier, from its record."""
         numbers = {name: record.get(name, 0) for name in ("steps", "seconds")}
         return cls(
             config, **numbers, losses=record.get("losses", {}), folder=folder, frames=record.get("frames", 1)
         )
 
     def _repr_png_(self) -> bytes:
-        """The image as PNG, which notebooks show."""
+        """Encode the image as PNG, which notebooks show."""
         data = io.BytesIO()
         self.image.save(data, format="PNG")
         return data.getvalue()
@@ -79,7 +79,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Started:
-    """Work on a picture begins, or goes on, in its run folder if it has one."""
+    """Say that an image is begun or continued, in its run folder if it has one."""
 
     config: Config
     folder: Path | None
@@ -87,9 +87,9 @@ class Started:
 
 @dataclass(frozen=True)
 class Stepped:
-    """A step was taken. `done` of `steps` steps are behind it, in all `frames` of a film; `step.image` is its image.
+    """Say that a step was taken: the `done`th of `steps` in all `frames` of a film; `step.image` is its image.
 
-    `step.losses` are tensors of the device: reading them waits for it, as `numbers` does.
+    `step.losses` are tensors on the device. Reading them waits for the device, as `numbers` does.
     """
 
     step: Step
@@ -99,13 +99,13 @@ class Stepped:
 
     @property
     def numbers(self) -> dict[str, float]:
-        """The losses by name as numbers; the device is waited for."""
+        """Read the losses by name as numbers; this waits for the device."""
         return numbers(self.step)
 
 
 @dataclass(frozen=True)
 class Progressed:
-    """A job's step as plain numbers, now and then: what a Stepped says where it must travel."""
+    """Give a batch job's progress as plain numbers, now and then; processes send it in place of Stepped."""
 
     step: int
     steps: int
@@ -114,14 +114,14 @@ class Progressed:
 
 @dataclass(frozen=True)
 class ImageSaved:
-    """The picture so far, or the finished one, lies at `path`."""
+    """Say that the unfinished or finished image was saved at `path`."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class FrameSaved:
-    """Image `number` of a film, counted from 0, lies at `path`."""
+    """Say that image `number` of a film, counted from 0, was saved at `path`."""
 
     path: Path
     number: int
@@ -129,14 +129,14 @@ class FrameSaved:
 
 @dataclass(frozen=True)
 class VideoSaved:
-    """A video lies at `path`: a still's progress video, or a film's that was made again."""
+    """Say that a video was saved at `path`: a progress video, or a film's video that was made again."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A picture or a film is finished; `is_new` is False where it was finished before."""
+    """Say that an image or a film is finished; `is_new` is False if it was finished earlier."""
 
     result: Result
     is_new: bool = True
@@ -144,7 +144,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Stopped:
-    """A StopToken ended the work after `result.steps` of `steps`; `Session.resume(result.folder)` goes on."""
+    """Say that a StopToken ended the work after `result.steps` of `steps`; `Session.resume(result.folder)` goes on."""
 
     result: Result
     steps: int
@@ -152,7 +152,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Failed:
-    """A job of a batch can't be done, for this `cause`; its run folder may not be there."""
+    """Say that a job of a batch failed, and give the `cause`; its run folder may not exist."""
 
     cause: str
     folder: Path | None = None
@@ -160,7 +160,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A picture of `best_of` in its place, 1 for the best. `score` is its likeness to its prompts, from -1 to 1."""
+    """Give the rank of an image of `best_of`, 1 for the best; `score` is its similarity to its prompts, -1 to 1."""
 
     result: Result
     score: float
@@ -170,7 +170,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Differs:
-    """Something that a picture depends on was `then` when it was made, and is `now` when it is reproduced."""
+    """Say that `key`, on which an image depends, was `then` when it was made, and is `now` in its reproduction."""
 
     key: str
     then: Any
@@ -179,7 +179,7 @@ class Differs:
 
 @dataclass(frozen=True)
 class Compared:
-    """A reproduced picture beside the first: the `share` of pixels that differ, by `most` of 1 at most."""
+    """Compare a reproduced image with the first: a `share` of the pixels differ, by `most` (of 1) at most."""
 
     result: Result
     share: float
@@ -187,7 +187,7 @@ class Compared:
 
     @property
     def is_same(self) -> bool:
-        """Whether all pixels are equal."""
+        """Tell whether all pixels are equal."""
         return self.share == 0
 
 
@@ -209,17 +209,17 @@ Events = Generator[Event, None, None]
 
 
 def numbers(step: Step) -> dict[str, float]:
-    """A step's losses as numbers; the device is waited for."""
+    """Read a step's losses as numbers; this waits for the device."""
     return dict(zip(step.losses, torch.stack(list(step.losses.values())).tolist(), strict=True))
 
 
 def results(events: Iterable[Any]) -> Iterator[Result]:
-    """Iterate to the end, and give the result of each picture, stopped ones too."""
+    """Iterate to the end, and give the result of each image, stopped ones too."""
     return (event.result for event in events if isinstance(event, Finished | Stopped))
 
 
 def result(events: Iterable[Any]) -> Result:
-    """Iterate to the end, and return the last picture's result, so far as it is painted.
+    """Iterate to the end, and return the last image's result, finished or stopped.
 
     >>> result(Session().generate("a red apple")).image.show()  # doctest: +SKIP
     """

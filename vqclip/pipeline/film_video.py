@@ -1,4 +1,4 @@
-"""The projector makes a film's video out of its run folder, again and again: the frames on the disk are the truth."""
+"""Make a film's video from the frames in its run folder; it can be made again at any time."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,16 +17,16 @@ from vqclip.media.video_writer import assemble, check_encoder
 from vqclip.pipeline.source_video import open_source
 from vqclip.runs.run import Run, image_metadata, origin, read_config, read_provenance
 
-FPS = 12.0  # of a film that has no source, unless it says so
+FPS = 12.0  # the default of a film without a source
 
 
 def write_film(
     run: Run, path: Path, fps: float | None = None, *, hold: float = 0.0, forth_and_back: bool = False,
     between: "InBetween | None" = None,
 ) -> None:  # fmt: skip
-    """Write the video of a run's pictures, or of those and what lies `between` them, with the sound of its source.
+    """Write the video of a run's images, or of `between`, with the source's sound.
 
-    A video that is played at another pace than the source has no sound. Raises RunError and VideoError.
+    A video that plays at another speed than the source has no sound. Raises RunError and VideoError.
     """
     images = run.frames.images
     if not images:
@@ -46,14 +46,14 @@ def remake_film(
     folder: Path, output: Path | None, drawer_of: Callable[[Config, Path], Drawer], fps: float | None = None,
     *, between: int = 1, hold: float = 0.0, forth_and_back: bool = False,
 ) -> Path:  # fmt: skip
-    """Make the video of a film's run folder again, in its place or in another one.
+    """Make the video of a film's run folder again, in the folder or at `output`.
 
     `drawer_of` opens the drawer of a Config whose relative paths begin at a folder; `between` above 1 needs it.
     """
     config = read_config(folder)
     if not config.is_film:
         raise UsageError(f"{folder} is the run of a still; films are what story, zoom and restyle make")
-    metadata = {name: fact for name, fact in read_provenance(folder).items() if name != "folder"}
+    metadata = {name: value for name, value in read_provenance(folder).items() if name != "folder"}
     run = Run(folder, config, metadata, origin(folder))
     target = output or run.video
     check_encoder(target)
@@ -65,19 +65,19 @@ def remake_film(
 
 
 def frame_rate(config: Config, base: Path = Path()) -> float:
-    """A film's own pictures a second; raises VideoError if its source can't be read."""
+    """Give a film's images per second; raises VideoError if its source can't be read."""
     video = None if config.film.fps else open_source(config.source, base)
     return video.fps if video else config.film.fps or FPS
 
 
 class InBetween(Sequence[Image.Image]):
-    """A film's pictures, and `number` - 1 more from each to the next, drawn when asked for, of latents on the way."""
+    """Give a film's images with `number` - 1 more between neighbours, decoded on demand from interpolated latents."""
 
     def __init__(self, run: Run, drawer: Drawer, number: int):
-        self.run, self.canvas, self.number = run, drawer, number
+        self.run, self.drawer, self.number = run, drawer, number
         video, output_frames = open_source(run.config.source, run.base), len(run.frames.images)
         self.film = Film(run.config, video.count if video else None)
-        # A loop goes on from the last picture to the first; what was stopped early doesn't.
+        # A loop goes on from the last image to the first, unless the film was stopped early.
         closes = self.film.preroll and output_frames == self.film.output_frames
         self._count = output_frames * number if closes else (output_frames - 1) * number + 1
 
@@ -97,7 +97,7 @@ class InBetween(Sequence[Image.Image]):
         z = self._latent(number)
         if share:
             z = torch.lerp(z, self._latent((number + 1) % self.film.output_frames), share)
-        return to_pil(self.canvas.decode_output(z.to(self.canvas.device)))
+        return to_pil(self.drawer.decode_output(z.to(self.drawer.device)))
 
     def _latent(self, number: int) -> torch.Tensor:
         return self.run.frames.mix(self.film.blend(number))

@@ -1,4 +1,4 @@
-"""The networks on one device, each loaded once for as many Pipelines as ask."""
+"""Cache the networks of one device, so that several Pipelines load each once."""
 
 import copy
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ from vqclip.start.sketchbook import Sketchbook, load_sketchbook
 
 
 class ModelCache:
-    """Keeps what it has loaded, texts' towers included; raises WeightsError for what isn't to be had.
+    """Load models and keep them, CLIPs' text towers included; raises WeightsError if one is unavailable.
 
-    Only with `pull` may anything be downloaded.
+    It downloads models only with `pull`.
     """
 
     def __init__(
         self, device: torch.device, pull: bool = False, locations: Mapping[str, str] | None = None,
         keeps_texts: bool = True,
     ):  # fmt: skip
-        """`locations` says where models lie that aren't where their names say.
+        """`locations` maps models' names to files or folders other than those that the names mean.
 
-        Without `keeps_texts` a Pipeline frees the texts' towers once it has read its prompts.
+        Without `keeps_texts` a Pipeline frees the text towers after it has embedded its prompts.
         """
         self.keeps_texts = keeps_texts
         self.device, self.pull, self.locations = device, pull, locations or {}
@@ -33,7 +33,7 @@ class ModelCache:
         self._perceptors: dict[tuple[str, torch.dtype], Perceptor] = {}
 
     def at(self, locations: Mapping[str, str]) -> "ModelCache":
-        """The same cache for a run whose models lie elsewhere than their names say."""
+        """Share the cache with a run that has `locations` of its own."""
         view = copy.copy(self)
         view.locations = {**self.locations, **locations}
         return view

@@ -1,4 +1,4 @@
-"""A Config's models, loaded, placed on a device, and ready to begin a Frame, or to go on with the next."""
+"""Load a Config's models onto a device, and make the first State and the Objective of each frame."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -47,18 +47,18 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 class Pipeline:
-    """Loads what a Config names, and builds States and Objectives for its frames."""
+    """Hold a Config's models, and make States and Objectives for its frames."""
 
     def __init__(
         self, config: Config, device: torch.device, pull: bool = False, cache: ModelCache | None = None,
         base: Path = Path(),
     ):  # fmt: skip
-        """Load from a shelf that others use as well, or from one of its own, whose texts are then forgotten.
+        """Load models from a shared `cache`, or from one of its own, whose text towers are then freed.
 
         Relative paths of images and videos begin at `base`.
         """
         self.config, self.device, self.base = config, device, base
-        # The user's own files first: they are read in a moment, and are wrong more often than the models.
+        # Read the user's own files first: this takes a moment, and they are wrong more often than the models.
         self._start = chosen_start(config)
         self._first_image: FirstImage | None = self._start.prepare(self) if config.init else None
         video = open_source(config.source, base)
@@ -74,7 +74,7 @@ class Pipeline:
         self._dtype = dtype = devices.dtype_for(config.precision, device)
         devices.allow_tf32(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
-        # One for all frames: what it learned holds for the next.
+        # All frames share one budget: where one frame ran out of memory, the next would too.
         self._budget = MemoryBudget.of(config.width, config.height, device)
         self._graphs = step_graphs(device, dtype)
         self.models = cache or ModelCache(device, pull, keeps_texts=False)
@@ -93,17 +93,17 @@ class Pipeline:
                 embeddings.perceptor.forget_texts()
 
     def in_float32(self) -> "Pipeline":
-        """The same with networks that don't overflow."""
+        """Make the same Pipeline in float32, in which numbers don't overflow."""
         config = replace(self.config, precision="float32")
         return Pipeline(config, self.device, cache=self.models, base=self.base)
 
     @property
     def batch_size(self) -> int:
-        """How many pictures of the Config are best painted at once."""
+        """Give how many images of the Config to make at once for the most speed."""
         return best_batch_size(self.config, self.config.drawer.channels(), self.device)
 
     def objective(self, frame: Frame) -> Objective:
-        """What the loop needs to paint a frame."""
+        """Make the Objective of a frame."""
         config = self.config
         drawer: Drawer = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
         terms: dict[str, Any] = dict(config.losses)
@@ -127,7 +127,7 @@ class Pipeline:
         )
 
     def begin(self, frame: Frame, objective: Objective, seed: int) -> State:
-        """The State before a film's first step, from a seed."""
+        """Make the State before the first step of a film or still, from a seed."""
         drawer, shape = objective.drawer, objective.drawer.latent_shape(frame.stages[0].scale)
         generator = self._generator(frame, seed)
         z = self._start.latent(drawer, shape, generator)
@@ -136,13 +136,15 @@ class Pipeline:
         return State.begin(z, self.make_optimizer, seed)
 
     def go_on(self, state: State, frame: Frame, objective: Objective) -> State:
-        """The State before a frame's first step, from the State after the last one's."""
+        """Make the State before a frame's first step from the State after the last frame."""
         drawer, border = objective.drawer, self.config.motion.border
-        share = 0.0 if self._start.given else frame.fresh  # a given picture is no scene's own
+        share = (
+            0.0 if self._start.given else frame.fresh
+        )  # a start image that the user gave doesn't change with the scene
         if state.latent.shape != drawer.latent_shape():
             state.resize(
                 *drawer.latent_shape(), drawer.resize
-            )  # the last frame settled early, on a coarse latent
+            )  # the last frame reached its plateau early, at a coarse stage
         if frame.move == STANDSTILL and not self.config.source.flow and not share:
             return state.carried()
         with torch.no_grad():
@@ -159,9 +161,9 @@ class Pipeline:
         return state.moved(z, lambda moments: drawer.moved(moments, grid_at, border))
 
     def _grid(self, frame: Frame, size: tuple[int, int], shape: tuple[int, int]) -> Tensor:
-        """Where the last picture's content goes: with the source's, then as the motion says.
+        """Make the sampling grid that moves the last image: along the source's flow, then by the frame's motion.
 
-        `size` (h, w) is the picture's, `shape` (y, x) the grid's resolution.
+        `size` (h, w) is the image's, `shape` (y, x) the grid's resolution.
         """
         grid = motion.moving(frame.move, size, shape)
         if self.source is None or not self.config.source.flow:
@@ -170,16 +172,16 @@ class Pipeline:
         return motion.through(grid, motion.drifting(motion.flow_between(before, after)))
 
     def _generator(self, frame: Frame, seed: int) -> Generator:
-        """What a beginning is drawn with: the same for all frames of a scene."""
+        """Make the generator of the first image, which is the same for all frames of a scene."""
         return Generator().manual_seed(seeds.derive(seed, "start", frame.scene))
 
     def first_image(self, frame: Frame, generator: Generator) -> Tensor:
-        """The picture that a frame begins from, if none was painted before it."""
+        """Make the image (1 3 h w) that a frame starts from if there is no frame before it."""
         assert self._first_image
         return self._first_image(frame, generator)
 
     def embeddings(self, name: str) -> PromptEmbeddings:
-        """What the prompts mean to a CLIP, be that one of the perceptors or not."""
+        """Give the prompts' embeddings by a CLIP, which need not be one of the perceptors."""
         for entry, known in zip(self.config.perceptors, self._embeddings, strict=True):
             if isinstance(entry, OpenCLIPConfig) and known.perceptor.name == name:
                 return known
@@ -187,7 +189,7 @@ class Pipeline:
         return PromptEmbeddings(reader, 0, self.config.parsed_prompts, self._images, self.cutouts)
 
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
-        """The Config's optimiser of one tensor; the loop sets its rate before every step."""
+        """Make the Config's optimiser of one tensor; the loop sets its learning rate in each step."""
         optimizer = _OPTIMIZERS[self.config.optimizer.name]([z], lr=1.0)
         if devices.strengths(z.device).graphs:
             for group in optimizer.param_groups:
@@ -212,7 +214,7 @@ class Pipeline:
 
 
 def _check_start(config: Config, start: Start, drawer: Drawer) -> None:
-    """Refuse to begin or go on from a picture with a drawer that has no encoder; raises WeightsError."""
+    """Refuse a start from an image with a drawer that has no encoder; raises WeightsError."""
     if drawer.encodes or start.draws_latents:
         return
     given = "init" if config.init else "source"
@@ -224,5 +226,5 @@ def _check_start(config: Config, start: Start, drawer: Drawer) -> None:
 
 
 def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:
-    """A perceptor's name among the losses; numbered where one model serves twice."""
+    """Name a perceptor among the losses; number it if one model is used twice."""
     return settings.label if uses[settings.label] == 1 else f"{settings.label} #{k + 1}"

@@ -1,4 +1,4 @@
-"""The progress video: every step's picture is kept while a painting comes about, and a video is made of them."""
+"""Make the progress video: keep each step's image during a run, and make a video of them at its end."""
 
 import io
 import json
@@ -22,18 +22,18 @@ from vqclip.pipeline.events import Events, Finished, Stepped, VideoSaved
 from vqclip.runs.run import Run, image_metadata, writing
 
 SETTINGS, MJPEG, VIDEO = "video.json", "progress.mjpeg", "progress"
-SLOWEST, FASTEST = 10.0, 60.0  # pictures a second, where a length is asked for
+SLOWEST, FASTEST = 10.0, 60.0  # images per second, where the user asks for a length
 LONGEST_HOLD = 3600.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSettings:
-    """What is asked of a progress video; it doesn't touch the picture, and so is no part of a Config."""
+    """Hold the settings of a progress video; they don't change the image, so a Config doesn't have them."""
 
     kind: str = ".mp4"
-    file: str | None = None  # where it goes besides the run folder
+    file: str | None = None  # a copy goes there, besides the run folder
     seconds: float = 10.0
-    fps: float | None = None  # None: whatever suits the seconds
+    fps: float | None = None  # None: it follows from `seconds`
     hold: float = 1.0  # seconds
     forth_and_back: bool = False
 
@@ -47,17 +47,17 @@ class VideoSettings:
 
     @property
     def name(self) -> str:
-        """Its file in the run folder."""
+        """Name its file in the run folder."""
         return VIDEO + self.kind
 
     def rate_for(self, images: int) -> float:
-        """Pictures a second of a video of so many."""
+        """Give the images per second of a video of `count` images."""
         shown = 2 * images - 2 if self.forth_and_back else images
         return self.fps or min(max(shown / self.seconds, SLOWEST), FASTEST)
 
 
 class MjpegFile:
-    """Pictures one after the other in a file, as Motion JPEG: a process that is killed harms none but the last."""
+    """Append images to a Motion JPEG file; if the process is killed, only the last image can be damaged."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -80,14 +80,14 @@ class MjpegFile:
         self._ends.append(self._ends[-1] + len(data.getvalue()))
 
     def cut(self, count: int) -> None:
-        """Keep the first pictures, so many of them, and nothing of one that is not whole."""
+        """Cut the file after its first images, and drop an incomplete one."""
         del self._ends[count + 1 :]
         if self.path.is_file():
             os.truncate(self.path, self._ends[-1])
 
 
 class Recorder:
-    """Keeps the pictures of a Run's steps. Raises VideoError, at once, where no video can be made."""
+    """Record the images of a Run's steps. Raises VideoError at once if no video can be made."""
 
     def __init__(self, run: Run, settings: VideoSettings):
         ffmpeg.check(ENCODERS[settings.kind])
@@ -97,17 +97,19 @@ class Recorder:
 
     @classmethod
     def of(cls, run: Run) -> "Recorder | None":
-        """That of a run for which `request_video` has asked."""
+        """Make the recorder of a run for which `request_video` was called, or give None."""
         settings = read_settings(run.folder)
         return cls(run, settings) if settings else None
 
     def step(self, step: Step) -> None:
         with _writing(self.run.folder):
-            self.images.cut(step.index - 1)  # more than that, where painting goes on from an older snapshot
+            self.images.cut(
+                step.index - 1
+            )  # the file may have more images, if the run goes on from an older snapshot
             self.images.append(to_pil(step.image))
 
     def finish(self) -> Path:
-        """The video of a finished run, which ends with its picture; raises VideoError, and keeps what it is made of."""
+        """Make the video of a finished run, which ends with its image; raises VideoError, and then keeps the images."""
         run, video = self.run, self.run.folder / self.settings.name
         record = run.record()
         if record is None or not self.images.path.is_file():  # made before
@@ -131,9 +133,9 @@ class Recorder:
 
 
 def recorded(runs: Sequence[Run], events: Events) -> Events:
-    """Pass events on, and keep the steps of those of `runs` that have asked for a video.
+    """Pass events on, and record the steps of those of `runs` that have a video requested.
 
-    The videos follow in the end, each as a VideoSaved; an interruption before leaves them to be made later.
+    At the end, yield a VideoSaved for each video. After an interruption, a later call makes the videos.
     """
     recorders = {run.config.seed: recorder for run in runs if (recorder := Recorder.of(run))}
     finished = []
@@ -149,13 +151,13 @@ def recorded(runs: Sequence[Run], events: Events) -> Events:
 
 
 def request_video(run: Run, settings: VideoSettings) -> None:
-    """Remember, as long as the run folder is there, that a video is wanted."""
+    """Write the settings of the video that a run is to make into its folder."""
     with _writing(run.folder):
         write_text(run.folder / SETTINGS, json.dumps(asdict(settings), indent=2) + "\n")
 
 
 def read_settings(folder: Path) -> VideoSettings | None:
-    """What video was asked for in a run folder, if any; raises RunError."""
+    """Read the settings of the video that a run folder is to make, if any; raises RunError."""
     path = folder / SETTINGS
     if not path.is_file():
         return None
@@ -166,10 +168,10 @@ def read_settings(folder: Path) -> VideoSettings | None:
 
 
 def _ends(path: Path) -> Iterator[int]:
-    """Where the pictures of a Motion JPEG end.
+    """Yield the offsets at which the images of a Motion JPEG end.
 
-    The mark of an end stands nowhere else: coded pixels have a zero behind each 255, and the tables and sizes in front
-    of them hold none.
+    The bytes of an end marker occur nowhere else: coded pixels have a zero after each 255, and the tables and sizes
+    before them have no 255.
     """
     if path.is_file() and path.stat().st_size:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -1,4 +1,4 @@
-"""From a Config to its picture: the frames and the loop, as a generator of events."""
+"""Render a Config: optimise its frames one after the other, save them, and yield events."""
 
 import logging
 import math
@@ -45,7 +45,7 @@ LOG_EVERY = 10  # steps: reading a loss waits for the device
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """A picture that is to be painted, and where it is kept."""
+    """Ask for an image of a Config, saved in a Run if there is one."""
 
     config: Config
     run: Run | None = None
@@ -54,7 +54,7 @@ class RenderRequest:
 def render(
     config: Config, pipeline: Pipeline, run: Run | None = None, stop: StopToken | None = None
 ) -> Events:
-    """Paint what a Config says, on from where its Run stands; raises OutOfMemory and NotFinite.
+    """Render a still or a film from the step that its Run has reached; raises OutOfMemory and NotFinite.
 
     A still needs no Run; a film does, and raises UsageError without one. The Run is locked until the last event, or
     until the generator is closed.
@@ -68,9 +68,9 @@ def render(
 def render_batch(
     requests: Sequence[RenderRequest], pipeline: Pipeline, stop: StopToken | None = None
 ) -> Events:
-    """Paint stills from their beginnings, a step of each at a time; their Configs differ in their seeds alone.
+    """Render stills from their first step, in one batch; their Configs differ only in their seeds.
 
-    Raises OutOfMemory. When it is stopped, it keeps and tells of all that aren't finished.
+    Raises OutOfMemory. When it is stopped, it saves the unfinished images and yields a Stopped for each.
     """
     with plain_shortages(), ExitStack() as stack:
         for request in requests:
@@ -93,7 +93,7 @@ def render_batch(
 
 
 class _Rendering:
-    """A picture or a film on its way: its frames one after the other, and what is saved between."""
+    """Render one still or film: its frames one after the other, with snapshots and images saved in between."""
 
     objective: Objective
     state: State
@@ -105,9 +105,9 @@ class _Rendering:
         self.last: Step | None = None
 
     def go(self, stop: StopToken) -> Events:
-        """Paint all there is, or to the end of the step at which `stop` is stopped."""
+        """Render all frames, or stop at the end of the step in which `stop` is stopped."""
         if self.run and self.config.is_film:
-            check_encoder(self.run.video)  # now, not when everything is painted
+            check_encoder(self.run.video)  # check now, not after all frames are rendered
         state = self.run.restore(self.pipeline.make_optimizer, self.pipeline.device) if self.run else None
         yield self.started()
         for index in range(state.frame if state else 0, self.film.rendered_frames):
@@ -137,7 +137,7 @@ class _Rendering:
         return Stopped(self.result(), self.film.steps)
 
     def prepare(self, frame: Frame, state: State | None = None) -> None:
-        """Be ready for a frame's next step, be it begun or not."""
+        """Prepare a frame's next step, from `state` if there is one."""
         self.objective = self.pipeline.objective(frame)
         if state is None:
             state = self.pipeline.begin(frame, self.objective, self.config.seed)
@@ -147,7 +147,7 @@ class _Rendering:
         self.remember()
 
     def take_steps(self, frame: Frame, stop: StopToken) -> Events:
-        """Paint a frame to its end, or to the end of the step at which it is stopped; raises NotFinite."""
+        """Optimise a frame to its last step, or to the step in which `stop` is stopped; raises NotFinite."""
         for (step,) in optimize(frame, self.objective, [self.state]):
             yield from self.on_step(step)
             if stop.stopped:
@@ -156,7 +156,7 @@ class _Rendering:
             self.read(self.last)
 
     def on_step(self, step: Step) -> Events:
-        """Tell of a step, and keep what is due; raises NotFinite."""
+        """Yield a Stepped, and save log, image and snapshot when they are due; raises NotFinite."""
         self.last = step
         done = self.film.steps_before(step.frame) + step.index
         yield Stepped(step, done, self.film.steps, self.film.rendered_frames)
@@ -169,7 +169,7 @@ class _Rendering:
             yield from self.save()
 
     def read(self, step: Step) -> dict[str, float]:
-        """A step's losses as numbers; raises NotFinite, with the line to type, if one or the latent isn't finite."""
+        """Read a step's losses; raises NotFinite, with the command to type, if one or the latent isn't finite."""
         losses = numbers(step)
         if not (all(map(math.isfinite, losses.values())) and self.state.latent.z.isfinite().all()):
             is_short = self.objective.drawer.dtype != torch.float32
@@ -178,12 +178,12 @@ class _Rendering:
         return losses
 
     def remember(self) -> None:
-        """Keep a copy of the State, to go on from if numbers overflow."""
+        """Copy the State, to go on from it if numbers overflow later."""
         tensors, strings = self.state.to_tensors()
         self.remembered = {name: tensor.detach().clone() for name, tensor in tensors.items()}, strings
 
     def recover(self, frame: Frame) -> None:
-        """Go on from the State that was remembered, in float32; raises NotFinite where it was float32 already."""
+        """Go on from the copied State in float32; raises NotFinite if it was float32 already."""
         if self.objective.drawer.dtype == torch.float32 and self.last:
             self.read(self.last)
         self.pipeline = self.pipeline.in_float32()
@@ -192,7 +192,7 @@ class _Rendering:
         log.warning("numbers overflowed; going on from step %d in float32", self.state.step)
 
     def save_frame(self, frame: Frame) -> Events:
-        """Keep a frame, and make the pictures that only waited for it."""
+        """Save a frame's latent, and the output images that it completes."""
         assert self.run
         self.run.keep(frame.index, self.state.latent.mean)
         for number in self.film.ready(frame.index):
@@ -203,7 +203,7 @@ class _Rendering:
         self.saved = time.monotonic()
 
     def save(self) -> Events:
-        """Keep the picture so far, and what is needed to go on with it."""
+        """Save the unfinished image, and a snapshot to go on from."""
         self.remember()
         if self.run:
             self.run.snapshot(self.state)
@@ -213,7 +213,7 @@ class _Rendering:
         self.saved = time.monotonic()
 
     def image(self) -> Image.Image:
-        """The picture that the State stands for: that of the latent's running mean, where one is kept."""
+        """Decode the State's image, from the latent's running mean if there is one."""
         latent = self.state.latent
         return decode_image(self.objective.drawer, latent.mean if self.objective.ema_decay > 0 else latent.z)
 
@@ -229,7 +229,7 @@ class _Rendering:
         )
 
     def finish(self) -> Events:
-        """Write the end of a run; what says that it is finished comes last."""
+        """Save the finished run; the record, which marks it as finished, is written last."""
         result = self.result()
         if run := self.run:
             if self.last and self.last.index % LOG_EVERY:
@@ -245,5 +245,5 @@ class _Rendering:
 
 @torch.no_grad()
 def decode_image(drawer: Drawer, z: Tensor) -> Image.Image:
-    """The picture of a latent (1 d y x), as it is shown."""
+    """Decode a latent (1 d y x) into the image that is saved."""
     return to_pil(drawer.decode_output(z))

@@ -1,4 +1,4 @@
-"""A Judge ranks finished pictures by how well they suit their wishes."""
+"""Rank finished images by their similarity to their prompts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,30 +13,30 @@ from vqclip.media.image import load_image
 
 
 class Reranker:
-    """Looks through a Perceptor, best one that didn't paint: who painted likes what it painted."""
+    """Score images with a Perceptor; use one that didn't guide them, since their guide scores them too high."""
 
     def __init__(self, perceptor: Perceptor):
         self.perceptor = perceptor
 
     @torch.no_grad()
     def score(self, image: Tensor, prompts: Sequence[Prompt]) -> float:
-        """The weighted mean of the cosines of a picture (1 3 h w) in [0, 1] and its wishes, from -1 to 1.
+        """Compute the weighted mean of the cosines of an image (1 3 h w) in [0, 1] and its prompts, from -1 to 1.
 
-        A negative weight counts a likeness against the picture. Noise is no wish that could be judged; without any
-        other the score is 0.
+        A prompt of negative weight lowers the score of images that resemble it. Noise prompts don't count; without
+        other prompts the score is 0.
         """
-        seen = self._look(image)
-        judged = [prompt for prompt in prompts if prompt.kind is not Kind.NOISE]
-        likeness = [prompt.weight * float(seen @ self._embed(prompt)) for prompt in judged]
-        return sum(likeness) / max(sum(abs(prompt.weight) for prompt in judged), 1e-12)
+        embedding = self._embed_image(image)
+        scored = [prompt for prompt in prompts if prompt.kind is not Kind.NOISE]
+        similarities = [prompt.weight * float(embedding @ self._embed(prompt)) for prompt in scored]
+        return sum(similarities) / max(sum(abs(prompt.weight) for prompt in scored), 1e-12)
 
     def _embed(self, prompt: Prompt) -> Tensor:
         if prompt.kind is Kind.IMAGE:
-            return self._look(load_image(Path(prompt.body)))
+            return self._embed_image(load_image(Path(prompt.body)))
         return self.perceptor.embed_texts([prompt.body])[0]
 
-    def _look(self, image: Tensor) -> Tensor:
-        """The direction (d) of a picture's middle square and of its mirror image, between them."""
+    def _embed_image(self, image: Tensor) -> Tensor:
+        """Embed an image's centred square and its mirror image, and average the two -> (d)."""
         size = self.perceptor.size
         square = cover(image, size, size).clamp(0, 1).to(self.perceptor.device)
         both = self.perceptor.embed_crops(torch.cat([square, square.flip(-1)])).mean(0)

@@ -1,4 +1,4 @@
-"""The Source is the video that a film is painted over, read frame by frame as the painting goes on."""
+"""Read the source video that a film restyles, frame by frame as the film is rendered."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +10,14 @@ from vqclip.media.video_reader import VideoReader
 
 
 def open_source(config: SourceConfig, base: Path = Path()) -> VideoReader | None:
-    """What a Config takes of a video, where it names one; raises VideoError. Relative paths begin at `base`."""
+    """Open the video that a Config names, or give None; raises VideoError. Relative paths begin at `base`."""
     if config.video is None:
         return None
     return VideoReader(base / config.video, config.begin, config.end, config.every)
 
 
 class Source:
-    """Gives a video's pictures by number, and holds no more than two; raises VideoError."""
+    """Read a video's frames by number, and keep two at most; raises VideoError."""
 
     def __init__(self, reader: VideoReader):
         self.reader = reader
@@ -25,7 +25,7 @@ class Source:
         self._near: dict[int, Tensor] = {}
 
     def image(self, number: int) -> Tensor:
-        """A picture (1 3 h w) in [0, 1]; for another than the last, the next or their neighbour the video is sought."""
+        """Read a frame (1 3 h w) in [0, 1]; seek only if it is neither the last two read nor the next."""
         if number not in self._near and number - 1 not in self._near:
             first = max(0, number - 1)
             self._near, self._coming = {}, enumerate(self.reader.frames(first), first)

@@ -1,6 +1,6 @@
-"""A FrameStore is a film's frames on the disk: latents as they were painted, and the pictures that are shown.
+"""Store a film's frames on the disk: the optimised latents, and the output images.
 
-They are the truth of which videos are made, again and again. Both are numbered from 0.
+Videos are made from them, and can be made again. Both are numbered from 0.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from vqclip.media.image import save_png
 
 
 class FrameStore:
-    """Keeps the frames of one run folder; raises OSError or SaveError where it can't."""
+    """Save and read the frames of one run folder; raises OSError or SaveError if it can't."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -27,7 +27,7 @@ class FrameStore:
 
     @property
     def images(self) -> list[Path]:
-        """The pictures without a gap, from the first on."""
+        """List the output images from the first one up to the first gap."""
         paths: list[Path] = []
         while (path := self._image_path(len(paths))).is_file():
             paths.append(path)
@@ -38,23 +38,23 @@ class FrameStore:
         return self._latent_path(0).is_file()
 
     def keep(self, frame: int, z: Tensor) -> None:
-        """Save a painted frame's latent (1 d y x)."""
+        """Save a rendered frame's latent (1 d y x)."""
         self._latents.mkdir(exist_ok=True)
         with atomic(self._latent_path(frame)) as file:
             file.write(save({"z": z.detach().float().cpu().contiguous()}))
 
     def save(self, number: int, image: Image.Image, metadata: dict[str, Any]) -> Path:
-        """Save a shown picture."""
+        """Save an output image."""
         self._images.mkdir(exist_ok=True)
         save_png(image, self._image_path(number), metadata)
         return self._image_path(number)
 
     def mix(self, blend: Mapping[int, float]) -> Tensor:
-        """The latent (1 d y x) of painted frames by their shares; raises RunError where one is missing or damaged."""
+        """Mix rendered frames' latents by their shares -> (1 d y x); raises RunError if one is missing or damaged."""
         return torch.stack([share * self._load(frame) for frame, share in sorted(blend.items())]).sum(0)
 
     def tidy(self) -> None:
-        """Delete what a killed process had no more time to."""
+        """Delete temporary files that a killed process left."""
         for folder in (self._latents, self._images):
             if folder.is_dir():
                 sweep(folder)

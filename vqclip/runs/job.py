@@ -1,4 +1,4 @@
-"""A Job is a Config and the folder that it is painted in."""
+"""Define a Job: a Config and its run folder."""
 
 import re
 import sys
@@ -15,7 +15,7 @@ class Job:
 
 
 def slug(config: Config) -> str:
-    """The wishes in a file name's words, without letters that the file system can't spell."""
+    """Shorten the prompts to words for a file name, without letters that the file system can't spell."""
     letters, encoding = (
         " ".join(prompt.body for prompt in config.parsed_prompts).lower(),
         sys.getfilesystemencoding(),

@@ -1,4 +1,4 @@
-"""What a picture depends on besides its Config: versions, device, weights."""
+"""Record what an image depends on besides its Config: versions, device, weights."""
 
 import platform
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from vqclip.requirements import status
 from vqclip.requirements.needs import distinct, requirements
 
 _PACKAGES = ("torch", "open_clip_torch", "timm", "pillow")
-_HERE: Mapping[str, str] = {}  # names say where the weights lie
+_HERE: Mapping[str, str] = {}  # no locations: the weights lie where their names say
 
 
-def provenance(config: Config, on: torch.device, places: Mapping[str, str] = _HERE) -> dict[str, Any]:
-    """Versions, device, arithmetic, threads on the CPU, and the digests of the weights.
+def provenance(config: Config, on: torch.device, locations: Mapping[str, str] = _HERE) -> dict[str, Any]:
+    """Collect versions, device, arithmetic, CPU threads, and the digests of the weights.
 
-    `places` says where weights lie that aren't where their names say.
+    `locations` maps weights' names to files or folders other than those that the names mean.
     """
     return {
         "versions": {
@@ -32,16 +32,18 @@ def provenance(config: Config, on: torch.device, places: Mapping[str, str] = _HE
         "device": device.describe(on),
         "precision": device.arithmetic(config.precision, on),
         "threads": device.threads(on),
-        "weights": digests(config, places).result(),
+        "weights": digests(config, locations).result(),
     }
 
 
-def digests(config: Config, places: Mapping[str, str] = _HERE) -> Future[dict[str, str | None]]:
-    """The SHA-256 of all weights by name, None where they aren't here; read aside, so who asks early waits less."""
+def digests(config: Config, locations: Mapping[str, str] = _HERE) -> Future[dict[str, str | None]]:
+    """Compute the SHA-256 of all weights by name in a thread, or None for missing ones; ask early to wait less."""
     needs = distinct(requirements(config))
     reader = ThreadPoolExecutor(1, "digests")
-    found = reader.submit(lambda: {need.name: status.digest(need.at(places)) for need in needs})
-    reader.shutdown(wait=False)  # its thread ends with its work: a process that forks later has none to miss
+    found = reader.submit(lambda: {need.name: status.digest(need.at(locations)) for need in needs})
+    reader.shutdown(
+        wait=False
+    )  # the thread ends after its work, so that a later fork of the process loses no thread
     return found
 
 

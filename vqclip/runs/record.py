@@ -1,4 +1,4 @@
-"""The record in a run folder says what became of the painting; without it the painting isn't finished."""
+"""Read the record of a run folder, which has the run's results and marks it as finished."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ IMAGE, RECORD = "image.png", "painting.json"
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """What became of the painting in a run folder, or None if it isn't finished."""
+    """Read the record of a run folder, or give None if the run isn't finished."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):

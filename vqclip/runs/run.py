@@ -1,4 +1,4 @@
-"""A Run is one folder with everything that one Config made."""
+"""Manage a run folder, which holds everything that was made from one Config."""
 
 import contextlib
 import io
@@ -29,12 +29,12 @@ CONFIG, PROVENANCE, STEPS, VIDEO = "config.yaml", "provenance.json", "steps.json
 
 
 def folder_name(config: Config) -> str:
-    """<time>-<slug>-<digest>: sorts by time, says the wish, names the Config."""
+    """Name a run folder <time>-<slug>-<digest>: it sorts by time, and names prompt and Config."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(config)}-{config.digest}"
 
 
 class Run:
-    """Writes into one folder; raises RunError where it can't."""
+    """Read and write one run folder; raises RunError if it can't be written."""
 
     def __init__(self, folder: Path, config: Config, metadata: dict[str, Any], base: Path = Path()):
         """`base` is where the Config's relative paths begin."""
@@ -44,7 +44,7 @@ class Run:
 
     @classmethod
     def create(cls, parent: Path, config: Config, metadata: dict[str, Any], base: Path = Path()) -> "Run":
-        """A new folder under `parent` that holds the Config and its provenance."""
+        """Make a new folder under `parent`, with the Config and its provenance in it."""
         with writing(parent, "name another folder with --runs"):
             parent.mkdir(parents=True, exist_ok=True)
             run = cls(_new_folder(parent, folder_name(config)), config, metadata, base)
@@ -53,7 +53,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path, config: Config, metadata: dict[str, Any], base: Path = Path()) -> "Run":
-        """The folder of a Config, made if it isn't there; raises RunError if it is another Config's."""
+        """Open a Config's folder, or make it; raises RunError if it is another Config's."""
         with writing(folder, "name another folder with --runs"):
             folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder, config, metadata, base)
@@ -67,7 +67,7 @@ class Run:
 
     @contextlib.contextmanager
     def held(self, patience: float = 0.0) -> Iterator[None]:
-        """Keep other processes out of the folder for a while; may be nested. Raises RunError, saying who is in it."""
+        """Lock the folder against other processes; may be nested. Raises RunError, which names the holder."""
         if self._held:
             yield
             return
@@ -80,7 +80,7 @@ class Run:
                 self._held = False
 
     def describe(self) -> None:
-        """Write down what is painted here, by what, and where relative paths begin."""
+        """Write the Config, the provenance, and the folder where relative paths begin."""
         with self._writing():
             write_text(
                 self.folder / PROVENANCE,
@@ -90,7 +90,7 @@ class Run:
 
     @property
     def threads(self) -> int | None:
-        """How many threads the painting was begun with, where that is written down."""
+        """Read how many threads the run was begun with, if that is recorded."""
         threads = read_provenance(self.folder).get("threads")
         return threads if isinstance(threads, int) and threads > 0 else None
 
@@ -110,17 +110,17 @@ class Run:
             file.write(line + "\n")
 
     def save_image(self, image: Image.Image) -> Path:
-        """The newest picture, with its Config and provenance inside."""
+        """Save the newest image, with its Config and provenance inside."""
         save_png(image, self.image, image_metadata(self.config, self.metadata))
         return self.image
 
     def keep(self, frame: int, z: Tensor) -> None:
-        """A painted frame of a film."""
+        """Save the latent z of a film's rendered frame."""
         with self._writing():
             self.frames.keep(frame, z)
 
     def save_frame(self, number: int, image: Image.Image) -> Path:
-        """A shown picture of a film, which also becomes the newest picture."""
+        """Save an output image of a film; it also becomes the newest image."""
         metadata = image_metadata(self.config, self.metadata)
         with self._writing():
             path = self.frames.save(number, image, metadata | {"frame": number})
@@ -128,12 +128,12 @@ class Run:
         return path
 
     def snapshot(self, state: State) -> None:
-        """Save the State, beside the one that was saved before."""
+        """Save the State, and keep the snapshot before it."""
         with self._writing():
             snapshot.write(self.folder, state, self.config.digest)
 
     def restore(self, make_optimizer: MakeOptimizer, device: Device) -> State | None:
-        """The State to go on from, or None to begin; the step log is cut to it.
+        """Read the State to go on from, or None to begin, and cut the step log to it.
 
         Raises RunError if the snapshots are damaged or another Config's.
         """
@@ -143,17 +143,17 @@ class Run:
         return state
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Write down what became of the painting; from here on it is finished, and its snapshots may go."""
+        """Write the record, which marks the run as finished, and delete the snapshots."""
         with self._writing():
             write_text(self.folder / RECORD, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
             snapshot.forget(self.folder)
 
     def record(self) -> dict[str, Any] | None:
-        """What `finish` wrote, or None if the picture isn't finished."""
+        """Read what `finish` wrote, or give None if the run isn't finished."""
         return read_record(self.folder)
 
     def _tidy(self) -> None:
-        """Delete what a killed process had no more time to."""
+        """Delete temporary files and snapshots that a killed process left."""
         with self._writing():
             sweep(self.folder)
             self.frames.tidy()
@@ -161,7 +161,7 @@ class Run:
                 snapshot.forget(self.folder)
 
     def _trim_log(self, position: tuple[int, int]) -> None:
-        """Keep the lines up to a frame's step: those after it will be written again, and the last may be cut short."""
+        """Keep the lines up to a frame's step: later ones will be written again, and the last may be incomplete."""
         path = self.folder / STEPS
         if path.is_file():
             lines = io.StringIO(
@@ -174,7 +174,7 @@ class Run:
 
 
 def read_config(folder: Path) -> Config:
-    """The Config that a run folder was made for; raises RunError."""
+    """Read the Config of a run folder; raises RunError."""
     path = folder / CONFIG
     if not path.is_file():
         raise RunError(f"{folder} is no run folder: it has no {CONFIG}")
@@ -185,7 +185,7 @@ def read_config(folder: Path) -> Config:
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """What a run folder says of how its painting was begun; nothing where that can't be read."""
+    """Read a run folder's provenance; give an empty dict if it can't be read."""
     try:
         return dict(json.loads((folder / PROVENANCE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -193,14 +193,14 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 
 
 def origin(folder: Path) -> Path:
-    """The folder where a run's relative paths begin: where it was begun, if that is still there, or else here."""
+    """Give the folder where a run's relative paths begin: where it was begun if that exists, or the working folder."""
     begun: Any = read_provenance(folder).get("folder")
     is_elsewhere = isinstance(begun, str) and begun != os.getcwd() and Path(begun).is_dir()
     return Path(begun) if is_elsewhere else Path()
 
 
 def check_parent(parent: Path) -> None:
-    """Refuse, before any work, a folder in which no run could be made."""
+    """Check, before any work, that runs can be made in a folder; raises RunError."""
     nearest = next(
         folder for folder in (parent.absolute(), *parent.absolute().parents) if os.path.exists(folder)
     )
@@ -215,13 +215,13 @@ def check_parent(parent: Path) -> None:
 
 
 def image_metadata(config: Config, metadata: dict[str, Any]) -> dict[str, Any]:
-    """What a saved picture carries: enough to paint it again."""
+    """Give the metadata of a saved image, which is enough to make it again."""
     return {"config": configs.to_dict(config), **metadata}
 
 
 @contextlib.contextmanager
 def writing(where: Path, advice: str) -> Iterator[None]:
-    """Turn the operating system's refusals into one line about a folder."""
+    """Turn an OSError into a RunError of one line about a folder."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The State on the disk: the newest snapshot and the one before it, each whole or refused."""
+"""Save and read snapshots of the State: the newest and the one before it, each checked by a checksum."""
 
 import hashlib
 import logging
@@ -29,9 +29,9 @@ def write(folder: Path, state: State, digest: str) -> None:
 
 
 def read(folder: Path, digest: str, make_optimizer: MakeOptimizer, device: torch.device) -> State | None:
-    """The State of the newest whole snapshot, or None if there is none.
+    """Read the State of the newest undamaged snapshot, or give None if there is no snapshot.
 
-    Raises RunError if it belongs to another Config, or if none of those that are there is whole.
+    Raises RunError if it belongs to another Config, or if all snapshots are damaged.
     """
     damage = None
     for path in (folder / SNAPSHOT, folder / PREVIOUS):

@@ -1,4 +1,4 @@
-"""Which start a Config means: its init image, its source, or the start that it names."""
+"""Choose the start of a Config: its init image, its source, or the start that it names."""
 
 from vqclip.config.schema import Config
 from vqclip.guidance.interfaces import Start
@@ -7,7 +7,7 @@ from vqclip.start.source import SourceStart
 
 
 def chosen_start(config: Config) -> Start:
-    """The first of init, source and start that a Config gives."""
+    """Choose the first of init, source and start that a Config gives."""
     if config.init:
         return InitStart(name="init", file=config.init)
     if config.source.video is not None:

@@ -1,4 +1,4 @@
-"""A start of random codes."""
+"""Start from random codes."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CodesStart(NoiseStart):
-    """A latent by chance, as the drawer draws one; where an image is needed, it is noise."""
+    """Start from a random latent of the drawer; where an image is needed, from noise."""
 
     def latent(self, drawer: Drawer, shape: tuple[int, int], generator: "Generator") -> "Tensor":
         return drawer.random_latent(shape, generator)

@@ -1,4 +1,4 @@
-"""A start of four random colours, blended."""
+"""Start from four random colours, blended."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from vqclip.guidance.interfaces import FirstImage, Start, StartTools
 
 @dataclass(frozen=True, kw_only=True)
 class GradientStart(Start):
-    """A random colour in each corner."""
+    """Start from a gradient with a random colour in each corner."""
 
     def prepare(self, tools: StartTools) -> FirstImage:
         from vqclip.guidance.ops import gradient_image  # noqa: PLC0415  # torch

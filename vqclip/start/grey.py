@@ -1,4 +1,4 @@
-"""A start of plain grey."""
+"""Start from plain grey."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from vqclip.guidance.interfaces import FirstImage, Start, StartTools
 
 @dataclass(frozen=True, kw_only=True)
 class GreyStart(Start):
-    """Every pixel is halfway between black and white."""
+    """Start from an image whose pixels are all 0.5."""
 
     def prepare(self, tools: StartTools) -> FirstImage:
         import torch  # noqa: PLC0415

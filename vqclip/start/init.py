@@ -1,4 +1,4 @@
-"""A start from the user's own image, which the key `init` names."""
+"""Start from the user's own image, which the key `init` names."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from vqclip.guidance.interfaces import FirstImage, Start, StartTools
 
 @dataclass(frozen=True, kw_only=True)
 class InitStart(Start):
-    """An image file."""
+    """Start from an image file."""
 
     given: ClassVar[bool] = True
     file: str

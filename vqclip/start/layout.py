@@ -1,6 +1,6 @@
-"""A Layout says where drawings lie on a ground, whatever the picture's size.
+"""Compose an image of any size from a background and drawings at given positions.
 
-Letters in shapes: drawings of t x t pixels with premultiplied alpha, grounds of g x g, pictures of h x w.
+Letters in shapes: drawings of t x t pixels with premultiplied alpha, backgrounds of g x g, images of h x w.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from vqclip.guidance import ops
 
-SHADES = 0.6  # how much of its light and shade a drawing keeps in a new colour
-OPAQUE = 0.9  # how much that covers of the old one
+SHADES = 0.6  # share of its light and shade that a drawing keeps in a new colour
+OPAQUE = 0.9  # opacity of the new colour over the old one
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
 
-# Where so many copies of a thing stand: centres, and their size, as shares of the square in the picture's middle.
+# For each number of copies: their size and their centres, as shares of the largest centred square of the image.
 _SPREADS: dict[int, tuple[float, tuple[tuple[float, float], ...]]] = {
     1: (0.86, ((0.5, 0.5),)),
     2: (0.5, ((0.25, 0.5), (0.75, 0.5))),
@@ -32,7 +32,7 @@ _GRID = (0.31, tuple((x, y) for y in (0.18, 0.5, 0.82) for x in (0.18, 0.5, 0.82
 
 @dataclass(frozen=True)
 class Layer:
-    """A drawing (4 t t), where its middle lies and how large it is: shares of the square in the picture's middle."""
+    """Place a drawing (4 t t): its centre and size are shares of the largest centred square of the image."""
 
     drawing: Tensor
     x: float = 0.5
@@ -40,19 +40,19 @@ class Layer:
     size: float = 0.86
 
     def within(self, x: float, y: float, size: float) -> "Layer":
-        """The same in a part of the square."""
+        """Place the layer in a part of the square, with this centre and size."""
         return Layer(self.drawing, x + (self.x - 0.5) * size, y + (self.y - 0.5) * size, self.size * size)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies over a ground (3 g g), which is stretched to the picture."""
+    """Hold layers over a background (3 g g), which is stretched to the image."""
 
     ground: Tensor
     layers: Sequence[Layer] = ()
 
     def image(self, height: int, width: int) -> Tensor:
-        """(1 3 h w) in [0, 1]."""
+        """Compose the image (1 3 h w) in [0, 1]."""
         image = ops.resize(self.ground[None], height, width)
         for layer in self.layers:
             image = _lay(image, layer)
@@ -60,24 +60,24 @@ class Layout:
 
 
 def copies(drawing: Tensor, count: int) -> list[Layer]:
-    """A thing as often as it is wished for, up to nine times."""
+    """Place `count` copies of a drawing, nine at most."""
     size, positions = _SPREADS.get(count, _GRID)
     return [Layer(drawing, x, y, size) for x, y in positions[: max(1, count)]]
 
 
 def plain(colour: tuple[float, float, float]) -> Tensor:
-    """A ground of one colour."""
+    """Make a background of one colour."""
     return torch.tensor(colour).view(3, 1, 1).expand(3, 8, 8)
 
 
 def pale_sky() -> Tensor:
-    """A calm ground for what stands nowhere."""
+    """Make a sky-blue gradient, the background where a prompt names no place."""
     top, bottom = torch.tensor([[0.55, 0.78, 0.95], [0.93, 0.96, 0.95]]).view(2, 3, 1, 1)
     return torch.lerp(top, bottom, torch.linspace(0, 1, 8)[:, None]).expand(3, 8, 8)
 
 
 def has(drawing: Tensor, colour: tuple[float, float, float], tolerance: float = 0.25) -> bool:
-    """Whether a premultiplied drawing (4 t t) is of that colour already, taken as a whole."""
+    """Tell whether the mean colour of a premultiplied drawing (4 t t) is within `tolerance` of a colour."""
     mean = drawing[:3].sum((1, 2)) / drawing[3].sum().clamp(min=1)
     return bool((mean - torch.tensor(colour).to(mean)).abs().max() < tolerance)
 
@@ -85,7 +85,7 @@ def has(drawing: Tensor, colour: tuple[float, float, float], tolerance: float = 
 def tint(
     drawings: Tensor, colour: tuple[float, float, float], shades: float = SHADES, opaque: float = OPAQUE
 ) -> Tensor:
-    """Premultiplied drawings (n 4 t t) in shades of one colour: their own light and shade, about its own."""
+    """Tint premultiplied drawings (n 4 t t) with one colour; they keep their light and shade."""
     alpha = drawings[:, 3:]
     light = (drawings[:, :3] * _LUMA.to(drawings)).sum(1, keepdim=True)
     mean = light.sum((2, 3), keepdim=True) / alpha.sum((2, 3), keepdim=True).clamp(min=1)
@@ -95,7 +95,7 @@ def tint(
 
 
 def _lay(image: Tensor, layer: Layer) -> Tensor:
-    """A drawing over a canvas (1 3 h w); what sticks out is cut."""
+    """Blend a drawing over an image (1 3 h w), and cut what lies outside."""
     height, width = image.shape[2:]
     short = min(height, width)
     side = max(1, round(layer.size * short))

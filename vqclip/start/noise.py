@@ -1,4 +1,4 @@
-"""A start of smooth noise."""
+"""Start from smooth noise."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from vqclip.guidance.interfaces import FirstImage, Start, StartTools
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseStart(Start):
-    """Noise of many octaves."""
+    """Start from noise of many octaves."""
 
     def prepare(self, tools: StartTools) -> FirstImage:
         from vqclip.guidance.ops import fractal_noise  # noqa: PLC0415  # torch

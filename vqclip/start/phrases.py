@@ -1,4 +1,4 @@
-"""What a sentence says: of which things, how many, in what colour, and where they are."""
+"""Parse a prompt into the things that it names, their number, colour and place."""
 
 import re
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ NUMBERS = {
     "seven": 7, "eight": 8, "nine": 9,
 }  # fmt: skip
 
-# "an oil painting of": what it is made as, before what it shows.
+# "an oil painting of": the medium, before the subject.
 _MANNER = re.compile(
     r"^.*?\b(painting|drawing|photo|photograph|picture|image|icon|illustration|cartoon|watercolou?r|sketch|"
     r"render|rendering|portrait|print|poster|mosaic|sculpture|statue|emoji|logo|art|engraving|close-?up|"
@@ -41,7 +41,7 @@ _LINK = re.compile(
     r"\s+(in front of|next to|on top of|in|on|at|by|under|over|above|below|behind|beside|near|with|and|against|among|"
     r"across|through|inside|between)\s+"
 )
-# "a girl with red hair": what is a part of the thing, no thing beside it.
+# "a girl with red hair": the hair is a part of the girl, not a second thing beside her.
 _PART = re.compile(
     r"\bwith (?:[\w-]+ )*(?:arms?|beard|ears?|eyes?|face|feathers|hair|horns?|legs?|mouth|nose|smile|tail|teeth|"
     r"wings?)\b"
@@ -52,7 +52,7 @@ _ARTICLE = re.compile(r"^(an?|the|some|one)\s+")
 
 @dataclass(frozen=True)
 class Phrase:
-    """A thing as it is named ('three green apples'), and the word that ties it to what was named before it."""
+    """Hold a named thing ('three green apples'), and the preposition that links it to the phrase before it."""
 
     text: str
     link: str = ""
@@ -63,7 +63,7 @@ class Phrase:
 
     @property
     def colour(self) -> str | None:
-        """The colour that it is said to have; of two the last one named. A goldfish says it, too."""
+        """Give the colour in the phrase, of two the last; a compound such as 'goldfish' counts."""
         words = [_SPELT.get(word, word) for word in self.text.partition(" with ")[0].split()]
         pairs = [" ".join(pair) for pair in pairwise(words)]
         said = [*pairs, *reversed(words), *map(_first_part, words[-1:])]
@@ -71,7 +71,7 @@ class Phrase:
 
     @property
     def noun(self) -> str:
-        """The thing without its number: 'three green apples' -> 'green apples'."""
+        """Give the thing without its number: 'three green apples' -> 'green apples'."""
         if self.count == 1:
             return self.text
         words = _ARTICLE.sub("", self.text).split()
@@ -79,7 +79,7 @@ class Phrase:
 
     @property
     def head(self) -> str:
-        """The word that says what kind of thing it is: 'a smiling sun' -> 'a sun'."""
+        """Give the head noun: 'a smiling sun' -> 'a sun'."""
         *before, head = self.noun.partition(" with ")[0].split() or [""]
         if not before:
             return self.noun
@@ -87,14 +87,14 @@ class Phrase:
 
 
 def _first_part(word: str) -> str | None:
-    """The colour that a closed compound begins with: 'bluebird' -> 'blue'."""
+    """Give the colour that a closed compound begins with: 'bluebird' -> 'blue'."""
     names = (name for name in (*COLOURS, *_SPELT) if word.startswith(name) and len(word) > len(name) + 2)
     return next((_SPELT.get(name, name) for name in names), None)
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A sentence without its manner: whole, in phrases, and its words about the place."""
+    """Hold a prompt without its medium and style: the whole text, its phrases, and its plain background."""
 
     whole: str
     phrases: tuple[Phrase, ...]
@@ -102,18 +102,18 @@ class Outline:
 
     @property
     def location(self) -> str:
-        """All that comes after the first thing: 'over a lake'; empty if nothing does."""
+        """Give the text after the first thing, as in 'over a lake'; empty if there is none."""
         return " ".join(f"{phrase.link} {phrase.text}" for phrase in self.phrases[1:])
 
     @property
     def texts(self) -> set[str]:
-        """Everything of which one needs to know what it means."""
+        """List every text that needs an embedding."""
         named = {text for phrase in self.phrases for text in (phrase.noun, phrase.head)}
         return {self.whole, self.location, *named}
 
 
 def outline(sentence: str) -> Outline:
-    """'an oil painting of a ship in a storm' -> 'a ship in a storm', of 'a ship' and, in, 'a storm'."""
+    """Parse a prompt: 'an oil painting of a ship in a storm' -> 'a ship in a storm', of 'a ship' and, in, 'a storm'."""
     text = " ".join(re.sub(r"['’]s\b", "", sentence.lower()).split())
     text = _STYLE.sub("", text) or text
     text = _MANNER.sub("", text) or text

@@ -1,4 +1,4 @@
-"""A Sketch is a beginning that already shows what is wished for: drawings, laid out as a sentence says."""
+"""Make a first image that already shows what the prompt names, from drawings arranged as it says."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle, product
@@ -13,16 +13,16 @@ from vqclip.start.layout import Layer, Layout, copies, has, pale_sky, plain, tin
 from vqclip.start.phrases import COLOURS, Phrase, outline
 from vqclip.start.sketchbook import Sketchbook
 
-GRAIN = 0.1  # amplitude of the noise over it, for the loop to find shapes in
-FIRMNESS = 60.0  # how much likelier a layout is taken that looks more like the wish, per unit of cosine
-DOUBT = 0.5  # what a layout loses of that cosine for what it leaves unsaid
-LEEWAY = 0.04  # how much more than the most faithful one a layout may leave unsaid, and still be looked at
+GRAIN = 0.1  # amplitude of the noise over the image, which gives the optimisation texture to work on
+FIRMNESS = 60.0  # inverse temperature of the softmax over layouts, per unit of cosine to the prompt
+DOUBT = 0.5  # weight of the layout's fidelity beside that cosine
+LEEWAY = 0.04  # how far below the best fidelity a layout may lie, and still be considered
 THINGS, SCENES = 10, 8  # how many of each are considered
-PLACED, GROUNDS = 5, 5  # things that are laid in scenes, and those scenes
-HEAD = 0.3  # of a thing's meaning, what its head says alone
-BARE = 0.3  # how well a plain ground stands for a place
-KNOWN = 0.75  # how near a second thing's word has to be for it to be drawn
-# Where two things lie that such a word ties together: middle and size of the first and of the second.
+PLACED, GROUNDS = 5, 5  # things that are placed in scenes, and the number of those scenes
+HEAD = 0.3  # weight of the head noun's embedding in a thing's embedding
+BARE = 0.3  # fidelity of a plain background where the prompt names a place
+KNOWN = 0.75  # cosine to its nearest word that a second thing needs to be drawn
+# Where to place two things that a preposition links: centre and size of the first and of the second.
 _Part = tuple[float, float, float]
 _UPPER, _LOWER, _LEFT, _RIGHT = (0.5, 0.3, 0.64), (0.5, 0.71, 0.64), (0.27, 0.5, 0.6), (0.73, 0.5, 0.6)
 _POSITIONS: dict[str, tuple[_Part, _Part]] = (
@@ -30,14 +30,18 @@ _POSITIONS: dict[str, tuple[_Part, _Part]] = (
     | dict.fromkeys(("under", "below"), (_LOWER, _UPPER))
     | dict.fromkeys(("with", "and", "next to", "beside", "near", "by", "behind", "against"), (_LEFT, _RIGHT))
 )
-_STANDING: _Part = (0.5, 0.58, 0.82)  # in a scene: a little smaller and lower, so that it can be seen
+_STANDING: _Part = (
+    0.5,
+    0.58,
+    0.82,
+)  # in a scene: a little smaller and lower, so that the scene shows around it
 
-Found = tuple[Tensor, float]  # a drawing (4 t t), and how near its word is: a cosine
-Proposal = tuple[Layout, float]  # and how much of the sentence it tells, up to 1
+Found = tuple[Tensor, float]  # a drawing (4 t t), and the cosine of its nearest word to the text
+Proposal = tuple[Layout, float]  # a layout and its fidelity: how much of the prompt it shows, up to 1
 
 
 class Sketch:
-    """A Sketchbook and the Perceptor that reads for it; prompts and their phrases are embedded beforehand."""
+    """Make first images from a Sketchbook, with a Perceptor that compares them to embeddings of the prompts."""
 
     def __init__(
         self,
@@ -46,12 +50,12 @@ class Sketch:
         embed: Callable[[Prompt], Tensor],
         texts: Mapping[str, Tensor],
     ):
-        """`embed` gives unit vectors (m d); `texts` has what each of `outline(text).texts` means (1 d)."""
+        """`embed` gives a prompt's unit vectors (m d); `texts` has embeddings (1 d) of all `outline(text).texts`."""
         self.book, self.reader, self._embed, self._texts = book, reader, embed, texts
 
     @torch.no_grad()
     def image(self, prompts: Sequence[Prompt], height: int, width: int, generator: torch.Generator) -> Tensor:
-        """A beginning (1 3 h w) in [0, 1] for all the prompts, each by its weight; better layouts are likelier."""
+        """Draw a first image (1 3 h w) in [0, 1] for the weighted prompts; better layouts are likelier."""
         noise = ops.fractal_noise(height, width, generator)
         if not prompts:
             return noise
@@ -69,7 +73,7 @@ class Sketch:
         return (drawn.image(height, width) + GRAIN * (noise - 0.5)).clamp(0, 1)
 
     def _propose(self, prompts: Sequence[Prompt], direction: Tensor) -> Iterator[Proposal]:
-        """Layouts for what is wished for most; for wishes without words, whatever is nearest to them."""
+        """Propose layouts for the text prompt of the largest weight; without one, drawings nearest to `direction`."""
         texts = [prompt for prompt in prompts if prompt.kind is Kind.TEXT and prompt.weight > 0]
         if not texts:
             yield from _scenes(self.book.search(direction, SCENES, scenes=True))
@@ -84,7 +88,7 @@ class Sketch:
         yield from _placed(things, first.count, grounds)
         for other in others:
             seconds = self._things(other, THINGS)
-            if other.link == "with":  # "a desert with cactus": the first one is the second one's place
+            if other.link == "with":  # "a desert with cactus": the first thing is where the second is
                 yield from _placed(seconds, other.count, self._grounds(first.noun, GROUNDS))
             beside = _POSITIONS.get(other.link)
             if beside and seconds[0][1] > KNOWN and (beside[0] == _LEFT or grounds[0][1] < KNOWN):
@@ -95,7 +99,7 @@ class Sketch:
         return self.book.search(self._texts[text][0], count, scenes=True)
 
     def _things(self, phrase: Phrase, count: int) -> list[Found]:
-        """The drawings of a thing, in its colour."""
+        """Find drawings of a thing, and tint them with its colour."""
         embedding = torch.lerp(self._texts[phrase.noun][0], self._texts[phrase.head][0], HEAD)
         found = self.book.search(embedding, count, scenes=False)
         if phrase.colour is None:
@@ -113,14 +117,14 @@ def _scenes(found: list[Found]) -> Iterator[Proposal]:
 
 
 def _alone(things: list[Found], count: int, colour: str | None, fit: float = 1.0) -> Iterator[Proposal]:
-    """Things on a plain ground; `fit` is how well that stands for where they are said to be."""
+    """Place things on a plain background; `fit` is the fidelity of that background."""
     grounds = [plain(COLOURS[colour])] if colour else [pale_sky(), plain(COLOURS["white"])]
     for (drawing, near), ground in zip(things, cycle(grounds)):
         yield Layout(ground, copies(drawing, count)), (2 * near + fit) / 3
 
 
 def _placed(things: list[Found], count: int, grounds: list[Found]) -> Iterator[Proposal]:
-    """Things in a scene."""
+    """Place things in scenes."""
     for (drawing, near), (scene, fit) in product(things[:PLACED], grounds):
         layers = [layer.within(*_STANDING) for layer in copies(drawing, count)]
         yield Layout(scene[:3], layers), (2 * near + fit) / 3
@@ -134,7 +138,7 @@ def _paired(
     positions: tuple[_Part, _Part],
     colour: str | None,
 ) -> Iterator[Proposal]:
-    """Things and what they are said to be next to, or on."""
+    """Place things with a second thing beside, above or below them."""
     here, there = positions
     ground = plain(COLOURS[colour]) if colour else pale_sky()
     behind = [layer.within(*there) for layer in other]

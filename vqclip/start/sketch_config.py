@@ -1,4 +1,4 @@
-"""The keys of the start `sketch`, and what it needs."""
+"""Define the keys of the start `sketch`, and the weights that it needs."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from vqclip.weights.requirement import Requirement
 
 @dataclass(frozen=True, kw_only=True)
 class SketchStart(Start):
-    """Drawings of what the prompts name, laid out as they say."""
+    """Start from drawings of the things that the prompts name, arranged as the prompts say."""
 
     sketchbook: str = key(default="mini-sketch")
 
@@ -22,7 +22,7 @@ class SketchStart(Start):
         )
 
     def prepare(self, tools: StartTools) -> FirstImage:
-        """Embed the prompts' phrases by the sketchbook's own CLIP, be that one of the perceptors or not."""
+        """Embed the prompts' phrases with the sketchbook's own CLIP, which need not be a perceptor."""
         from vqclip.start.phrases import outline  # noqa: PLC0415  # so that requirements are listed at once
         from vqclip.start.sketch import Sketch  # noqa: PLC0415  # torch
 

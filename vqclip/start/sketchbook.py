@@ -1,6 +1,6 @@
-"""A Sketchbook holds drawings of single things, and of whole scenes, to be found by what their names mean.
+"""Search drawings of single things and of whole scenes by the embeddings of their names.
 
-Letters in shapes: drawings of s x s pixels, w words, k axes of the words' space, p pages (one word for one drawing).
+Letters in shapes: drawings of s x s pixels, w words, k axes of the words' space, p pages (pairs of word and drawing).
 """
 
 from io import BytesIO
@@ -19,16 +19,16 @@ from vqclip.guidance.ops import unit
 from vqclip.weights import catalog, store
 
 SIDE, COLUMNS = 64, 64  # of a drawing in pixels; drawings in a strip
-NAME = 0.3  # of how near a drawing is, what its own name says beside another word for it
+NAME = 0.3  # weight of a drawing's own name in its similarity, beside another word for it
 
 
 class Sketchbook:
-    """Drawings of things, then of scenes, and the words for them; all on the CPU."""
+    """Hold drawings of things, then of scenes, and the words for them; all on the CPU."""
 
     def __init__(
         self, axes: Tensor, words: Tensor, pages: Tensor, things: Tensor, ends: Tensor, strips: Tensor
     ):
-        """Axes (e k), words (w k) along them, pages (p 3) of word, drawing and its name; how many drawings are things.
+        """Take axes (e k), words (w k), pages (p 3: word, drawing, its name), and the number of drawings of things.
 
         `strips` are the bytes of WebPs, one after the other, each with COLUMNS drawings side by side; `ends` says where
         each one ends.
@@ -39,7 +39,7 @@ class Sketchbook:
         self._read: dict[int, Tensor] = {}
 
     def search(self, embedding: Tensor, count: int, scenes: bool) -> list[tuple[Tensor, float]]:
-        """At most `count` scenes, or things, whose words are nearest to an embedding (e): (4 s s), and how near."""
+        """Find at most `count` scenes or things (4 s s) whose words are nearest to an embedding (e), with cosines."""
         likeness = self.words @ unit(embedding.to(self.axes) @ self.axes)
         word, drawing, name = self.pages[self._scenes == scenes].T
         near, order = torch.lerp(likeness[word], likeness[name], NAME).sort(descending=True, stable=True)
@@ -51,9 +51,11 @@ class Sketchbook:
         return [(self.drawing(k), value) for k, value in best.items()]
 
     def drawing(self, k: int) -> Tensor:
-        """With premultiplied alpha (4 s s), in [0, 1]."""
+        """Read a drawing (4 s s) in [0, 1], with premultiplied alpha."""
         strip, column = divmod(k, COLUMNS)
-        if strip not in self._read:  # a book is opened faster than read from end to end
+        if (
+            strip not in self._read
+        ):  # read a strip when it is first used: this is faster than reading all of them
             with Image.open(BytesIO(self._strips[strip])) as strip_image:
                 self._read[strip] = torch.from_numpy(np.array(strip_image.convert("RGBA")))
         side = len(self._read[strip])
@@ -62,7 +64,7 @@ class Sketchbook:
 
 
 def load_sketchbook(name: str) -> Sketchbook:
-    """The sketchbook of a catalogue name or a file; raises WeightsError."""
+    """Load the sketchbook of a catalogue name or a file; raises WeightsError."""
     return read_sketchbook(find_sketchbook(name))
 
 

@@ -1,4 +1,4 @@
-"""A start from each frame of the source video, which the key `source.video` names."""
+"""Start each frame from the frame of the source video, which the key `source.video` names."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from vqclip.guidance.interfaces import FirstImage, Start, StartTools
 
 @dataclass(frozen=True, kw_only=True)
 class SourceStart(Start):
-    """The source's image of the same number."""
+    """Start from the source's frame of the same number."""
 
     given: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""The live board of a batch: what each worker paints, how far it is, and what is left."""
+"""Show a batch's progress: each worker's job, its step, and the time left."""
 
 import sys
 import time
@@ -20,14 +20,14 @@ TITLE = 40  # characters of a prompt
 
 @dataclass
 class Row:
-    """What a worker is at."""
+    """Hold the progress of a worker's job."""
 
     job: int
     began: float = field(default_factory=time.monotonic)
     step: int = 0
     steps: int = 0
     loss: float | None = None
-    first: tuple[float, int] | None = None  # when progress was first heard of, and at which step
+    first: tuple[float, int] | None = None  # time and step of the first Progressed
 
     def advance(self, event: Progressed) -> None:
         self.step, self.steps, self.loss = event.step, event.steps, sum(event.losses.values())
@@ -35,14 +35,14 @@ class Row:
 
     @property
     def left(self) -> float | None:
-        """Seconds, once two steps have been heard of."""
+        """Estimate the seconds left, once two different steps were reported."""
         if self.first is None or self.step == self.first[1]:
             return None
         return (time.monotonic() - self.first[0]) / (self.step - self.first[1]) * (self.steps - self.step)
 
 
 class BatchProgress(Display):
-    """Hears of a batch's jobs and says nothing."""
+    """Track the progress of a batch's jobs, and print nothing."""
 
     def __init__(self, titles: Sequence[str]):
         self.titles, self.rows = titles, dict[str, Row]()
@@ -67,14 +67,14 @@ class BatchProgress(Display):
 
     @property
     def summary(self) -> str:
-        """How much is done, and how long the rest may take."""
+        """Summarise how many jobs are done and failed, and how long the rest may take."""
         ended, failed = self.done + self.failed, f", {self.failed} failed" if self.failed else ""
         left = (time.monotonic() - self.began) / ended * (len(self.titles) - ended) if ended else None
         return f"{self.done} of {len(self.titles)} done{failed}{f', {duration(left)} left' if left else ''}"
 
 
 class PlainBatchProgress(BatchProgress):
-    """A line where a job starts and where it ends, for logs and pipes."""
+    """Print a line when a job starts and when it ends, for logs and pipes."""
 
     def __init__(self, titles: Sequence[str], console: Console):
         super().__init__(titles)
@@ -94,11 +94,11 @@ class PlainBatchProgress(BatchProgress):
 
 
 class LiveBatchProgress(BatchProgress):
-    """A table that stays in place: a row a worker."""
+    """Redraw a table in place, with a row for each worker."""
 
     def __init__(self, titles: Sequence[str], console: Console):
         super().__init__(titles)
-        # Results go to stdout meanwhile: above the table where both are the terminal, untouched where stdout is a pipe.
+        # If stdout is a terminal, results are printed above the table; if it is a pipe, they are left as they are.
         both = sys.stdout.isatty()
         self.context = self.live = Live(
             console=console,
@@ -119,7 +119,7 @@ class LiveBatchProgress(BatchProgress):
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in words: 42 s, 3 min, 1 h 5 min."""
+    """Format seconds: 42 s, 3 min, 1 h 5 min."""
     if seconds is None:
         return ""
     if seconds < 90:
@@ -129,7 +129,7 @@ def duration(seconds: float | None) -> str:
 
 
 def batch_progress(console: Console, titles: Sequence[str], quiet: bool) -> BatchProgress:
-    """The board that suits the stream."""
+    """Make the progress display that suits the console."""
     titles = [visible(title) for title in titles]
     if quiet:
         return BatchProgress(titles)

@@ -18,7 +18,7 @@ stderr = Console(stderr=True, highlight=False)
 
 
 def spell_any_letter() -> None:
-    """Let both streams spell out letters that their encoding lacks, instead of raising UnicodeEncodeError."""
+    """Make both streams escape letters that their encoding lacks, instead of raising UnicodeEncodeError."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -32,7 +32,7 @@ def result(line: str) -> None:
     except OSError as error:
         with contextlib.suppress(
             OSError, ValueError
-        ):  # the rest goes nowhere: Python writes it when it exits
+        ):  # send the unwritten rest to /dev/null, or Python fails on it at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SaveError(f"stdout can't be written: {cause(error)}; the result: {line}") from None
 
@@ -42,7 +42,7 @@ def result_json(values: dict[str, Any]) -> None:
 
 
 def result_topics(values: dict[str, Any]) -> None:
-    """A result in lines, each under its topic; a list takes a line for each of its items."""
+    """Print a result in lines with topics; a list takes a line for each item."""
     for topic, value in values.items():
         for i, line in enumerate(value if isinstance(value, list) else [value]):
             result(f"{topic if i == 0 else '':<10} {line}")
@@ -54,12 +54,12 @@ def say(topic: str, text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """The one line of an error."""
+    """Print an error as one line on stderr."""
     stderr.print(Text.assemble(("vqclip: ", "bold red"), visible(" ".join(text.split()))), soft_wrap=True)
 
 
 class Remarks(logging.Handler):
-    """Prints the library's warnings to stderr, each text once in a command."""
+    """Print the library's warnings to stderr, each text once in a command."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,13 +80,13 @@ def listen_to_library(quiet: bool) -> None:
 
 
 def obey(offline: bool) -> None:
-    """Carry --offline into everything that this process does, and into libraries."""
+    """Apply --offline to this process and its libraries, by environment variables."""
     if offline:
         os.environ["VQCLIP_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 class Display:
-    """What a command shows while it works, from the beginning of a `with` to its end; this one shows nothing."""
+    """Show a command's progress inside a `with` block; this base class shows nothing."""
 
     context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
 

@@ -1,4 +1,4 @@
-"""Shows a download: how much, how fast, how long yet."""
+"""Show a download's progress: its size, its speed, and the time left."""
 
 from rich.console import Console
 from rich.progress import (
@@ -16,7 +16,7 @@ from vqclip.weights.catalog import human
 
 
 class DownloadProgress(Display):
-    """To be called with the bytes that are here and those of the whole; a bar where it can be redrawn, else lines."""
+    """Show a bar on a terminal, lines elsewhere; call it with the bytes received and the total."""
 
     def __init__(self, console: Console, name: str, quiet: bool):
         self.console, self.name, self.quiet = console, name, quiet

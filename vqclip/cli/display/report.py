@@ -1,4 +1,4 @@
-"""The live report of a painting: a bar with losses and time left, and the picture where the terminal can show it."""
+"""Show a run's progress: a bar with losses and time left, and a preview if the terminal can show one."""
 
 import time
 
@@ -13,18 +13,18 @@ from vqclip.cli.display.console import Display
 from vqclip.media.image import to_pil
 from vqclip.pipeline.events import Stepped
 
-REFRESH = 0.5  # seconds between two looks at the numbers, each of which waits for the device
+REFRESH = 0.5  # seconds between two reads of the losses, each of which waits for the device
 PREVIEW_COLUMNS = 40
 
 
 class Reporter(Display):
-    """Reports a picture's steps; this one says nothing."""
+    """Report an image's steps; this base class prints nothing."""
 
     def step(self, event: Stepped) -> None: ...
 
 
 class PlainReport(Reporter):
-    """A line every tenth of the way, for logs and pipes."""
+    """Print a line every tenth of the steps, for logs and pipes."""
 
     def __init__(self, console: Console):
         self.console, self.began = console, time.monotonic()
@@ -40,7 +40,7 @@ class PlainReport(Reporter):
 
 
 class LiveReport(Reporter):
-    """A progress bar that stays in place, below a preview in half blocks where colours are true."""
+    """Redraw a progress bar in place, below a preview in half blocks if the terminal has true colour."""
 
     def __init__(self, console: Console):
         self.shows_picture = console.color_system == "truecolor" and console.width >= PREVIEW_COLUMNS
@@ -63,19 +63,19 @@ class LiveReport(Reporter):
 
 
 def frame_of(event: Stepped) -> str:
-    """Where in a film a step stands; nothing for a still."""
+    """Name a step's frame of a film; give nothing for a still."""
     return f"  frame {event.step.frame + 1}/{event.frames}" if event.frames > 1 else ""
 
 
 def losses(event: Stepped, most: int = 3) -> str:
-    """The sum, and where it is one of several losses, the first of them by name."""
+    """Format the sum of the losses, and the first ones by name if there are several."""
     numbers = event.numbers
     parts = [f"{visible(name[-24:])} {loss:.3f}" for name, loss in list(numbers.items())[:most]]
     return f"loss {sum(numbers.values()):.3f}" + (f" ({', '.join(parts)})" if len(numbers) > 1 else "")
 
 
 def preview(event: Stepped) -> Text:
-    """The picture in characters: each is an upper half block, so it shows two pixels, one above the other."""
+    """Draw the image in characters: each is an upper half block, which shows two pixels, one above the other."""
     image = to_pil(event.step.image)
     columns = max(1, min(PREVIEW_COLUMNS, PREVIEW_COLUMNS * image.width // image.height))
     rows = max(1, round(columns * image.height / image.width / 2))
@@ -90,7 +90,7 @@ def preview(event: Stepped) -> Text:
 
 
 def reporter(console: Console, quiet: bool) -> Reporter:
-    """The report that suits the stream."""
+    """Make the report that suits the console."""
     if quiet:
         return Reporter()
     return LiveReport(console) if console.is_terminal else PlainReport(console)

@@ -1,4 +1,4 @@
-"""`vqclip.show`: the progress of a Session's events, for notebooks and scripts."""
+"""Show the progress of a Session's events (`vqclip.show`), for notebooks and scripts."""
 
 from collections.abc import Iterable
 

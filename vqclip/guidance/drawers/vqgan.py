@@ -1,4 +1,4 @@
-"""The VQGANDrawer turns a latent into the picture that everyone looks at."""
+"""Decode a latent into an image with a frozen VQGAN."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from vqclip.models.vqgan import VQGAN
 
 
 class VQGANDrawer:
-    """Latents (n d y x) -> pictures (n 3 h w) in [0, 1], and back; the VQGAN is frozen."""
+    """Decode latents (n d y x) into images (n 3 h w) in [0, 1] with a frozen VQGAN, and encode images."""
 
     def __init__(self, vqgan: VQGAN, width: int, height: int, tile: bool = False):
         self.vqgan, self.width, self.height, self.tile = vqgan, width, height, tile
@@ -37,7 +37,7 @@ class VQGANDrawer:
 
     @property
     def encodes(self) -> bool:
-        """Whether the VQGAN has an encoder."""
+        """Tell whether the VQGAN has an encoder."""
         return self.vqgan.encoder is not None
 
     @property
@@ -45,19 +45,19 @@ class VQGANDrawer:
         return self.vqgan.post_quant_conv.weight.dtype
 
     def latent_shape(self, scale: float = 1.0) -> tuple[int, int]:
-        """Rows and columns of the latent whose picture covers the canvas at this scale."""
+        """Compute the rows and columns of the latent whose image covers the size at this scale."""
         return latent_shape(self.width, self.height, self.vqgan.factor, scale)
 
     def drawn_size(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the pictures that `decode` makes of latents with so many rows and columns."""
+        """Compute the height and width of the images that `decode` makes of latents of this shape."""
         rows, columns = shape
         return min(self.height, rows * self.vqgan.factor), min(self.width, columns * self.vqgan.factor)
 
     def decode(self, z: Tensor, shifts: Tensor | None = None, recompute: bool = False) -> Tensor:
-        """The pictures of latents. What sticks out over the asked size, by less than a cell, is cut from all sides.
+        """Decode latents, and crop each image evenly to the requested size, by less than a cell.
 
-        Each latent is decoded turned around by its shift (n 2: rows, columns), and the picture turned back: so that a
-        tile's seam lies elsewhere each time. `recompute` spares memory on the way back, and takes time.
+        Each latent is rolled by its shift (n 2: rows, columns) before, and the image is rolled back, so that a tile's
+        seam lies elsewhere in each step. `recompute` saves memory in the backward pass, and takes time.
         """
         image = self.decode_full(z if shifts is None else turned(z, shifts), recompute)
         if shifts is not None:
@@ -69,16 +69,16 @@ class VQGANDrawer:
         return image[..., top : top + self.height, left : left + self.width]
 
     def decode_full(self, z: Tensor, recompute: bool = False) -> Tensor:
-        """The picture of all of a latent's cells."""
+        """Decode a latent into the image of all its cells, uncropped."""
         codes = self.vqgan.lookup(nearest(z.detach(), self.vqgan.codebook))
         image = self.vqgan.decode(straight_through(codes, z).to(self.dtype), recompute).float()
         return clamp_with_grad((image + 1) / 2)
 
     def decode_output(self, z: Tensor) -> Tensor:
-        """The picture that people see: a tile is decoded amid its own repetitions, so that no seam is left.
+        """Decode the image that is saved; a tile is decoded with copies of itself around it, so that it has no seam.
 
-        Half of it to either side: then every cell is there four times, and normalisations see what they would see on
-        an endless plane.
+        The copies reach half a tile to each side. Each cell is then decoded four times, and normalisation layers get
+        the statistics of an endless plane.
         """
         if not self.tile:
             return self.decode(z)
@@ -90,7 +90,7 @@ class VQGANDrawer:
         return image[..., top : top + self.height, left : left + self.width]
 
     def shifts(self, shape: tuple[int, int], seeds: Sequence[int]) -> Tensor | None:
-        """By how many rows and columns (n 2) latents are turned around for one step: tiles by chance, others not."""
+        """Draw by how many rows and columns (n 2) to roll latents in a step: tiles at random, others not at all."""
         if not self.tile:
             return None
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -99,38 +99,38 @@ class VQGANDrawer:
 
     @torch.no_grad()
     def encode(self, image: Tensor, shape: tuple[int, int]) -> Tensor:
-        """The latent of codes that the VQGAN itself would write for a picture (1 3 h w), filling `shape`."""
+        """Encode an image (1 3 h w), scaled to fill `shape`, into a latent of codebook entries."""
         rows, columns = (cell * self.vqgan.factor for cell in shape)
         fitted = cover(image, rows, columns).clamp(0, 1) * 2 - 1
         encoding = self.vqgan.encode(fitted.to(self.low.device, self.dtype))
         return self.vqgan.lookup(self.vqgan.codes(encoding)).float()
 
     def random_latent(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-        """A latent of random codes."""
+        """Draw a latent of random codes."""
         codebook = self.vqgan.codebook
         codes = torch.randint(len(codebook), (1, *shape), generator=generator)
         return self.vqgan.lookup(codes.to(codebook.device)).float()
 
     def project(self, z: Tensor) -> None:
-        """Keep a latent within the codebook's bounds."""
+        """Clamp a latent to the codebook's bounds, in place."""
         z.clamp_(self.low, self.high)
 
     def resize(self, x: Tensor, rows: int, columns: int) -> Tensor:
         return enlarge(x, rows, columns)
 
     def moved(self, moments: Tensor, grid: Callable[[tuple[int, int]], Tensor], border: str) -> Tensor:
-        """Move them cell by cell."""
+        """Move the moments cell by cell."""
         return motion.sample(moments, grid(self.latent_shape()), border, "bilinear")
 
 
 def turned(images: Tensor, shifts: Tensor) -> Tensor:
-    """Images (n c h w), each rolled by its own shift (n 2: rows, columns), which may lie on any device."""
+    """Roll images (n c h w), each by its own shift (n 2: rows, columns), which may lie on any device."""
     pairs = zip(torch.split(images, 1), shifts, strict=True)
     return torch.cat([_Turn.apply(image, shift) for image, shift in pairs])
 
 
 class _Turn(torch.autograd.Function):
-    """torch.roll by numbers that are tensors."""
+    """Roll as torch.roll does, by shifts that are tensors."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, shift: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ def _rolled(image: Tensor, shift: Tensor) -> Tensor:
 
 
 def rolled_unread(image: Tensor, shift: Tensor) -> Tensor:
-    """torch.roll of rows and columns of an image (n c h w) by a shift (2) whose numbers aren't read."""
+    """Roll an image's (n c h w) rows and columns by a shift (2), without reading its numbers."""
     for dim, by in zip((2, 3), shift.unbind(), strict=True):
         side = image.shape[dim]
         image = image.index_select(dim, (torch.arange(side, device=image.device) - by) % side)
@@ -156,5 +156,5 @@ def rolled_unread(image: Tensor, shift: Tensor) -> Tensor:
 
 
 def rounded(side: int, factor: int) -> int:
-    """The nearest multiple of a factor."""
+    """Round to the nearest multiple of a factor."""
     return max(1, round(side / factor)) * factor

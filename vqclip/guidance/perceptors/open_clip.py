@@ -1,4 +1,4 @@
-"""The perceptor `open_clip`: a frozen CLIP embeds crops and texts as unit vectors of one space."""
+"""The perceptor `open_clip`: embed crops and prompts with a frozen CLIP, as unit vectors of one space."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from vqclip.models.clip import image_size, load_clip
 
 
 class OpenCLIPPerceptor(Perceptor):
-    """Owns its picture size, normalisation and context length; embeds into d dimensions."""
+    """Hold a frozen CLIP with its image size, normalisation and context length; it embeds into d dimensions."""
 
     def __init__(self, name: str, device: torch.device, dtype: torch.dtype, pull: bool = False):
         self.name, self.device, self.dtype = name, device, dtype
@@ -26,19 +26,19 @@ class OpenCLIPPerceptor(Perceptor):
         self.context = self._tokenizer.context_length
 
     def embed_crops(self, pixels: Tensor) -> Tensor:
-        """Crops (n 3 s s) in [0, 1] -> unit vectors (n d) in fp32, differentiable."""
+        """Embed crops (n 3 s s) in [0, 1] as unit vectors (n d) in fp32, differentiably."""
         return unit(_first(self._visual(((pixels - self.mean) / self.std).to(self.dtype))).float())
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Texts -> unit vectors (n d). Texts longer than the context are cut."""
+        """Embed texts as unit vectors (n d). Texts longer than the context are cut."""
         if self._model is None:
             raise RuntimeError("the text tower was freed; embed all texts before")
         embeddings = self._model.encode_text(self._tokenizer(list(texts)))
         return unit(embeddings.float()).to(self.device)
 
     def tokens(self, text: str) -> int:
-        """How many tokens a text takes, its start and end included."""
+        """Count a text's tokens, the start and end tokens included."""
         inner: Any = getattr(self._tokenizer, "tokenizer", self._tokenizer)
         return len(inner.encode(text)) + 2 * (inner is self._tokenizer)
 
@@ -48,5 +48,5 @@ class OpenCLIPPerceptor(Perceptor):
 
 
 def _first(features: Any) -> Tensor:
-    """The pooled embedding, where a tower returns tokens beside it."""
+    """Give the pooled embedding, where a tower returns tokens beside it."""
     return features[0] if isinstance(features, tuple) else features
