@@ -218,10 +218,10 @@ def test_the_example_writes_only_where_it_is_told(
 
 
 def test_a_run_finds_its_relative_files_from_any_folder(
-    session: Session, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: Session, tiny: Tiny, tiny_vqgan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pictures, videos and weights lie where they were when it was begun; the working folder stays as it is."""
-    shutil.copytree(Path(tiny().vqgan).parent, "weights")
+    shutil.copytree(tiny_vqgan.parent, "weights")
     Image.effect_noise((20, 9), 60).save("init.png")
     config, stop = tiny(vqgan="weights/model.safetensors", init="init.png"), StopToken()
     whole = paint(config)

@@ -32,12 +32,20 @@ def command(*words: str | bytes, **environment: str) -> subprocess.CompletedProc
 
 
 class TestText:
-    @pytest.mark.parametrize("key", ["prompts", "init", "vqgan", "sketchbook", "size"])
+    @pytest.mark.parametrize(
+        ("key", "place"),
+        [
+            ("prompts", "prompts"), ("init", "init"), ("size", "size"),
+            ("vqgan", "drawer.model"), ("sketchbook", "start.sketchbook"),
+        ],
+    )  # fmt: skip
     @pytest.mark.parametrize("text", ["caf\udce9", "a\ud800", "a\0b"])
-    def test_that_no_file_could_hold_is_refused_before_painting(self, key: str, text: str) -> None:
+    def test_that_no_file_could_hold_is_refused_before_painting(
+        self, key: str, place: str, text: str
+    ) -> None:
         with pytest.raises(ConfigError) as caught:
             configs.resolve({key: text, "seed": 1})
-        assert str(caught.value).startswith(key)
+        assert str(caught.value).startswith(place)
         str(caught.value).encode()
 
     def test_of_an_argument_that_is_no_utf_8_is_one_line(self) -> None:

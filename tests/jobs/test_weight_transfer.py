@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Tiny
+from conftest import Tiny, play
 from PIL import Image
 
 from vqclip.jobs.weight_transfer import pack, unpack
@@ -24,7 +24,7 @@ def test_a_machine_without_the_weights_paints_the_same(
         shutil.copytree(tiny_clip, tmp_path / "clip"),
     )
     config = tiny(vqgan=str(here[0] / tiny_vqgan.name), perceptors=[{"model": str(here[1])}], steps=2)
-    Worker("cpu").paint(Job(config, tmp_path / "here"))
+    play(Worker("cpu").go_on(Job(config, tmp_path / "here")))
     sent: dict[int, bytes] = {}
 
     def put(content: bytes) -> int:
@@ -44,7 +44,7 @@ def test_a_machine_without_the_weights_paints_the_same(
     places = unpack(bundles, fetch)
     assert unpack(bundles, fetch) == places
     assert sorted(fetched) == sorted(sent)
-    Worker("cpu", locations=places).paint(Job(config, tmp_path / "there"))
+    play(Worker("cpu", locations=places).go_on(Job(config, tmp_path / "there")))
     assert pixels(tmp_path / "there") == pixels(tmp_path / "here")
 
 
@@ -53,11 +53,11 @@ def test_an_imported_model_travels_and_is_named_by_the_picture(
 ) -> None:
     install.import_file(tiny_vqgan, "mine")
     config = tiny(vqgan="mine", steps=2)
-    Worker("cpu").paint(Job(config, tmp_path / "here"))
+    play(Worker("cpu").go_on(Job(config, tmp_path / "here")))
     bundles = pack([config], lambda content: content)
     assert unpack(bundles, bytes) == {}
     monkeypatch.setenv("VQCLIP_HOME", str(tmp_path / "another machine"))
-    Worker("cpu", locations=unpack(bundles, bytes)).paint(Job(config, tmp_path / "there"))
+    play(Worker("cpu", locations=unpack(bundles, bytes)).go_on(Job(config, tmp_path / "there")))
     assert pixels(tmp_path / "there") == pixels(tmp_path / "here")
     assert read_provenance(tmp_path / "there")["weights"] == read_provenance(tmp_path / "here")["weights"]
 
