@@ -12,9 +12,10 @@ PACKAGE = Path(vqclip.__file__).parent
 
 # Files that may name them, and why nothing but a CPU meets them there.
 ON_CPU = {
-    "base/device.py": "asks glibc for pages and the CPU for its instructions, and tells kinds of devices apart",
+    "base/device.py": "asks the CPU for its instructions, and tells kinds of devices apart",
     "models/cpu_kernels.py": "reached by Kernels.ON_CPU alone",
-    "guidance/memory_estimate.py": "counts on the meta device",
+    "base/runtime.py": "asks glibc to keep pages, where the device says that this helps",
+    "guidance/kept_bytes.py": "counts on the meta device",
 }
 KINDS = ("cpu", "cuda", "mps", "xpu")
 
