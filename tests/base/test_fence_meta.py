@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vqclip.base.device import strengths
 from vqclip.guidance import motion
 from vqclip.guidance.loss import Target
-from vqclip.guidance.optimize import Objective, PerceptorLoss, Step, take_step
+from vqclip.guidance.objective import Objective, PerceptorLoss
+from vqclip.guidance.optimize import Step, take_step
 from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.guidance.state import State
 from vqclip.pipeline.pipeline import Pipeline

@@ -1,6 +1,8 @@
 """CLIPs: every way to name one, what is refused, and what a Perceptor owns."""
 
+import contextlib
 import copy
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +203,14 @@ def test_quickgelu_changes_what_is_seen(tmp_path: Path, monkeypatch: pytest.Monk
     with torch.no_grad():
         seen = theirs.encode_image((pixels - mean) / std, normalize=True)
     torch.testing.assert_close(perceptor.embed_crops(pixels), seen)
+
+
+def test_loading_in_two_threads_leaves_the_loggers_as_they_were() -> None:
+    """Each drops what open_clip logs for as long as it loads, however their ends are interleaved."""
+    root = logging.getLogger()
+    before = (root.level, list(root.filters))
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        first.enter_context(clip._quiet())
+        second.enter_context(clip._quiet())
+        first.close()
+    assert (root.level, list(root.filters)) == before

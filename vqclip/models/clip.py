@@ -244,11 +244,17 @@ def _network(allowed: bool) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep open_clip's remarks on the root logger to itself: what matters is raised."""
+    """Drop what open_clip logs on the root logger, errors aside: what matters is raised.
+
+    A filter of its own, not the logger's level: two threads that load at once would restore each other's level.
+    """
     root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
+
+    def is_error(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR
+
+    root.addFilter(is_error)
     try:
         yield
     finally:
-        root.setLevel(level)
+        root.removeFilter(is_error)
