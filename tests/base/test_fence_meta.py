@@ -137,5 +137,5 @@ class TestTheWatch:
 
     def test_sees_a_read_and_whose_it_is(self) -> None:
         step = Step(1, 0, 1, 1, {"a": torch.ones((), device=META)}, torch.ones(1))
-        with Watch(), pytest.raises(AssertionError, match=r"a step reads: .* in vqclip\.pipeline\.render"):
+        with Watch(), pytest.raises(AssertionError, match=r"a step reads: .* in vqclip\.pipeline\.events"):
             numbers(step)
