@@ -5,6 +5,7 @@ The tests need no network and no trained weights; only test_mini.py paints with 
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ from vqclip.pipeline.events import Events, Finished, Result, Stepped, Stopped
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import render
 from vqclip.runs.run import Run
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and nohup a closed terminal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Of tiny models a second thread costs more than it brings, most of all beside other work. Children inherit it.
 torch.set_num_threads(1)
