@@ -13,7 +13,7 @@ from conftest import Tiny, paint
 from PIL import Image
 
 from vqclip.base.errors import ConfigError
-from vqclip.config import resolve as configs
+from vqclip.config import known_keys
 from vqclip.config.registry import DRAWERS, LOSSES, PERCEPTORS, STARTS
 from vqclip.config.timeline import Film
 from vqclip.guidance.memory import MemoryBudget
@@ -56,7 +56,7 @@ def test_their_names_and_keys_are_known() -> None:
     assert "blocks" in DRAWERS.names()
     assert "colours" in PERCEPTORS.names()
     assert {"losses.brightness.level", "start.width", "drawer.side", "perceptors[0].contrast"} <= set(
-        configs.keys()
+        known_keys.keys()
     )
 
 
@@ -170,10 +170,10 @@ def test_what_cannot_be_imported_is_named_only_where_it_is_asked_for(
 def test_a_plugin_is_read_without_torch(plugins: Path) -> None:
     code = """
 import sys
-from vqclip.config import resolve
+from vqclip.config import known_keys, resolve
 config = resolve.resolve({"seed": 1, "losses": {"brightness": 1}, "drawer": "blocks", "start": "stripes",
     "perceptors": [{"kind": "colours"}]})
-resolve.keys()
+known_keys.keys()
 print(config.drawer.side, "torch" in sys.modules)
 """
     path = [str(plugins), *sys.path]
