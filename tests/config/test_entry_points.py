@@ -117,6 +117,20 @@ def test_a_perceptor_without_texts_looks_beside_a_clip_and_ranks(tiny: Tiny, blu
 
 
 @pytest.mark.usefixtures("plugins")
+def test_a_loss_asks_for_one_perceptors_embeddings_beside_others(tiny: Tiny) -> None:
+    """Two prompts of noise say nothing of colours, and the head on the embeddings does."""
+    both = [{"kind": "colours"}, {"model": tiny().perceptors[0].model}]
+    made = {}
+    for weight in (20, -20):
+        config = tiny(
+            f"losses.blueness={weight}", prompts=["[noise:3]"], perceptors=both, drawer="blocks", steps=30
+        )
+        red, _, blue = np.asarray(paint(config).image).mean((0, 1))
+        made[weight] = blue - red
+    assert made[20] > made[-20] + 80
+
+
+@pytest.mark.usefixtures("plugins")
 def test_a_text_for_a_perceptor_that_reads_none_is_refused(tiny: Tiny) -> None:
     with pytest.raises(
         ConfigError, match="the perceptor colours reads no texts, and 'a red apple' is"

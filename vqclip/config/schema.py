@@ -6,6 +6,7 @@ The values themselves, with a sentence for each key, stand in configs/default.ya
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from vqclip.config import first_form, neutral, prompt
 from vqclip.config.prompt import Kind, Prompt
 from vqclip.config.registry import DRAWERS, LOSSES, PERCEPTORS, STARTS
 from vqclip.config.rules import among, key, schedule, within
+from vqclip.config.schedule import Schedule
 from vqclip.config.validation import check_settings
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
@@ -104,6 +106,11 @@ class LossConfig:
     """The keys that all terms of the loss beside the prompts have; a term's own dataclass adds others."""
 
     weight: str = schedule()
+
+
+def in_use(losses: Mapping[str, LossConfig]) -> dict[str, LossConfig]:
+    """Select the terms whose weight isn't always zero."""
+    return {name: term for name, term in losses.items() if not Schedule.parse(term.weight).is_zero}
 
 
 @dataclass(frozen=True, kw_only=True)
