@@ -222,9 +222,7 @@ def _check_start(config: Config, start: Start, drawer: Drawer) -> None:
     given = "init" if config.init else "source"
     cure = f"leave {given} out" if start.given else f"start {start.name!r} is one"
     model = " ".join(need.name for need in config.drawer.requirements()) or config.drawer.name
-    raise WeightsError(
-        f"{model} is a decoder alone and begins from no picture: {cure}; add --set start=codes"
-    )
+    raise WeightsError(f"{model} is a decoder alone and begins from no image: {cure}; add --set start=codes")
 
 
 def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:
