@@ -55,6 +55,7 @@ LIGHT = (
     "runs.job",
     "runs.record",
     "jobs.batch_file",
+    "jobs.batch_matrix",
     "jobs.batch",
     "requirements.needs",
     "cli.app",
@@ -223,7 +224,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
     }
     assert flags == {
         "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--drawer",
-        "--image-prompt", "--tile", "--device", "--count", "--together", "--best", "--judge", "--runs",
+        "--image-prompt", "--tile", "--device", "--count", "--batch-size", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
         "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
     }  # fmt: skip

@@ -27,9 +27,9 @@ class Strengths:
     tf32: bool  # multiplies fp32 matrices rounded to TF32 where that is allowed
     float16: bool  # has all that painting needs in fp16
     keeps_pages: bool  # its memory is this process's heap, which can keep the pages of large tensors
-    counts_threads: bool  # shares sums among torch's threads, so that pictures depend on their number
+    counts_threads: bool  # shares sums among torch's threads, so that images depend on their number
     crops: int  # how many one perceptor looks at together
-    numbers: int  # in the decoder's largest tensor, of all pictures that are fastest as one batch
+    numbers: int  # in the decoder's largest tensor, of all images that are fastest as one batch
     host: bool  # its memory is where steps are drawn: nothing has to be sent there
     fixed_shapes: bool  # a step's shapes mustn't depend on chance, nor may its numbers be read
     pinned: bool  # takes copies from pinned memory while the host goes on

@@ -20,7 +20,7 @@ from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.interfaces import Drawer, FirstImage, Scene, Start
-from vqclip.guidance.loss import penalties
+from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.memory_estimate import fitting
@@ -114,11 +114,12 @@ class Pipeline:
         if self.source:
             terms["near_source"] = NearSource(weight=config.source.pull)
         source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
+        scene = Scene(drawer.unit, source, drawer.resize)
         return Objective(
             drawer=drawer,
             cutouts=self.cutouts,
-            perceptor_losses=self._perceptor_losses(frame),
-            penalties=penalties(terms, Scene(drawer.unit, source, drawer.resize)),
+            perceptor_losses=self._perceptor_losses(frame, scene),
+            penalties=penalties(terms, scene),
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate
             ),
@@ -201,7 +202,7 @@ class Pipeline:
                     group["capturable"] = True  # it counts its steps on the device
         return optimizer
 
-    def _perceptor_losses(self, frame: Frame) -> list[PerceptorLoss]:
+    def _perceptor_losses(self, frame: Frame, scene: Scene) -> list[PerceptorLoss]:
         uses = Counter(p.label for p in self.config.perceptors)
         return [
             PerceptorLoss(
@@ -210,6 +211,7 @@ class Pipeline:
                 targets=[embeddings.target(frame_prompt) for frame_prompt in frame.prompts],
                 weight=settings.weight,
                 crops=settings.crops or self.config.cutouts.count,
+                penalties=crop_penalties(self.config.losses, embeddings.perceptor, scene),
             )
             for k, (settings, embeddings) in enumerate(
                 zip(self.config.perceptors, self._embeddings, strict=True)
@@ -224,9 +226,7 @@ def _check_start(config: Config, start: Start, drawer: Drawer) -> None:
     given = "init" if config.init else "source"
     cure = f"leave {given} out" if start.given else f"start {start.name!r} is one"
     model = " ".join(need.name for need in config.drawer.requirements()) or config.drawer.name
-    raise WeightsError(
-        f"{model} is a decoder alone and begins from no picture: {cure}; add --set start=codes"
-    )
+    raise WeightsError(f"{model} is a decoder alone and begins from no image: {cure}; add --set start=codes")
 
 
 def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:
