@@ -14,6 +14,7 @@ from vqclip.base.stop import StopToken
 from vqclip.cli.commands.models import fetch
 from vqclip.cli.display.batch_progress import BatchProgress, batch_progress
 from vqclip.cli.display.console import complain, result, result_json, say, stderr
+from vqclip.cli.provide import say_models
 from vqclip.jobs.batch import Task
 from vqclip.jobs.launcher import JobEvent
 from vqclip.jobs.placement import Placement
@@ -61,6 +62,8 @@ def paint(
     """Run the unfinished tasks, and print them; exit with 1 if one failed."""
     stop, ended = StopToken(), None
     session = Session(pull=pull, owns_process=True)
+    if not quiet:
+        say_models(need for task in tasks if task.job for need in requirements(task.job.config))
     with contextlib.ExitStack() as context, runtime.stopping_on_signals(stop) as signals:
         printer = BatchPrinter(tasks, context, as_json, quiet)
         if pull and placement.ray is None:
@@ -74,7 +77,8 @@ def paint(
     if signals.number and printer.done + printer.failed < len(tasks):
         printer.leave_stopped(signals.number)
     if ended and not quiet:
-        say("batch", f"{ended.done} of {ended.tasks} done: {ended.manifest}, {ended.sheet}")
+        made = [path for path in (ended.manifest, ended.sheet) if path.is_file()]
+        say("batch", f"{ended.done} of {ended.tasks} done: {', '.join(map(str, made))}")
     if printer.failed:
         raise typer.Exit(1)
 

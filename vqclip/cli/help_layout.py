@@ -23,7 +23,7 @@ class Group(TyperGroup):
 
 
 def laid_out(parameters: list[Any]) -> list[Any]:
-    """Sort parameters by their panels, and leave out the types of arguments and flags; --help goes to the last panel."""
+    """Sort parameters by their panels, and leave out types of arguments and flags; --help goes to the last one."""
     panels = {getattr(parameter, "rich_help_panel", None) for parameter in parameters}
     for parameter in parameters:
         if parameter.param_type_name == "argument" or parameter.is_flag:

@@ -94,7 +94,11 @@ Steps = Annotated[
 FrameSteps = Annotated[
     int | None,
     typer.Option(
-        "--frame-steps", help="Steps of each later frame.", metavar="N", rich_help_panel=HOW, show_default="15"
+        "--frame-steps",
+        help="Steps of each later frame.",
+        metavar="N",
+        rich_help_panel=HOW,
+        show_default="15",
     ),
 ]
 
@@ -142,9 +146,7 @@ Json = Annotated[
 ]
 Fps = Annotated[
     float | None,
-    typer.Option(
-        "--fps", help="Frames per second.", metavar="X", rich_help_panel=OUTPUT, show_default="12"
-    ),
+    typer.Option("--fps", help="Frames per second.", metavar="X", rich_help_panel=OUTPUT, show_default="12"),
 ]
 Loop = Annotated[
     bool,
@@ -180,9 +182,7 @@ VideoHold = Annotated[
 ]  # fmt: skip
 ForthAndBack = Annotated[
     bool,
-    typer.Option(
-        "--forth-and-back", help="Play the video forwards, then backwards.", rich_help_panel=OUTPUT
-    ),
+    typer.Option("--forth-and-back", help="Play the video forwards, then backwards.", rich_help_panel=OUTPUT),
 ]
 
 BatchSize = Annotated[

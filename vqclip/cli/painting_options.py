@@ -125,7 +125,9 @@ def read_prompt(given: str) -> str:
     data = sys.stdin.buffer.read() if sys.stdin else b""
     text = " ".join(data.decode("utf-8-sig", errors="surrogateescape").split())
     if not text:
-        raise UsageError('there is no prompt on stdin; write one, as in: echo "a red apple" | vqclip generate -')
+        raise UsageError(
+            'there is no prompt on stdin; write one, as in: echo "a red apple" | vqclip generate -'
+        )
     return text
 
 

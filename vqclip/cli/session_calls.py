@@ -231,8 +231,8 @@ class Printer:
         if line := self.plateau.line(made):
             self.say("plateau", line)
         if self.verbose:
-            each = 1000 * made.seconds / max(1, made.steps)
-            self.say("time", f"seed {made.seed}: {each:.0f} ms a step")
+            pace = 1000 * made.seconds / max(1, made.steps)
+            self.say("time", f"seed {made.seed}: {pace:.0f} ms a step")
         if len(self.finished) == len(self.folders):
             each = f", {len(self.folders)} pictures" if len(self.folders) > 1 else ""
             first = self.finished[0]

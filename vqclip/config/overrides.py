@@ -12,9 +12,7 @@ def overrides(preset: str | None, file: Path | None) -> list[str]:
     """Describe in one line the keys that both give with different values; give no line if there are none."""
     if preset is None or file is None:
         return []
-    below, above = (
-        flatten(dict(base.above)) for base in (configs.base(preset), configs.base(None, file))
-    )
+    below, above = (flatten(dict(base.above)) for base in (configs.base(preset), configs.base(None, file)))
     keys = [key for key, value in below.items() if key in above and str(above[key]) != str(value)]
     if not keys:
         return []

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from vqclip.base.errors import ImageError, SaveError, cause
+from vqclip.base.errors import ImageError, SaveError, cause, is_url, spelled
 from vqclip.base.files import atomic
 from vqclip.media import xmp
 from vqclip.media.pixels import to_eight_bits, to_srgb
@@ -42,6 +42,8 @@ def load_image(path: Path) -> Tensor:
             f"{path} is not an image that vqclip can read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
         ) from None
     except FileNotFoundError:
+        if is_url(path):
+            raise ImageError(f"{spelled(path)} is a URL; download the image, and name its file") from None
         raise ImageError(f"there is no image {path}") from None
     except OSError as error:
         raise ImageError(f"{path} can't be read: {cause(error)}") from None
@@ -85,7 +87,7 @@ def save_png(image: Image.Image, path: Path, metadata: dict[str, Any]) -> None:
 
 
 def save_image(image: Image.Image, path: Path, metadata: dict[str, Any], title: str) -> None:
-    """Write a PNG, JPEG or WebP, by its suffix, with metadata inside. Raises SaveError, and then leaves the old file."""
+    """Write a PNG, JPEG or WebP, by its suffix, with metadata. Raises SaveError, and then leaves the old file."""
     kind = path.suffix.lower()
     if kind == ".png":
         return save_png(image, path, metadata)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from vqclip.base.errors import VideoError, cause
+from vqclip.base.errors import SourceError, VideoError, cause
 from vqclip.base.files import atomic, replacing
 from vqclip.media import ffmpeg, xmp
 
@@ -54,16 +54,18 @@ def seal(
 
 def read_video_metadata(path: Path) -> dict[str, Any]:
     """Read the metadata of a video that vqclip made. Raises VideoError if there is none."""
+    if not path.exists():
+        raise SourceError(f"there is no video {path}")
     try:
         text = _read_mp4(path) if path.suffix.lower() == ".mp4" else _read_image(path)
     except VideoError:
         raise
     except Exception as error:  # see media.load_picture
-        raise VideoError(f"{path} can't be read: {error}") from None
+        raise SourceError(f"{path} can't be read: {error}") from None
     try:
         return dict(json.loads(text or ""))
     except (ValueError, TypeError):
-        raise VideoError(f"{path} carries no config; only videos that vqclip made do") from None
+        raise SourceError(f"{path} carries no config; only videos that vqclip made do") from None
 
 
 def _mux(raw: Path, path: Path, seconds: float, metadata: bytes, sound: Sound | None) -> None:

@@ -37,14 +37,22 @@ def generate(
     best: Annotated[
         int | None,
         typer.Option(
-            "--best", min=1, help="Keep only the best K of --count images.", metavar="K", rich_help_panel=OUTPUT
+            "--best",
+            min=1,
+            help="Keep only the best K of --count images.",
+            metavar="K",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     judge: Annotated[
         str | None,
         typer.Option(
-            "--judge", help="CLIP that ranks for --best.", metavar="NAME", rich_help_panel=MODELS,
-            show_default="the config's first", autocompletion=completion.models,
+            "--judge",
+            help="CLIP that ranks for --best.",
+            metavar="NAME",
+            rich_help_panel=MODELS,
+            show_default="the config's first",
+            autocompletion=completion.models,
         ),
     ] = None,
     video: options.Video = None,

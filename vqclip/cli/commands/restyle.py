@@ -26,7 +26,10 @@ def restyle(
     begin: Annotated[
         float | None,
         typer.Option(
-            "--from", help="Begin at this second of the video.", metavar="S", rich_help_panel=WHAT,
+            "--from",
+            help="Begin at this second of the video.",
+            metavar="S",
+            rich_help_panel=WHAT,
             show_default="0",
         ),
     ] = None,
@@ -43,7 +46,9 @@ def restyle(
     nearness: Annotated[
         str | None,
         typer.Option(
-            "--pull-to-source", help="Weight that keeps each frame near the video's.", metavar="X",
+            "--pull-to-source",
+            help="Weight that keeps each frame near the video's.",
+            metavar="X",
             rich_help_panel=HOW,
         ),
     ] = None,

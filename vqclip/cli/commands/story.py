@@ -24,8 +24,11 @@ def story(
     fade: Annotated[
         float | None,
         typer.Option(
-            "--fade", help="Share of a scene's frames that fade from the last scene.", metavar="X",
-            rich_help_panel=WHAT, show_default="0.5",
+            "--fade",
+            help="Share of a scene's frames that fade from the last scene.",
+            metavar="X",
+            rich_help_panel=WHAT,
+            show_default="0.5",
         ),
     ] = None,
     loop: options.Loop = False,

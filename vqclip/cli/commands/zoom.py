@@ -23,7 +23,10 @@ def zoom(
     factor: Annotated[
         str | None,
         typer.Option(
-            "--zoom", help="Enlargement per frame; below 1 shrinks.", metavar="X", rich_help_panel=HOW,
+            "--zoom",
+            help="Enlargement per frame; below 1 shrinks.",
+            metavar="X",
+            rich_help_panel=HOW,
             show_default="1.03",
         ),
     ] = None,
@@ -42,8 +45,11 @@ def zoom(
     border: Annotated[
         str | None,
         typer.Option(
-            "--border", help="Fill the edges: reflect, wrap, black or paint.", metavar="NAME",
-            rich_help_panel=HOW, show_default="reflect",
+            "--border",
+            help="Fill the edges: reflect, wrap, black or paint.",
+            metavar="NAME",
+            rich_help_panel=HOW,
+            show_default="reflect",
         ),
     ] = None,
     loop: options.Loop = False,
