@@ -63,6 +63,7 @@ LIGHT = (
     "cli.options",
     "cli.outputs",
     "cli.painting_options",
+    "cli.usage_errors",
 )
 
 

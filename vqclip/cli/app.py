@@ -15,6 +15,7 @@ from vqclip.base.errors import UsageError, VqclipError, cause
 from vqclip.base.runtime import use_large_pages
 from vqclip.cli.display.console import complain, result, spell_any_letter
 from vqclip.cli.help_layout import Command, Group
+from vqclip.cli.usage_errors import in_own_words
 
 app = typer.Typer(
     name="vqclip",
@@ -110,7 +111,7 @@ def _leave_usage(error: Any) -> NoReturn:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         sys.exit(2)
-    message = error.format_message().rstrip(".")
+    message = in_own_words(error)
     _leave(
         error, f"{message}; `{context.command_path if context else 'vqclip'} --help` says what is allowed", 2
     )

@@ -35,6 +35,8 @@ class BatchPrinter:
     def on_event(self, event: BatchStarted | JobEvent | TaskEnded | BatchEnded) -> None:
         match event:
             case BatchStarted(tasks=tasks):
+                if not self.quiet:
+                    say_models(need for task in tasks if task.job for need in requirements(task.job.config))
                 titles = [task.entry.title for task in tasks]
                 self.progress = self.context.enter_context(batch_progress(stderr, titles, self.quiet))
             case JobEvent() if self.progress:
@@ -62,8 +64,6 @@ def paint(
     """Run the unfinished tasks, and print them; exit with 1 if one failed."""
     stop, ended = StopToken(), None
     session = Session(pull=pull, owns_process=True)
-    if not quiet:
-        say_models(need for task in tasks if task.job for need in requirements(task.job.config))
     with contextlib.ExitStack() as context, runtime.stopping_on_signals(stop) as signals:
         printer = BatchPrinter(tasks, context, as_json, quiet)
         if pull and placement.ray is None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from vqclip.cli.display.console import result, result_json, say
+from vqclip.cli.display.console import complain, result, result_json, say
 from vqclip.jobs.batch import Task
 from vqclip.requirements.needs import requirements
 from vqclip.runs.record import read_record
@@ -30,6 +30,7 @@ def explain(tasks: Sequence[Task], as_json: bool, quiet: bool = False) -> None:
         result_json(line) if as_json else result(f"{line['status']:<7} {line['place']:<15} {about}")
     jobs = [task.job for task in tasks if task.job]
     if not jobs:
+        complain(f"none of the {len(tasks)} jobs can be done")
         raise typer.Exit(1)
     if not quiet:
         names = (need.name for job in jobs for need in requirements(job.config))

@@ -171,7 +171,7 @@ def _seed(value: Any, name: str) -> int:
         return _whole(value, name)
     except ConfigError:
         raise ConfigError(
-            f"{name}: {shorten(value)} is no seed; write a whole number, or words that begin with a letter"
+            f"{name}: {shorten(value)} is no whole number; write one as in 7, or words that begin with a letter"
         ) from None
 
 

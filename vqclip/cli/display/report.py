@@ -67,7 +67,7 @@ def frame_of(event: Stepped) -> str:
     return f"  frame {event.step.frame + 1}/{event.frames}" if event.frames > 1 else ""
 
 
-def cut(name: str, most: int = 24) -> str:
+def cut(name: str, most: int = 32) -> str:
     """Cut a long name on the right."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
