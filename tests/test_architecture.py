@@ -42,6 +42,7 @@ LIGHT = (
     "guidance.drawers.vqgan_config",
     "guidance.drawers.fft_config",
     "guidance.perceptors.chosen",
+    "guidance.perceptors.judge_config",
     "guidance.perceptors.open_clip_config",
     "start.chosen",
     "start.codes",

@@ -79,6 +79,17 @@ class PaintingOptions:
             return "--set"
         return f"-c {self.file}" if self.file else "the preset"
 
+    def _judge(self, config: "Config", judge: str | None) -> str:
+        """The name of what ranks; a line says so where it guides the images as well."""
+        from vqclip.guidance.perceptors.chosen import usual_judge  # noqa: PLC0415
+
+        name = judge or usual_judge(config)
+        if not self.quiet and any(perceptor.label == name for perceptor in config.perceptors):
+            say(
+                "judge", f"{name}, which guides the images too, and so ranks them too high; see --judge judge"
+            )
+        return name
+
     @property
     def draws_seed(self) -> bool:
         """Whether no seed was given, so that each call draws another one."""
@@ -98,7 +109,7 @@ class PaintingOptions:
 
         With `keep`, the best so many by a judge are results.
         """
-        ranks = (judge or outputs[0].config.perceptors[0].label) if keep else None
+        ranks = self._judge(outputs[0].config, judge) if keep else None
         if self.plan:
             from vqclip.cli.plan import explain  # noqa: PLC0415
 

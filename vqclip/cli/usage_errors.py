@@ -26,5 +26,5 @@ def in_own_words(error: Any) -> str:
     name = parameter.metavar if parameter.param_type_name == "argument" else max(parameter.opts, key=len)
     fault = _FAULTS.get(faults[0]["type"], "is not allowed here")
     given = faults[0]["input"]
-    shown = shorten(given) if isinstance(given, str) else f"{given}"
+    shown = shorten(given).strip("'") if "than" in faults[0]["type"] else shorten(given)
     return f"{name}: {shown} {fault.format(**faults[0].get('ctx', {}))}"

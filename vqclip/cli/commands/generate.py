@@ -48,10 +48,10 @@ def generate(
         str | None,
         typer.Option(
             "--judge",
-            help="CLIP that ranks for --best.",
+            help="CLIP that ranks for --best, as in ViT-B-32/openai.",
             metavar="NAME",
             rich_help_panel=MODELS,
-            show_default="the config's first",
+            show_default="judge",
             autocompletion=completion.models,
         ),
     ] = None,
