@@ -4,7 +4,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class PaintingOptions:
     plan: options.Plan = False
     quiet: options.Quiet = False
     verbose: options.Verbose = False
+    notes: list[tuple[str, str]] = field(init=False, default_factory=list)  # said when the work begins
 
     def config(
         self, prompt: str | None, preset: str | None = None, **sections: Mapping[str, Any]
@@ -54,8 +55,7 @@ class PaintingOptions:
         layers = "+".join(filter(None, [preset, self.preset])) or None
         drawer = [f"drawer={self.drawer}"] if self.drawer else []  # first, so that --set can give its keys
         base = configs.base(layers, self.file, [*drawer, *(self.settings or [])])
-        for line in () if self.quiet else overrides(self.preset, self.file):
-            say("config", line)
+        self.notes.extend(("config", line) for line in overrides(self.preset, self.file))
         named = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
         given = {"prompts": self._prompts(prompt, base.above.get("prompts"))} | _given(named)
         given |= {name: _given(section) for name, section in sections.items()}
@@ -65,8 +65,9 @@ class PaintingOptions:
         """The prompts of the command line, or else the config's, with the image prompts; raises UsageError."""
         images = [prompts.format(prompts.image(given)) for given in self.image_prompts or []]
         below = below if isinstance(below, list) else [below] if below else []
-        if prompt is not None and below and not self.quiet:
-            say("prompt", f"PROMPT wins over the prompts of {self._origin_of_prompts()}: {shorten(below[0])}")
+        if prompt is not None and below:
+            origin = self._origin_of_prompts()
+            self.notes.append(("prompt", f"PROMPT wins over the prompts of {origin}: {shorten(below[0])}"))
         lines = below if prompt is None else [prompt]
         if not lines and not images:
             raise UsageError(
@@ -84,10 +85,9 @@ class PaintingOptions:
         from vqclip.guidance.perceptors.chosen import usual_judge  # noqa: PLC0415
 
         name = judge or usual_judge(config)
-        if not self.quiet and any(perceptor.label == name for perceptor in config.perceptors):
-            say(
-                "judge", f"{name}, which guides the images too, and so ranks them too high; see --judge judge"
-            )
+        if any(perceptor.label == name for perceptor in config.perceptors):
+            line = f"{name}, which guides the images too, and so ranks them too high; see --judge judge"
+            self.notes.append(("judge", line))
         return name
 
     @property
@@ -110,6 +110,8 @@ class PaintingOptions:
         With `keep`, the best so many by a judge are results.
         """
         ranks = self._judge(outputs[0].config, judge) if keep else None
+        for topic, text in () if self.quiet else self.notes:
+            say(topic, text)
         if self.plan:
             from vqclip.cli.plan import explain  # noqa: PLC0415
 

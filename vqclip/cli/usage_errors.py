@@ -19,7 +19,7 @@ _FAULTS = {
 
 def in_own_words(error: Any) -> str:
     """Return the message of a typer's usage error, without a full stop."""
-    faults = getattr(error.__cause__, "errors", list)()
+    faults: list[Any] = getattr(error.__cause__, "errors", list)()
     parameter = getattr(error, "param", None)
     if not faults or parameter is None:
         return str(error.format_message()).rstrip(".")

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from vqclip.cli import options
-from vqclip.cli.display.console import say
 from vqclip.cli.help_layout import WHAT
 from vqclip.cli.outputs import plan_outputs
 from vqclip.cli.painting_options import PaintingOptions, painting
@@ -42,6 +41,7 @@ def story(
     """
     film = {"steps": frame_steps, "fps": fps, "loop": loop or None}
     config = common.config(prompt, film=film, story={"frames": frames, "fade": fade})
-    if not config.is_film and not common.quiet:
-        say("note", 'this is one scene, so it is a still; separate scenes with "^", as in "a seed ^ a tree"')
+    if not config.is_film:
+        line = 'this is one scene, so it is a still; separate scenes with "^", as in "a seed ^ a tree"'
+        common.notes.append(("note", line))
     common.run(plan_outputs(config, output, force=common.force))
