@@ -36,7 +36,7 @@ class TestText:
         ("key", "place"),
         [
             ("prompts", "prompts"), ("init", "init"), ("size", "size"),
-            ("vqgan", "drawer.model"), ("sketchbook", "start.sketchbook"),
+            ("vqgan", "vqgan"), ("sketchbook", "sketchbook"),
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("text", ["caf\udce9", "a\ud800", "a\0b"])

@@ -206,7 +206,7 @@ def test_the_digest_hangs_on(key: str) -> None:
         ({"cutouts": {"flip": "often"}}, "cutouts.flip: "),
         ({"prompts": {"a": 1}}, "prompts[0]: {'a': 1} is no text"),
         ({"prompts": True}, "prompts[0]: True is no text"),
-        ({"vqgan": None}, "drawer.model: "),
+        ({"vqgan": None}, "vqgan: "),
         ({"steps": 0}, "steps: 0 is out of range; it takes 1 to 1000000"),
         ({"seed": -1}, "seed: -1 is out of range"),
         ({"cutouts": {"noise": float("nan")}}, "cutouts.noise: nan is out of range"),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 import typer
 
 from vqclip.base import device as devices
@@ -12,9 +13,12 @@ from vqclip.base import runtime
 from vqclip.base.stop import StopToken
 from vqclip.cli.deliver import deliver
 from vqclip.cli.display.console import complain, say, stderr
+from vqclip.cli.display.plateau import PlateauWatch
 from vqclip.cli.display.report import Reporter, reporter
-from vqclip.cli.outputs import OutputSpec, check_output
+from vqclip.cli.outputs import OutputSpec, plan_outputs
+from vqclip.cli.painting_options import say_prompts
 from vqclip.cli.provide import provide
+from vqclip.config.schema import Config
 from vqclip.jobs.reproduce import carried_config
 from vqclip.jobs.worker import BATCH_SEEDS
 from vqclip.media.image import read_metadata
@@ -32,9 +36,10 @@ from vqclip.pipeline.events import (
 )
 from vqclip.pipeline.progress_video import read_settings
 from vqclip.requirements.needs import requirements
-from vqclip.requirements.status import locations_from
+from vqclip.requirements.status import locations_from, status
 from vqclip.runs.run import check_parent, origin, read_config, read_provenance
 from vqclip.session import Session
+from vqclip.weights.requirement import Requirement
 
 
 @dataclass(frozen=True)
@@ -47,29 +52,29 @@ class BestOf:
 
 def paint(
     outputs: Sequence[OutputSpec], device: str, runs: Path, best_of: BestOf | None = None,
-    *, batch_size: int | None, as_json: bool, quiet: bool, pull: bool,
+    *, batch_size: int | None, as_json: bool, quiet: bool, verbose: bool = False, pull: bool,
 ) -> None:  # fmt: skip
     """Make all images in batches, and deliver them; with `best_of`, deliver only the best."""
     config, torch_device = outputs[0].config, devices.pick(device)
     session = Session(device, pull=pull, keeps_models=False, owns_process=True)
     check_parent(runs)
     needs = requirements(config, best_of.judge if best_of else None)
-    provide(needs, pull=pull, quiet=quiet, device=torch_device)
-    if not quiet:
-        arithmetic = devices.arithmetic(config.precision, torch_device)
-        say("device", f"{devices.describe(torch_device)}, {arithmetic}")
+    announce(config, torch_device, needs, pull=pull, quiet=quiet)
+    if verbose:
+        say_details(config, needs)
     by_seed = {spec.config.seed: spec for spec in outputs}
     # With `best_of`, the ranking at the end decides which videos are copied to their names.
     videos = {seed: replace(spec.video, file=None) if best_of else spec.video
               for seed, spec in by_seed.items() if spec.video}  # fmt: skip
     configs = [spec.config for spec in outputs]
-    with printing(quiet) as printer:
+    with printing(quiet, verbose=verbose) as printer:
         if best_of is None:
             events = session.generate(
                 configs, batch_size=batch_size, runs=runs, video=videos or None, stop=printer.stop
             )
             for made in printer.results(events):
-                deliver(made, by_seed[made.seed].output, as_json)
+                spec = by_seed[made.seed]
+                deliver(made, spec.output, as_json, force=spec.force)
             return
         events = session.best_of(
             configs, keep=best_of.keep, judge=best_of.judge,
@@ -87,12 +92,32 @@ def _deliver_ranked(event: Ranked, spec: OutputSpec, judge: str, as_json: bool, 
         say("score", f"{event.score:.4f} by {judge}: seed {spec.config.seed}{suffix}")
     if event.is_kept:
         video = spec.video.file if spec.video else None
-        deliver(event.result, spec.output, as_json, video, score=round(event.score, 4))
+        deliver(event.result, spec.output, as_json, video, force=spec.force, score=round(event.score, 4))
+
+
+def announce(
+    config: Config, device: torch.device, needs: Iterable[Requirement], *, pull: bool, quiet: bool
+) -> None:
+    """Say prompts, models and device before the work begins, and fetch models; raises WeightsError."""
+    if not quiet:
+        say_prompts(config)
+    provide(needs, pull=pull, quiet=quiet, device=device)
+    if not quiet:
+        say("device", f"{devices.describe(device)}, {devices.arithmetic(config.precision, device)}")
+
+
+def say_details(config: Config, needs: Iterable[Requirement]) -> None:
+    """Say what -v adds: the config's digest, size and steps, and the file of each model."""
+    say("config", f"{config.digest}: {config.size}, {config.steps} steps, start {config.start.name}")
+    for need in needs:
+        found = status(need)
+        say("file", f"{need.role}: {need.name}, {found.size}, {found.path}")
 
 
 def reproduce(
-    image: Path, output: Path | None, device: str, runs: Path, *, as_json: bool, quiet: bool, pull: bool
-) -> None:
+    image: Path, output: str | None, device: str, runs: Path,
+    *, force: bool, as_json: bool, quiet: bool, pull: bool,
+) -> None:  # fmt: skip
     """Make a saved image again from its metadata, and compare the two."""
     metadata = read_metadata(image)
     session, config = (
@@ -100,16 +125,15 @@ def reproduce(
         carried_config(image, metadata),
     )
     check_parent(runs)
-    if output is not None:
-        check_output(output, config.is_film)
-    provide(requirements(config), pull=pull, quiet=quiet)
+    (spec,) = plan_outputs(config, output, force=force)
+    announce(config, devices.pick(device), requirements(config), pull=pull, quiet=quiet)
     with printing(quiet) as printer:
         for event in printer.show(session.reproduce(image, runs=runs, stop=printer.stop)):
             if isinstance(event, Compared):
                 if not quiet:
                     differ = f"{event.share:.1%} differ, by {255 * event.most:.0f} of 255 at most"
                     say("pixels", "the same" if event.is_same else differ)
-                deliver(event.result, output, as_json, same=event.is_same)
+                deliver(event.result, spec.output, as_json, force=force, same=event.is_same)
 
 
 def resume(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) -> None:
@@ -126,8 +150,10 @@ def resume(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool)
 class Printer:
     """Print events to stderr; if images are stopped, print the commands that go on, and exit."""
 
-    def __init__(self, signals: runtime.Signals, quiet: bool, goes_on: bool):
+    def __init__(self, signals: runtime.Signals, quiet: bool, goes_on: bool, verbose: bool = False):
         self.signals, self.quiet, self.goes_on, self.stop = signals, quiet, goes_on, signals.token
+        self.verbose = verbose
+        self.plateau = PlateauWatch()
         self.folders: dict[int, Path] = {}  # of the current batch's images, by seed
         self.finished: list[Result] = []  # the finished images of the current batch
         self.report: Reporter | None = None
@@ -166,6 +192,8 @@ class Printer:
             self._leave(stopped)
 
     def on_event(self, event: Event) -> None:
+        if isinstance(event, Stepped):
+            self.plateau.watch(event)
         match event:
             case Differs(key=key, then=then, now=now):
                 self.say("differs", f"{key}: {then} then, {now} now")
@@ -201,6 +229,11 @@ class Printer:
     def _finish(self, made: Result) -> None:
         self.finished.append(made)
         self.context.close()
+        if line := self.plateau.line(made):
+            self.say("plateau", line)
+        if self.verbose:
+            pace = 1000 * made.seconds / max(1, made.steps)
+            self.say("time", f"seed {made.seed}: {pace:.0f} ms a step")
         if len(self.finished) == len(self.folders):
             each = f", {len(self.folders)} images" if len(self.folders) > 1 else ""
             first = self.finished[0]
@@ -217,10 +250,10 @@ class Printer:
 
 
 @contextlib.contextmanager
-def printing(quiet: bool, *, goes_on: bool = False) -> Iterator[Printer]:
+def printing(quiet: bool, *, goes_on: bool = False, verbose: bool = False) -> Iterator[Printer]:
     """Make a Printer whose StopToken Ctrl-C stops during a run; a second Ctrl-C ends the process at once."""
     signals = runtime.Signals(StopToken())
     try:
-        yield Printer(signals, quiet, goes_on)
+        yield Printer(signals, quiet, goes_on, verbose)
     finally:
         signals.restore()

@@ -161,7 +161,7 @@ class SourceConfig:
 @dataclass(frozen=True, kw_only=True)
 class Config:
     prompts: list[str]
-    seed: int = within(0, 2**62)
+    seed: int = key(minimum=0, maximum=2**62, words=True)
     size: str
     steps: int = within(1, 1_000_000)
     init: str | None

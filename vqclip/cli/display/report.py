@@ -73,10 +73,15 @@ def frame_of(event: Stepped) -> str:
     return f"  frame {event.step.frame + 1}/{event.frames}" if event.frames > 1 else ""
 
 
+def cut(name: str, most: int = 32) -> str:
+    """Cut a long name on the right."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def losses(event: Stepped, most: int = 3) -> str:
     """Format the sum of the losses, and the first ones by name if there are several."""
     numbers = event.numbers
-    parts = [f"{visible(name[-24:])} {loss:.3f}" for name, loss in list(numbers.items())[:most]]
+    parts = [f"{cut(visible(name))} {loss:.3f}" for name, loss in list(numbers.items())[:most]]
     return f"loss {sum(numbers.values()):.3f}" + (f" ({', '.join(parts)})" if len(numbers) > 1 else "")
 
 
