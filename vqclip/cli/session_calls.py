@@ -1,7 +1,8 @@
 """Call a Session for the commands, and print its events; this module loads torch."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import typer
 
 from vqclip.base import device as devices
 from vqclip.base import runtime
+from vqclip.base.errors import UsageError
 from vqclip.base.stop import StopToken
 from vqclip.cli.deliver import deliver
 from vqclip.cli.display.console import complain, say, stderr
 from vqclip.cli.display.report import Reporter, reporter
 from vqclip.cli.outputs import OutputSpec, check_output
 from vqclip.cli.provide import provide
+from vqclip.config.schema import Config
 from vqclip.jobs.worker import BATCH_SEEDS
 from vqclip.media.image import read_metadata
 from vqclip.pipeline.events import (
@@ -32,8 +35,17 @@ from vqclip.pipeline.events import (
 from vqclip.pipeline.progress_video import read_settings
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import locations_from
+from vqclip.runs.continuation import changed_keys, continued
+from vqclip.runs.delivery import Delivery, remember, remembered
+from vqclip.runs.record import read_record
 from vqclip.runs.run import check_parent, origin, read_config, read_provenance
 from vqclip.session import Session, carried_config
+
+
+log = logging.getLogger(__name__)
+
+Outputs = Mapping[int, Delivery]  # where results go, by their seeds
+_NO_OUTPUTS: Outputs = {}
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,8 @@ def paint(
     videos = {seed: replace(spec.video, file=None) if best_of else spec.video
               for seed, spec in by_seed.items() if spec.video}  # fmt: skip
     configs = [spec.config for spec in outputs]
-    with printing(quiet) as printer:
+    goals = {} if best_of else {seed: Delivery(spec.output) for seed, spec in by_seed.items() if spec.output}
+    with printing(quiet, outputs=goals) as printer:
         if best_of is None:
             events = session.generate(
                 configs, batch_size=batch_size, runs=runs, video=videos or None, stop=printer.stop
@@ -102,7 +115,7 @@ def reproduce(
     if output is not None:
         check_output(output, config.is_film)
     provide(requirements(config), pull=pull, quiet=quiet)
-    with printing(quiet) as printer:
+    with printing(quiet, outputs={config.seed: Delivery(output)} if output else {}) as printer:
         for event in printer.show(session.reproduce(image, runs=runs, stop=printer.stop)):
             if isinstance(event, Compared):
                 if not quiet:
@@ -111,22 +124,65 @@ def reproduce(
                 deliver(event.result, output, as_json, same=event.is_same)
 
 
-def resume(folder: Path, device: str, *, as_json: bool, quiet: bool, pull: bool) -> None:
-    """Go on in a run folder, and deliver its result; a finished run is delivered at once."""
+@dataclass(frozen=True)
+class Further:
+    """Hold what `resume` is told besides the run: a number of steps, and where the result goes."""
+
+    steps: int | None = None
+    output: Path | None = None
+    force: bool = False
+
+
+def resume(folder: Path, further: Further, device: str, *, as_json: bool, quiet: bool, pull: bool) -> None:
+    """Go on in a run folder, or with more steps in a new one, and deliver the result; a finished run at once."""
     session = Session(device, pull=pull, keeps_models=False, owns_process=True)
-    needs = requirements(read_config(folder))
+    config = read_config(folder)
+    delivery = _delivery(folder, further, config.is_film)
+    needs = requirements(config)
     locations = locations_from(origin(folder), needs)
     provide([need.at(locations) for need in needs], pull=pull, quiet=quiet)
+    if further.steps is not None:
+        folder = _continue(folder, further.steps, config)
+    if delivery:
+        remember(folder, delivery.file, delivery.force)
     with printing(quiet, goes_on=True) as printer:
         for made in printer.results(session.resume(folder, stop=printer.stop)):
-            deliver(made, None, as_json)
+            deliver(made, delivery and delivery.file, as_json)
+
+
+def _delivery(folder: Path, further: Further, is_film: bool) -> Delivery | None:
+    """Find where the result goes; raises UsageError, before any work, if a file lies there that may not be replaced."""
+    if further.output:
+        delivery: Delivery | None = Delivery(further.output, further.force)
+    else:
+        delivery = None if further.steps else remembered(folder)  # the image of fewer steps went there
+    if delivery is None:
+        return None
+    if delivery.file.exists() and not (delivery.force or further.force):
+        if read_record(folder) and not further.output:
+            return None  # it was delivered
+        raise UsageError(f"{delivery.file} exists; add --force to replace it, or name another file with -o")
+    check_output(delivery.file, is_film)
+    return delivery
+
+
+def _continue(folder: Path, steps: int, config: Config) -> Path:
+    """Make the run of more steps, and say which keys keep an image of so many steps from having the same pixels."""
+    run = continued(folder, steps)
+    if changed := changed_keys(config, run.config):
+        log.warning(
+            "%s ran over %d steps and %s so; an image of %d steps from the start would be another",
+            " and ".join(changed), config.steps, "stay" if len(changed) > 1 else "stays", steps,
+        )  # fmt: skip
+    return run.folder
 
 
 class Printer:
     """Print events to stderr; if images are stopped, print the commands that go on, and exit."""
 
-    def __init__(self, signals: runtime.Signals, quiet: bool, goes_on: bool):
+    def __init__(self, signals: runtime.Signals, quiet: bool, goes_on: bool, outputs: Outputs):
         self.signals, self.quiet, self.goes_on, self.stop = signals, quiet, goes_on, signals.token
+        self.outputs = outputs
         self.folders: dict[int, Path] = {}  # of the current batch's images, by seed
         self.finished: list[Result] = []  # the finished images of the current batch
         self.report: Reporter | None = None
@@ -192,6 +248,8 @@ class Printer:
             self.folders, self.finished, self.report = {}, [], None
         self.folders[seed] = folder or Path()
         self.signals.install()
+        if folder and (delivery := self.outputs.get(seed)):
+            remember(folder, delivery.file, delivery.force)
         if self.goes_on and folder and read_provenance(folder).get(BATCH_SEEDS):
             self.say("differs", "begun together with others, goes on alone: sums are rounded otherwise")
         self.say("seed", str(seed))
@@ -216,10 +274,13 @@ class Printer:
 
 
 @contextlib.contextmanager
-def printing(quiet: bool, *, goes_on: bool = False) -> Iterator[Printer]:
-    """Make a Printer whose StopToken Ctrl-C stops during a run; a second Ctrl-C ends the process at once."""
+def printing(quiet: bool, *, goes_on: bool = False, outputs: Outputs = _NO_OUTPUTS) -> Iterator[Printer]:
+    """Make a Printer whose StopToken Ctrl-C stops during a run; a second Ctrl-C ends the process at once.
+
+    It remembers the `outputs` in their run folders, by seed.
+    """
     signals = runtime.Signals(StopToken())
     try:
-        yield Printer(signals, quiet, goes_on)
+        yield Printer(signals, quiet, goes_on, outputs)
     finally:
         signals.restore()

@@ -13,6 +13,7 @@ from vqclip.base.files import atomic, copy, write_text
 from vqclip.jobs.batch import Task
 from vqclip.jobs.batch_folder import MANIFEST
 from vqclip.media.contact_sheet import contact_sheet, thumbnails
+from vqclip.runs import snapshot
 from vqclip.runs.record import IMAGE
 from vqclip.runs.run import VIDEO, writing
 
@@ -34,10 +35,15 @@ class Manifest:
             self.write()
 
     def finish(self, task: Task, record: dict[str, Any]) -> dict[str, Any]:
-        """Record that a task is done, and copy its image, and its film, to its name in the folder."""
+        """Record that a task is done, and copy its image, and its film, to its name in the folder.
+
+        Its snapshot, which takes more room than the image, is deleted: a batch has many.
+        """
         if task.job is None:
             raise ValueError(f"{task.entry.position} has no job that could be done")
         image = copy_numbered(task.job.folder / IMAGE, self.folder / task.name)
+        with writing(self.folder, "make it writable, and give the command again"):
+            snapshot.forget(task.job.folder)
         made = {"image": str(image)}
         if task.job.config.is_film:
             made["film"] = str(copy_numbered(task.job.folder / VIDEO, image.with_suffix(".mp4")))
