@@ -106,7 +106,7 @@ class TestStopped:
         assert_equal(resumed, whole)
         assert resumed.losses == whole.losses
         assert {path.name for path in run.folder.iterdir()} == {
-            "config.yaml", "provenance.json", "image.png", "steps.jsonl", "painting.json",
+            "config.yaml", "provenance.json", "image.png", "steps.jsonl", "painting.json", "snapshot.safetensors",
         }  # fmt: skip
 
     def test_twice_and_resumed(self, tiny: Tiny, tmp_path: Path) -> None:

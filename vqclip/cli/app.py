@@ -30,6 +30,8 @@ COMMANDS = (
     "film",
     "batch",
     "resume",
+    "runs",
+    "presets",
     "reproduce",
     "diff",
     "show",
