@@ -7,12 +7,13 @@ from vqclip.base.errors import visible
 from vqclip.cli.display.console import result
 
 WIDTH = 80
+WIDEST = 30  # columns that are kept free for a cell; a wider one moves the rest of its line
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int = WIDTH) -> None:
     """Print rows below a header on stdout; the last column is cut where a line would be wider than `width`."""
     lines = [header, *([visible(cell) for cell in row] for row in rows)]
-    widths = [max(columns(line[i]) for line in lines) for i in range(len(header))]
+    widths = [min(max(columns(line[i]) for line in lines), WIDEST) for i in range(len(header))]
     for line in lines:
         padded = [cell + " " * (wide - columns(cell)) for cell, wide in zip(line, widths, strict=True)]
         result(cut("  ".join(padded).rstrip(), width))
