@@ -87,9 +87,7 @@ class TestDelivery:
 
 class TestMoreSteps:
     @pytest.mark.parametrize("optimizer", ["adam", "nadam", "sgd"])
-    def test_have_the_pixels_of_a_run_of_so_many(
-        self, vqclip: Vqclip, small: Small, optimizer: str
-    ) -> None:
+    def test_have_the_pixels_of_a_run_of_so_many(self, vqclip: Vqclip, small: Small, optimizer: str) -> None:
         words = ["generate", "a", *small, "--seed", "1", "-q", "--set", f"optimizer.name={optimizer}"]
         whole, short = (Path(vqclip(*words, "--steps", n).lines[0]) for n in (9, 4))
         before = short.read_bytes()
@@ -110,7 +108,9 @@ class TestMoreSteps:
         stages = ["--set", "latent.stages=[{scale: 0.5, share: 0.5}, {scale: 1.0, share: 0.5}]"]
         short = Path(vqclip("generate", "a", *small, "--steps", 4, "-q", *hang, *stages).lines[0])
         done = vqclip("resume", short.parent, "--steps", 11)
-        assert "note      optimizer.learning_rate and losses.tv.weight and latent.stages ran over 4" in done.err
+        assert (
+            "note      optimizer.learning_rate and losses.tv.weight and latent.stages ran over 4" in done.err
+        )
         longer = Path(done.lines[0])
         again = Path(vqclip("reproduce", longer, "-q").lines[0])
         with Image.open(longer) as one, Image.open(again) as other:
@@ -155,7 +155,9 @@ class TestMoreSteps:
         assert "note      no steps can be added to this run later" in done.err
 
 
-@pytest.mark.parametrize("text", ["0.3", "0.4 -> 0.1", "0:0.3, 75%:0.3, 80%:0.1", "3:1, 5:2", "0:1e-7, 33%:1", "2:1, 50%:0"])
+@pytest.mark.parametrize(
+    "text", ["0.3", "0.4 -> 0.1", "0:0.3, 75%:0.3, 80%:0.1", "3:1, 5:2", "0:1e-7, 33%:1", "2:1, 50%:0"]
+)
 @pytest.mark.parametrize("steps", [1, 7, 100])
 def test_a_pinned_schedule_is_the_same_over_the_first_steps(text: str, steps: int) -> None:
     before, after = Schedule.parse(text), Schedule.parse(pin(text, steps))

@@ -29,7 +29,10 @@ def everything() -> set[Path]:
 
 class TestList:
     def test_says_what_is_in_each(self, vqclip: Vqclip, tiny: Tiny) -> None:
-        done, stopped = make(tiny()), Run.create(Path("runs/jobs/jobs"), tiny(prompts=["a wide 苹果 " * 20]), {})
+        done, stopped = (
+            make(tiny()),
+            Run.create(Path("runs/jobs/jobs"), tiny(prompts=["a wide 苹果 " * 20]), {}),
+        )
         stopped.log(0, 3, {})
         made = vqclip("runs")
         assert made.code == 0
@@ -45,7 +48,12 @@ class TestList:
         facts = json.loads(line)
         assert facts["run"] == str(run)
         assert facts["bytes"] == sum(path.stat().st_size for path in run.iterdir())
-        assert (facts["state"], facts["step"], facts["steps"], facts["prompt"]) == ("finished", 6, 6, "a red apple")
+        assert (facts["state"], facts["step"], facts["steps"], facts["prompt"]) == (
+            "finished",
+            6,
+            6,
+            "a red apple",
+        )
 
     def test_tells_what_is_in_use_or_damaged_and_writes_nothing(self, vqclip: Vqclip, tiny: Tiny) -> None:
         busy, broken = make(tiny(), "busy"), make(tiny(), "broken")
@@ -133,6 +141,8 @@ class Terminal:
         return self.text
 
 
-@pytest.mark.parametrize(("text", "width", "kept"), [("apple", 5, "apple"), ("apples", 5, "appl…"), ("苹果苹果", 6, "苹果…")])
+@pytest.mark.parametrize(
+    ("text", "width", "kept"), [("apple", 5, "apple"), ("apples", 5, "appl…"), ("苹果苹果", 6, "苹果…")]
+)
 def test_texts_are_cut_by_columns(text: str, width: int, kept: str) -> None:
     assert cut(text, width) == kept

@@ -234,7 +234,8 @@ def test_a_prompt_longer_than_the_context_is_reported_and_painted(
 
 
 @pytest.mark.parametrize(
-    ("prompt", "words"), [("a red 苹果", ["苹果"]), ("красное яблоко", ["красное", "яблоко"]), ("une pomme brûlée 🍎", [])]
+    ("prompt", "words"),
+    [("a red 苹果", ["苹果"]), ("красное яблоко", ["красное", "яблоко"]), ("une pomme brûlée 🍎", [])],
 )
 def test_words_that_an_english_clip_cannot_read_are_reported_and_painted(
     tiny: Tiny, caplog: pytest.LogCaptureFixture, prompt: str, words: list[str]

@@ -41,7 +41,6 @@ from vqclip.runs.record import read_record
 from vqclip.runs.run import check_parent, origin, read_config, read_provenance
 from vqclip.session import Session, carried_config
 
-
 log = logging.getLogger(__name__)
 
 Outputs = Mapping[int, Delivery]  # where results go, by their seeds

@@ -164,7 +164,9 @@ def _own(name: str, path: Path, extending: tuple[str, ...]) -> dict[str, Any]:
     values = read_yaml(path)
     below = values.pop("extends", None)
     if below is not None and not isinstance(below, str):
-        raise ConfigError(f"{path}: extends: {shorten(below)} is no preset's name; write one, as in extends: draft")
+        raise ConfigError(
+            f"{path}: extends: {shorten(below)} is no preset's name; write one, as in extends: draft"
+        )
     layer = _layer(values, f"{path}: ")
     try:
         return _lay(*([_read_presets(below, (*extending, name))] if below else []), layer)

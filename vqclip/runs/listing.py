@@ -82,7 +82,9 @@ def describe(folder: Path) -> Listed:
         state = "finished" if record else "stopped"
     prompt = " | ".join(config.prompts) if config else ""
     date = datetime.fromtimestamp((folder / CONFIG).stat().st_mtime)
-    return Listed(folder, prompt, state, step, steps, date, sum(path.lstat().st_size for path in _ours(folder)))
+    return Listed(
+        folder, prompt, state, step, steps, date, sum(path.lstat().st_size for path in _ours(folder))
+    )
 
 
 def remove(folder: Path) -> int:

@@ -155,7 +155,9 @@ class Run:
             snapshot.write(self.folder, state, self.config.digest)
             snapshot.forget(self.folder, [snapshot.PREVIOUS])
         except OSError as error:
-            log.warning("no steps can be added to this run later: its snapshot can't be written: %s", cause(error))
+            log.warning(
+                "no steps can be added to this run later: its snapshot can't be written: %s", cause(error)
+            )
 
     def record(self) -> dict[str, Any] | None:
         """Read what `finish` wrote, or give None if the run isn't finished."""

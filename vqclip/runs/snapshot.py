@@ -24,7 +24,12 @@ SNAPSHOT, PREVIOUS = "snapshot.safetensors", "snapshot.previous.safetensors"
 def write(folder: Path, state: State, digest: str) -> None:
     """Save a State as the newest snapshot for the Config of this digest; raises OSError."""
     tensors, strings = state.to_tensors()
-    _write(folder, {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, strings, digest)
+    _write(
+        folder,
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        strings,
+        digest,
+    )
 
 
 def _write(folder: Path, tensors: Tensors, strings: Mapping[str, str], digest: str) -> None:

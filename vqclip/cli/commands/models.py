@@ -55,7 +55,9 @@ def _listed(known: Mapping[str, "ModelCard"]) -> list[str]:
     from vqclip.requirements import install  # noqa: PLC0415
     from vqclip.requirements.needs import requirements  # noqa: PLC0415
 
-    named = {need.name for preset in configs.presets() for need in requirements(configs.resolve(preset=preset))}
+    named = {
+        need.name for preset in configs.presets() for need in requirements(configs.resolve(preset=preset))
+    }
     return [name for name in known if name in named or install.is_here(name)]
 
 

@@ -13,7 +13,9 @@ def resume(
     run: Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN")],
     steps: Annotated[
         int | None,
-        typer.Option("--steps", min=1, help="Go on with a finished image to N steps, in a new run.", metavar="N"),
+        typer.Option(
+            "--steps", min=1, help="Go on with a finished image to N steps, in a new run.", metavar="N"
+        ),
     ] = None,
     output: Annotated[
         Path | None,

@@ -13,7 +13,9 @@ from vqclip.cli.display.console import complain, result, result_json, say, stder
 if TYPE_CHECKING:
     from vqclip.runs.listing import Listed
 
-app = typer.Typer(name="runs", help="List runs, or delete them; `vqclip runs` lists ./runs.", cls=ListsByDefault)
+app = typer.Typer(
+    name="runs", help="List runs, or delete them; `vqclip runs` lists ./runs.", cls=ListsByDefault
+)
 
 
 @app.command("list")

@@ -58,6 +58,16 @@ def complain(text: str) -> None:
     stderr.print(Text.assemble(("vqclip: ", "bold red"), visible(" ".join(text.split()))), soft_wrap=True)
 
 
+def duration(seconds: float | None) -> str:
+    """Format seconds: 42 s, 3 min, 1 h 5 min."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 class Remarks(logging.Handler):
     """Print the library's warnings to stderr, each text once in a command."""
 

@@ -5,16 +5,19 @@ import time
 import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from vqclip.base import device as devices
 from vqclip.base.errors import visible
-from vqclip.cli.display.console import Display
+from vqclip.cli.display.console import Display, duration
 from vqclip.media.image import to_pil
 from vqclip.pipeline.events import Stepped
+from vqclip.weights.catalog import human
 
 REFRESH = 0.5  # seconds between two reads of the losses, each of which waits for the device
 PREVIEW_COLUMNS = 40
+LINE_EVERY = 10.0  # seconds, where there is no terminal
 
 
 class Reporter(Display):
@@ -23,20 +26,53 @@ class Reporter(Display):
     def step(self, event: Stepped) -> None: ...
 
 
+class Pace:
+    """Measure the steps a second and the time left, from the first step that is seen on."""
+
+    def __init__(self) -> None:
+        self.began, self.done, self.steps = time.monotonic(), 0, 0
+        self.before: int | None = None  # steps that were done before
+
+    def advance(self, event: Stepped) -> None:
+        if self.before is None:
+            self.before = event.done - 1
+        self.done, self.steps = event.done, event.steps
+
+    @property
+    def seconds(self) -> float:
+        """Give the seconds of a step."""
+        return (time.monotonic() - self.began) / max(1, self.done - (self.before or 0))
+
+    @property
+    def left(self) -> str:
+        return duration(self.seconds * (self.steps - self.done))
+
+    def __str__(self) -> str:
+        """Give steps a second, or seconds a step where these are more than one."""
+        seconds = max(self.seconds, 1e-6)
+        return (
+            f"{seconds:.1f} s a step"
+            if seconds > 1
+            else f"{1 / seconds:.{0 if seconds < 0.01 else 1}f} steps/s"
+        )
+
+
 class PlainReport(Reporter):
-    """Print a line every tenth of the steps, for logs and pipes."""
+    """Print a line every ten seconds, and one for the last step, for logs and pipes."""
 
     def __init__(self, console: Console):
-        self.console, self.began = console, time.monotonic()
-        self.before = 0  # steps that were done before this report
+        self.console, self.pace, self.printed = console, Pace(), time.monotonic()
 
     def step(self, event: Stepped) -> None:
-        done, steps = event.done, event.steps
-        self.before = self.before or done - 1
-        if done * 10 // steps > (done - 1) * 10 // steps:
-            left = (time.monotonic() - self.began) / (done - self.before) * (steps - done)
-            line = f"step      {done}/{steps}{frame_of(event)}  {losses(event)}  {left:.0f} s left"
-            self.console.print(Text(line), soft_wrap=True)
+        self.pace.advance(event)
+        if time.monotonic() - self.printed < LINE_EVERY and event.done < event.steps:
+            return
+        self.printed = time.monotonic()
+        facts = f"{self.pace}, {memory_of(event)}" + (
+            f", {self.pace.left} left" if event.done < event.steps else ""
+        )
+        line = f"step      {event.done}/{event.steps}{frame_of(event)}  {losses(event)}  {facts}"
+        self.console.print(Text(line), soft_wrap=True)
 
 
 class LiveReport(Reporter):
@@ -45,21 +81,35 @@ class LiveReport(Reporter):
     def __init__(self, console: Console):
         self.shows_picture = console.color_system == "truecolor" and console.width >= PREVIEW_COLUMNS
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
+            TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"),
+            console=console,
         )  # fmt: skip
-        self.task = self.progress.add_task("painting", total=None)
+        self.task = self.progress.add_task("painting", total=None, facts="")
         self.context = self.live = Live(self.progress, console=console, auto_refresh=False, transient=True)
-        self.looked = 0.0
+        self.pace, self.looked = Pace(), 0.0
 
     def step(self, event: Stepped) -> None:
-        done, steps = event.done, event.steps
-        self.progress.update(self.task, completed=done, total=steps, description=f"painting{frame_of(event)}")
-        if time.monotonic() - self.looked < REFRESH and done < steps:
+        self.pace.advance(event)
+        if time.monotonic() - self.looked < REFRESH and event.done < event.steps:
             return
         self.looked = time.monotonic()
+        facts = f"{self.pace}  {self.pace.left} left"
+        self.progress.update(
+            self.task,
+            completed=event.done,
+            total=event.steps,
+            description=f"painting{frame_of(event)}",
+            facts=facts,
+        )
         parts: list[RenderableType] = [preview(event)] if self.shows_picture else []
-        parts += [self.progress, Text(losses(event), overflow="ellipsis", no_wrap=True)]
+        text = f"{losses(event)}  {memory_of(event)}"
+        parts += [self.progress, Text(text, overflow="ellipsis", no_wrap=True)]
         self.live.update(Group(*parts), refresh=True)
+
+
+def memory_of(event: Stepped) -> str:
+    """Say how much memory the device has given this process so far, or the system, on a CPU."""
+    return f"{human(devices.used_memory(event.step.image.device))} of memory"
 
 
 def frame_of(event: Stepped) -> str:

@@ -12,7 +12,7 @@ from vqclip.pipeline.events import Event, Finished, Result, Stepped, Stopped
 def show(events: Iterable[Event], console: Console | None = None) -> Result:
     """Iterate to the end with a progress report, and return the last result, which a notebook shows as an image.
 
-    In a terminal the report is a bar, with a preview where colours are true; elsewhere a line every tenth of the way.
+    In a terminal the report is a bar, with a preview where colours are true; elsewhere a line every ten seconds.
     Raises VqclipError where nothing was painted.
 
     >>> vqclip.show(session.generate("a red apple"))  # doctest: +SKIP

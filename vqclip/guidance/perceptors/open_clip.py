@@ -64,7 +64,9 @@ def non_latin_words(text: str) -> list[str]:
 
 
 def _is_foreign(letter: str) -> bool:
-    return letter.isalpha() and not unicodedata.name(letter, "").startswith(("LATIN", "FULLWIDTH LATIN", "MODIFIER"))
+    return letter.isalpha() and not unicodedata.name(letter, "").startswith(
+        ("LATIN", "FULLWIDTH LATIN", "MODIFIER")
+    )
 
 
 def _first(features: Any) -> Tensor:
