@@ -35,7 +35,7 @@ def test_shows_any_wish_and_size(terminal: bool, size: tuple[int, int]) -> None:
         for index in range(1, 11):
             report.step(step(index, size))
     text = screen.file.getvalue()  # type: ignore[attr-defined]
-    assert "the [/b] tag :smile: 0.250" in text
+    assert "mini: the [/b] tag :smi… 0.250" in text
     assert "loss 0.750" in text
 
 

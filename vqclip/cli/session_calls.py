@@ -146,7 +146,7 @@ def resume(folder: Path, further: Further, device: str, *, as_json: bool, quiet:
         remember(folder, delivery.file, delivery.force)
     with printing(quiet, goes_on=True) as printer:
         for made in printer.results(session.resume(folder, stop=printer.stop)):
-            deliver(made, delivery and delivery.file, as_json)
+            deliver(made, delivery.file if delivery else None, as_json)
 
 
 def _delivery(folder: Path, further: Further, is_film: bool) -> Delivery | None:

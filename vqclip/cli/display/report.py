@@ -11,6 +11,7 @@ from rich.text import Text
 from vqclip.base import device as devices
 from vqclip.base.errors import visible
 from vqclip.cli.display.console import Display, duration
+from vqclip.cli.display.table import cut
 from vqclip.media.image import to_pil
 from vqclip.pipeline.events import Stepped
 from vqclip.weights.catalog import human
@@ -102,7 +103,7 @@ class LiveReport(Reporter):
             facts=facts,
         )
         parts: list[RenderableType] = [preview(event)] if self.shows_picture else []
-        text = f"{losses(event)}  {memory_of(event)}"
+        text = f"{memory_of(event)}  {losses(event)}"
         parts += [self.progress, Text(text, overflow="ellipsis", no_wrap=True)]
         self.live.update(Group(*parts), refresh=True)
 
@@ -120,7 +121,7 @@ def frame_of(event: Stepped) -> str:
 def losses(event: Stepped, most: int = 3) -> str:
     """Format the sum of the losses, and the first ones by name if there are several."""
     numbers = event.numbers
-    parts = [f"{visible(name[-24:])} {loss:.3f}" for name, loss in list(numbers.items())[:most]]
+    parts = [f"{cut(visible(name), 24)} {loss:.3f}" for name, loss in list(numbers.items())[:most]]
     return f"loss {sum(numbers.values()):.3f}" + (f" ({', '.join(parts)})" if len(numbers) > 1 else "")
 
 
