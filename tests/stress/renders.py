@@ -32,18 +32,33 @@ from vqclip.config.schema import BORDERS, OPTIMIZERS, UNITS
 
 LEAVES = flatten(configs.to_dict(configs.resolve({"prompts": ["a"], "seed": 1})))
 AT_ONCE = 20  # jobs in a batch, which shares its models
-SIZES = ["16x16", "8x8", "1x1", "17x33", "40x16", "2x64", "0x0", "64", "16 x 16", "9999999999x1"]
-STEPS: list[Any] = [1, 2, 3, "2", 0, -1, "many", 1.5, None]
-SEEDS: list[Any] = [0, 7, 2**62, "apple", -1, 1e3, 2**70, None]
+SIZES = [
+    "16x16",
+    "8x8",
+    "24x16",
+    "9x31",
+    "1x1",
+    "17x33",
+    "40x16",
+    "2x64",
+    "0x0",
+    "64",
+    "16 x 16",
+    "9999999999x1",
+]
+STEPS: list[Any] = [1, 2, 3, 1, 2, 3, "2", 0, -1, "many", 1.5, None]
+SEEDS: list[Any] = [0, 7, 12345, "9", 2**62, "apple", -1, 1e3, 2**70, None]
 VALUES: list[Any] = [
     0, 1, 2, -1, 0.5, 0.001, 1e-9, 1e9, 1e18, 1e39, "0.4 -> 0.1", "0:1, 50%:0", "nan", True, None, "", "words",
-    "noise", "grey", "gradient", "codes", "fft", "adamw", "nadam", "sgd", "squash", "wrap", "smear", "latent", "bfloat16",
+    "noise", "grey", "gradient", "codes", "fft", "adamw", "nadam", "sgd", "squash", "wrap", "smear", "latent",
+    "bfloat16",
     "#f00", ["#f00", "#00f"], [{"scale": 0.5, "share": 0.5}, {"scale": 1, "share": 0.5}], {"name": "fft"}, {},
 ]  # fmt: skip
-NUMBERS: list[Any] = [0, 1, 2, 3, 0.5, 0.05, 0.9, 0.001, 1e-9, 1e3, 1e18]
+NUMBERS: list[Any] = [0, 1, 1, 2, 0.5, 0.05, 0.9, 0.01, 1e-9, 1e3, 1e18]
 SCHEDULES: list[Any] = ["0", "0.3", "0.4 -> 0.1", "0:1, 50%:0", "1:0.2, 2:0.1", "1e-9", "1e9 -> 0", 1, -1]
 CHOICES = {
-    "optimizer.name": OPTIMIZERS, "optimizer.unit": UNITS, "cutouts.border": BORDERS, "cutouts.aspect": ("keep", "squash"),
+    "optimizer.name": OPTIMIZERS, "optimizer.unit": UNITS, "cutouts.border": BORDERS,
+    "cutouts.aspect": ("keep", "squash"),
     "precision": ("float32", "bfloat16", "auto"), "start": ("noise", "grey", "gradient", "codes"),
     "start.name": ("noise", "codes"), "drawer": ("fft",),
 }  # fmt: skip
@@ -69,13 +84,15 @@ def write_base(folder: Path) -> Path:
 def make_job(chance: random.Random) -> dict[str, Any]:
     """A job of a mutated prompt, and of some keys with any values."""
     wish = chance.choice([*PROMPTS, "a red apple", "an owl | a clock:0.5", chance.choice(WORDS)])
-    job: dict[str, Any] = {"prompt": mutate(wish, chance).decode(errors="replace") if chance.random() < 0.5 else wish}
+    job: dict[str, Any] = {
+        "prompt": mutate(wish, chance).decode(errors="replace") if chance.random() < 0.3 else wish
+    }
     for key, values in (("size", SIZES), ("steps", STEPS), ("seed", SEEDS)):
         if chance.random() < 0.15:
             job[key] = chance.choice(values)
-    keys = [key for key in configs.keys() if key.split(".")[0] not in LEFT_ALONE and "[" not in key]
-    for key in chance.sample(keys, chance.choice([0, 1, 2, 3])):
-        job[key] = chance.choice(fitting(key) if chance.random() < 0.9 else VALUES)
+    keys = [key for key in LEAVES if key.split(".")[0] not in LEFT_ALONE and "[" not in key]
+    for key in chance.sample(keys, chance.choice([0, 0, 1, 1, 2])):
+        job[key] = chance.choice(fitting(key) if chance.random() < 0.95 else VALUES)
     return job
 
 
@@ -98,7 +115,9 @@ def is_small(job: dict[str, Any], base: Path) -> bool:
     except VqclipError:
         return True
     crops = max(config.cutouts.count, *(perceptor.crops or 0 for perceptor in config.perceptors))
-    return not config.is_film and config.width * config.height <= 64 * 64 and config.steps <= 3 and crops <= 64
+    return (
+        not config.is_film and config.width * config.height <= 64 * 64 and config.steps <= 3 and crops <= 64
+    )
 
 
 def check(entry: dict[str, Any]) -> str:
@@ -135,6 +154,7 @@ def render(jobs: list[dict[str, Any]], base: Path, name: str) -> Iterator[str]:
 def run(count: int, seed: int, base: Path) -> Counter[str]:
     """Outcomes of so many jobs; raises Broken, which names the batch file."""
     chance, outcomes = random.Random(seed), Counter[str]()
+    Image.effect_noise((20, 12), 60).save("a.png")  # which some prompts name
     for first in range(0, count, AT_ONCE):
         name, jobs = f"batch{first}", []
         while len(jobs) < min(AT_ONCE, count - first):
@@ -154,6 +174,10 @@ if __name__ == "__main__":
     os.chdir(folder)
     (folder / "models").mkdir()
     print(f"batches are written to {folder}")
-    for outcome, times in sorted(run(jobs, int(sys.argv[2]) if len(sys.argv) > 2 else 1, write_base(folder / "models")).items()):
+    for outcome, times in sorted(
+        run(jobs, int(sys.argv[2]) if len(sys.argv) > 2 else 1, write_base(folder / "models")).items()
+    ):
         print(f"{outcome:<10} {times}")
-    print(f"{jobs} jobs in {time.monotonic() - began:.0f} s: each became an image, or was refused in one line")
+    print(
+        f"{jobs} jobs in {time.monotonic() - began:.0f} s: each became an image, or was refused in one line"
+    )
