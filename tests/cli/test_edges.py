@@ -166,7 +166,8 @@ class TestTerminal:
     def test_that_is_closed_leaves_a_snapshot_and_stderr_may_be_gone(self, start: list[str]) -> None:
         """As a terminal window does it: SIGHUP, and nobody reads what is said."""
         run = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ))
-        assert run.stdout and run.stderr
+        assert run.stdout
+        assert run.stderr
         while not list(Path().glob("runs/*/steps.jsonl")):
             assert run.poll() is None, run.stderr.read()
         run.stdout.close()
@@ -186,7 +187,7 @@ def test_new_commands_say_edges_in_one_line(vqclip: Vqclip) -> None:
         ("presets", "show", "n" * 300), ("presets", "show", "../default"), ("resume", "n" * 300), ("resume", "loop"),
     ):  # fmt: skip
         done = vqclip(*words)
-        assert done.code in (2, 4), words
+        assert done.code in (1, 2, 4), words
         assert done.err.count("\n") == 1, (words, done.err)
 
 

@@ -14,7 +14,37 @@ from rich.text import Text
 
 from vqclip.base.errors import SaveError, cause, visible
 
-stderr = Console(stderr=True, highlight=False)
+
+class _Stderr(io.TextIOBase):
+    """Write to sys.stderr as long as somebody reads it: a terminal that was closed must not end a run."""
+
+    def write(self, text: str) -> int:
+        return self._try("write", text) or len(text)
+
+    def flush(self) -> None:
+        self._try("flush")
+
+    def isatty(self) -> bool:
+        return bool(sys.stderr and sys.stderr.isatty())
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return sys.stderr.encoding
+
+    @staticmethod
+    def _try(method: str, *words: str) -> Any:
+        try:
+            return getattr(sys.stderr, method)(*words)
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):  # Python would write the rest at exit, and fail
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        return None
+
+
+stderr = Console(file=_Stderr(), highlight=False)
 
 
 def spell_any_letter() -> None:
