@@ -57,6 +57,7 @@ LIGHT = (
     "runs.record",
     "jobs.batch_file",
     "jobs.batch_matrix",
+    "jobs.batch_folder",
     "jobs.batch",
     "requirements.needs",
     "cli.app",

@@ -168,18 +168,23 @@ class Session:
         ...     print(event)
         """
         tasks = batches.plan(Path(file), Path(runs), preset=preset, base=config, settings=settings)
-        return self.run_tasks(tasks, batches.folder_of(Path(file), Path(runs)), placement, stop)
+        return self.run_tasks(tasks, batches.folder_of(Path(file), Path(runs), tasks), placement, stop, file)
 
     def run_tasks(
-        self, tasks: Sequence[Task], folder: Path, placement: Placement | None, stop: StopToken | None
+        self,
+        tasks: Sequence[Task],
+        folder: Path,
+        placement: Placement | None,
+        stop: StopToken | None,
+        file: str | Path,
     ) -> BatchEvents:
-        """Run the tasks of a planned batch."""
+        """Run the tasks of a batch that was planned from `file`."""
         placement = placement or Placement(1, self._worker.threads, [str(self._worker.device)])
 
         def launcher(jobs: Sequence[Job]) -> Launcher:
             return placement.launcher(jobs, self._worker.pull, self._of)
 
-        return run_batch(tasks, folder, launcher, stop or StopToken())
+        return run_batch(tasks, folder, launcher, stop or StopToken(), Path(file))
 
     def _of(self, spec: WorkerSpec) -> Worker:
         """Give this Session's worker, or make one for another device or number of threads."""

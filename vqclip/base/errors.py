@@ -24,9 +24,12 @@ from typing import Any
 
 
 class VqclipError(Exception):
-    """Root of everything that vqclip raises on purpose."""
+    """Root of everything that vqclip raises on purpose; its text is one line, whatever was given."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class UsageError(VqclipError):

@@ -34,6 +34,8 @@ COMMANDS = (
     "film",
     "batch",
     "resume",
+    "runs",
+    "presets",
     "reproduce",
     "diff",
     "show",

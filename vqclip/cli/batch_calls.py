@@ -59,8 +59,9 @@ class BatchPrinter:
 
 
 def paint(
-    tasks: Sequence[Task], folder: Path, placement: Placement, *, pull: bool, as_json: bool, quiet: bool
-) -> None:
+    tasks: Sequence[Task], folder: Path, placement: Placement, file: Path,
+    *, pull: bool, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
     """Run the unfinished tasks, and print them; exit with 1 if one failed."""
     stop, ended = StopToken(), None
     session = Session(pull=pull, owns_process=True)
@@ -69,7 +70,7 @@ def paint(
         if pull and placement.ray is None:
             _fetch(tasks, quiet)
         try:
-            for event in session.run_tasks(tasks, folder, placement, stop):
+            for event in session.run_tasks(tasks, folder, placement, stop, file):
                 ended = event if isinstance(event, BatchEnded) else ended
                 printer.on_event(event)
         except KeyboardInterrupt:

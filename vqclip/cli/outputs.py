@@ -82,10 +82,10 @@ def check_output(path: Path, is_film: bool = False, *, force: bool = False) -> N
 
         check_encoder(path)
     elif path.suffix.lower() not in IMAGES:
-        stem = path.stem or "picture"
+        stem = path.stem or "image"
         raise UsageError(f"-o {path}: images are saved as .png, .jpg or .webp; name it {stem}.png")
     else:
-        check_target(path, "picture.png")
+        check_target(path, "image.png")
     check_free(path, force)
 
 

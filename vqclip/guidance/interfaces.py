@@ -126,6 +126,10 @@ class Perceptor(ABC):
         """Count the tokens of a text; those after `context` are not read."""
         return 0
 
+    def foreign_words(self, text: str, /) -> list[str]:
+        """List the words of a text in scripts that it was not trained to read."""
+        return []
+
     def forget_texts(self) -> None:  # noqa: B027  # most have nothing to free
         """Free what only texts need."""
 

@@ -104,5 +104,5 @@ def batch(
     from vqclip.jobs.placement import Placement  # noqa: PLC0415
 
     placement = Placement(workers, threads, [] if devices == "auto" else devices.split(","), ray)
-    folder = batches.folder_of(file, runs)
-    return batch_calls.paint(tasks, folder, placement, pull=pull, as_json=as_json, quiet=quiet)
+    folder = batches.folder_of(file, runs, tasks)
+    return batch_calls.paint(tasks, folder, placement, file, pull=pull, as_json=as_json, quiet=quiet)
