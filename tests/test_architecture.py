@@ -41,6 +41,7 @@ LIGHT = (
     "guidance.interfaces",
     "guidance.drawers.vqgan_config",
     "guidance.drawers.fft_config",
+    "guidance.drawers.pyramid_config",
     "guidance.perceptors.chosen",
     "guidance.perceptors.open_clip_config",
     "start.chosen",

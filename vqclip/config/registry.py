@@ -79,6 +79,7 @@ DRAWERS = Registry(
     lambda: {
         "vqgan": "vqclip.guidance.drawers.vqgan_config:VQGANConfig",
         "fft": "vqclip.guidance.drawers.fft_config:FFTConfig",
+        "pyramid": "vqclip.guidance.drawers.pyramid_config:PyramidConfig",
     },
 )  # fmt: skip
 STARTS = Registry(
