@@ -41,6 +41,8 @@ LIGHT = (
     "guidance.interfaces",
     "guidance.drawers.vqgan_config",
     "guidance.drawers.fft_config",
+    "guidance.drawers.lines_config",
+    "guidance.drawers.pixel_config",
     "guidance.drawers.pyramid_config",
     "guidance.perceptors.chosen",
     "guidance.perceptors.open_clip_config",

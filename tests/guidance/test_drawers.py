@@ -16,6 +16,9 @@ from vqclip.runs.run import Run
 DRAWERS: dict[str, Any] = {
     "fft": "fft",
     "pyramid": "pyramid",
+    "pixel": "pixel",
+    "hexagons": {"name": "pixel", "shape": "hex", "pixels": "6x4"},
+    "triangles": {"name": "pixel", "shape": "triangle", "pixels": "6x4"},
 }
 KINDS: dict[str, dict[str, Any]] = {
     "still": {},
