@@ -11,76 +11,96 @@ distance at first order. So the weights are found without gradients, and the gra
 import torch
 from torch import Tensor
 
-SAMPLES = 12  # points of a curve among which the nearest one is looked for
+SAMPLES = 8  # stretches of a curve, at whose ends the nearest point is looked for
 REFINEMENTS = 2  # Newton steps from there
+EDGES = 16  # straight lines that stand for a curve where the inside is looked for
 
 
 def bernstein(t: Tensor) -> Tensor:
-    """Compute the weights (... 4) of a cubic curve's four points at the parameters t (...) in [0, 1]."""
+    """Compute the weights (s 4 p) of a cubic curve's four points at the parameters t (s p) in [0, 1]."""
     u = 1 - t
-    return torch.stack([u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t], -1)
+    return torch.stack([u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t], 1)
+
+
+def along(points: Tensor, number: int) -> Tensor:
+    """Compute the points (s k 2) of curves (s 4 2) that divide them into so many stretches."""
+    t = torch.linspace(0, 1, number + 1, device=points.device)
+    return bernstein(t[None])[0].T @ points
 
 
 @torch.no_grad()
 def nearest(points: Tensor, pixels: Tensor) -> Tensor:
-    """Find the weights (s p 4) of the point of each curve (s 4 2) that lies nearest to each pixel (p 2)."""
-    t = torch.linspace(0, 1, SAMPLES + 1, device=points.device)
-    samples = bernstein(t) @ points  # s k 2
-    # The square of the distance without the pixel's own, which all samples share.
-    away = samples.square().sum(-1)[:, None] - 2 * pixels @ samples.mT
-    t = t[away.argmin(-1)]
-    speed = 3 * points.diff(dim=1)
-    turn = 2 * speed.diff(dim=1)
+    """Find the parameter (s p) of the point of each curve (s 4 2) that lies nearest to each pixel (2 p)."""
+    best = points.new_full((len(points), pixels.shape[1]), float("inf"))
+    t = torch.zeros_like(best)
+    for k, sample in enumerate(along(points, SAMPLES).unbind(1)):
+        # The square of the distance without the pixel's own, which all samples share.
+        away = torch.addmm(sample.square().sum(1, keepdim=True), sample, pixels, alpha=-2)
+        t = torch.where(away < best, k / SAMPLES, t)
+        best = best.minimum(away)
+    return _refined(t, points, pixels)
+
+
+def _refined(t: Tensor, points: Tensor, pixels: Tensor) -> Tensor:
+    """Take Newton steps of parameters (s p) to where the distance from pixels (2 p) is least."""
+    # The curve is ((a t + b) t + c) t + d in each coordinate.
+    first, second, third, last = points.mT.unbind(2)  # s 2
+    d, c, b = first, 3 * (second - first), 3 * (first - 2 * second + third)
+    a = last - first - 3 * (third - second)
     for _ in range(REFINEMENTS):
-        u = 1 - t
-        gap = bernstein(t) @ points - pixels
-        first = torch.stack([u * u, 2 * u * t, t * t], -1) @ speed
-        second = torch.stack([u, t], -1) @ turn
-        bend = first.square().sum(-1) + (gap * second).sum(-1)
-        step = (gap * first).sum(-1) / bend.clamp(min=1e-3)
-        t = (t - step.clamp(-1 / SAMPLES, 1 / SAMPLES)).clamp(0, 1)
-    return bernstein(t)
+        slope, bend = torch.zeros_like(t), torch.zeros_like(t)
+        for axis in (0, 1):
+            ka, kb, kc, kd = (k[:, axis, None] for k in (a, b, c, d))
+            gap = ((ka * t + kb) * t + kc) * t + (kd - pixels[axis])
+            speed = (3 * ka * t + 2 * kb) * t + kc
+            slope += gap * speed
+            bend += speed * speed + gap * (6 * ka * t + 2 * kb)
+        step = (slope / bend.clamp(min=1e-3)).clamp(-1 / SAMPLES, 1 / SAMPLES)
+        t = (t - step).clamp(0, 1)
+    return t
 
 
 @torch.no_grad()
-def nearest_of_chord(points: Tensor, pixels: Tensor) -> Tensor:
-    """Find the same weights (s p 4) for the straight line from each curve's end to its beginning."""
-    first, last = points[:, :1], points[:, 3:]
-    along = last - first
-    t = ((pixels - first) * along).sum(-1) / along.square().sum(-1).clamp(min=1e-6)
-    t = t.clamp(0, 1)
-    return torch.stack([1 - t, torch.zeros_like(t), torch.zeros_like(t), t], -1)
+def of_outline(t: Tensor, points: Tensor, pixels: Tensor) -> Tensor:
+    """Find the weights (s 4 p) of the nearest point of a closed curve: at its parameter t, or on its chord."""
+    start, end = points[:, 0, :, None], points[:, 3, :, None]
+    chord = end - start
+    share = ((pixels - start) * chord).sum(1) / chord.square().sum(1).clamp(min=1e-6)
+    share = share.clamp(0, 1)
+    zero = torch.zeros_like(share)
+    both = bernstein(t), torch.stack([1 - share, zero, zero, share], 1)
+    gaps = [distance(points, weights, pixels)[:, None] for weights in both]
+    return torch.where(gaps[0] < gaps[1], *both)
 
 
 @torch.no_grad()
 def inside(points: Tensor, pixels: Tensor) -> Tensor:
     """Tell (s p) which pixels lie inside a curve and its chord, by the number of edges to their right."""
-    t = torch.linspace(0, 1, 2 * SAMPLES + 1, device=points.device)
-    corners = bernstein(t) @ points
-    is_inside = torch.zeros(len(points), len(pixels), dtype=torch.bool, device=points.device)
-    x, y = pixels.unbind(-1)
-    for i in range(corners.shape[1]):
-        (ax, ay), (bx, by) = (corner[..., None].unbind(1) for corner in (corners[:, i - 1], corners[:, i]))
-        crosses = (ay > y) != (by > y)
-        at = ax + (y - ay) * (bx - ax) / torch.where(crosses, by - ay, 1)
-        is_inside ^= crosses & (x < at)
+    corners = along(points, EDGES)
+    is_inside = torch.zeros(len(points), pixels.shape[1], dtype=torch.bool, device=points.device)
+    x, y = pixels
+    for i in range(EDGES + 1):
+        (ax, ay), (bx, by) = (corners[:, k, :, None].unbind(1) for k in (i - 1, i))
+        slope = (bx - ax) / torch.where(by == ay, 1, by - ay)
+        is_inside ^= ((ay > y) != (by > y)) & (x - slope * y < ax - slope * ay)
     return is_inside
 
 
 def distance(points: Tensor, weights: Tensor, pixels: Tensor) -> Tensor:
-    """Measure the distance (s p) of pixels from the points that weights (s p 4) give, differentiably in the points."""
-    return (weights @ points - pixels).square().sum(-1).add(1e-6).sqrt()
+    """Measure the distance (s p) of pixels from the points that weights (s 4 p) give, differentiably in the points."""
+    x, y = (points.mT @ weights - pixels).unbind(1)
+    return (x * x + y * y + 1e-6).sqrt()
 
 
 def stroke_coverage(points: Tensor, width: Tensor, pixels: Tensor, softness: float) -> Tensor:
     """Compute how much (s p) strokes of a width (s) with round ends cover pixels; edges are ramps of `softness`."""
-    reach = width[:, None] / 2 - distance(points, nearest(points, pixels), pixels)
-    return (0.5 + reach / softness).clamp(0, 1) * (width[:, None] / softness).clamp(max=1)
+    away = distance(points, bernstein(nearest(points, pixels)), pixels)
+    thin = (width[:, None] / softness).clamp(max=1)  # narrower than an edge: as much paint as its width holds
+    return (0.5 + (width[:, None] / 2 - away) / softness).clamp(0, 1) * thin
 
 
 def fill_coverage(points: Tensor, pixels: Tensor, softness: float) -> Tensor:
     """Compute how much (s p) curves, closed by their chords and filled by the even-odd rule, cover pixels."""
-    curve, chord = nearest(points, pixels), nearest_of_chord(points, pixels)
-    gaps = [(weights @ points.detach() - pixels).square().sum(-1, keepdim=True) for weights in (curve, chord)]
-    away = distance(points, torch.where(gaps[0] < gaps[1], curve, chord), pixels)
-    return (0.5 + torch.where(inside(points, pixels), away, -away) / softness).clamp(0, 1)
+    weights = of_outline(nearest(points, pixels), points, pixels)
+    side = torch.where(inside(points, pixels), 1 / softness, -1 / softness)
+    return (0.5 + side * distance(points, weights, pixels)).clamp(0, 1)

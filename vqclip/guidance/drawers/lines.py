@@ -20,9 +20,10 @@ POINTS, WIDTH, COLOUR = slice(0, 8), 8, slice(9, 12)
 WIDTHS = 0.1  # of a stroke whose number is 1, in longer sides
 NARROWEST = 0.02  # number of the narrowest
 MARGIN = 0.2  # how far points may lie outside the image, in longer sides
-STEP_SIDE = 128  # pixels of the longer side of what a step draws; what is saved has its own size
+STEP_SIDE = 96  # pixels of the longer side of what a step draws; what is saved has its own size
 STEP_SOFTNESS = 2.0  # pixels of an edge in a step: a gradient reaches no further
-AT_ONCE = 2**19  # pixels of curves that are computed together
+AT_ONCE = 2**18  # pixels of curves that are computed together
+KEPT_CHUNKS = 24  # as many chunks of these are kept for the way back; more are computed again
 OPACITY = 0.9  # of a curve
 
 
@@ -45,13 +46,33 @@ class LinesDrawer:
 
     def decode(self, z: Tensor, shifts: Tensor | None = None, recompute: bool = False) -> Tensor:
         height, width = small_size(self.width, self.height)
-        return torch.cat([self._draw(one, height, width, STEP_SOFTNESS) for one in z.split(1)])
+        return torch.cat([self._draw(one, height, width, recompute) for one in z.split(1)])
 
     def decode_full(self, z: Tensor) -> Tensor:
         return self.decode_output(z)
 
+    @torch.no_grad()
     def decode_output(self, z: Tensor) -> Tensor:
-        return torch.cat([self._draw(one, self.height, self.width, 1.0) for one in z.split(1)])
+        """Draw at full size, each curve only where it is."""
+        columns, longer = z[0, :, 0].T, max(self.width, self.height)
+        pixels = middles(self.height, self.width, self.device).unflatten(1, (self.height, self.width))
+        image = columns[0, COLOUR, None, None].repeat(1, self.height, self.width)
+        for i, (top, left, bottom, right) in enumerate(self._boxes(columns[1:], longer), 1):
+            part = image[:, top:bottom, left:right]
+            places = pixels[:, top:bottom, left:right].flatten(1)
+            given = part.flatten(1), columns[i : i + 1], places, longer, 1.0, i <= self.fills
+            part.copy_(paint_over(*given).view_as(part))
+        return image[None]
+
+    def _boxes(self, columns: Tensor, longer: int) -> list[list[int]]:
+        """List the top, left, bottom and right of what each curve (s 12) may cover; no box is empty."""
+        x, y = (columns[:, POINTS] * longer).unflatten(1, (4, 2)).unbind(2)
+        reach = columns[:, WIDTH] * (WIDTHS * longer / 2) + 1
+        sides = [y.amin(1) - reach, x.amin(1) - reach, y.amax(1) + reach + 1, x.amax(1) + reach + 1]
+        low = torch.tensor([0, 0, 1, 1])
+        high = torch.tensor([self.height - 1, self.width - 1, self.height, self.width])
+        boxes = torch.stack(sides, 1).cpu().long().clamp(low, high)
+        return [list(map(int, box)) for box in boxes.tolist()]
 
     def shifts(self, shape: tuple[int, int], seeds: Sequence[int]) -> None:
         return None
@@ -133,14 +154,14 @@ class LinesDrawer:
                 )
         return "\n".join([*lines, "</g>", "</svg>"]) + "\n"
 
-    def _draw(self, z: Tensor, height: int, width: int, softness: float) -> Tensor:
-        """Paint the curves of a latent (1 12 1 s) over each other; a chunk's numbers are computed again going back."""
+    def _draw(self, z: Tensor, height: int, width: int, recompute: bool) -> Tensor:
+        """Paint the curves of a latent (1 12 1 s) over each other; many curves are computed again going back."""
         columns, pixels = z[0, :, 0].T, middles(height, width, self.device)
-        image = columns[0, COLOUR, None].expand(3, len(pixels))
-        longer = max(height, width)
-        for begin, end in self._chunks(len(pixels)):
-            given = (image, columns[begin:end], pixels, longer, softness, begin <= self.fills)
-            if torch.is_grad_enabled() and z.requires_grad:
+        image = columns[0, COLOUR, None].expand(3, pixels.shape[1])
+        chunks = self._chunks(pixels.shape[1])
+        for begin, end in chunks:
+            given = (image, columns[begin:end], pixels, max(height, width), STEP_SOFTNESS, begin <= self.fills)
+            if recompute or len(chunks) > KEPT_CHUNKS:
                 image = checkpoint(paint_over, *given, use_reentrant=False, preserve_rng_state=False)
             else:
                 image = paint_over(*given)
@@ -178,9 +199,9 @@ def small_size(width: int, height: int) -> tuple[int, int]:
 
 
 def middles(height: int, width: int, device: torch.device) -> Tensor:
-    """List the middles (p 2) of an image's pixels as (x, y), row by row."""
+    """List the middles (2 p) of an image's pixels as (x, y), row by row."""
     y, x = (torch.arange(side, device=device) + 0.5 for side in (height, width))
-    return torch.stack([x.repeat(height), y.repeat_interleave(width)], -1)
+    return torch.stack([x.repeat(height), y.repeat_interleave(width)])
 
 
 def still_grid(like: Tensor) -> Tensor:
