@@ -16,6 +16,7 @@ from vqclip.runs.run import Run
 DRAWERS: dict[str, Any] = {
     "fft": "fft",
     "pyramid": "pyramid",
+    "lines": {"name": "lines", "strokes": 8, "fills": 3},
     "pixel": "pixel",
     "hexagons": {"name": "pixel", "shape": "hex", "pixels": "6x4"},
     "triangles": {"name": "pixel", "shape": "triangle", "pixels": "6x4"},
@@ -37,6 +38,8 @@ KINDS: dict[str, dict[str, Any]] = {
 def test_a_stopped_painting_goes_on_to_the_same_pixels(
     tiny: Tiny, tmp_path: Path, drawer: str, kind: str
 ) -> None:
+    if (drawer, kind) == ("lines", "tile"):
+        pytest.skip("curves end at the border")
     config = tiny(drawer=DRAWERS[drawer], **KINDS[kind])
     whole = paint(config, Run.create(tmp_path, config, {}))
     run = Run.create(tmp_path, config, {})

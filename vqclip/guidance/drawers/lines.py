@@ -160,7 +160,14 @@ class LinesDrawer:
         image = columns[0, COLOUR, None].expand(3, pixels.shape[1])
         chunks = self._chunks(pixels.shape[1])
         for begin, end in chunks:
-            given = (image, columns[begin:end], pixels, max(height, width), STEP_SOFTNESS, begin <= self.fills)
+            given = (
+                image,
+                columns[begin:end],
+                pixels,
+                max(height, width),
+                STEP_SOFTNESS,
+                begin <= self.fills,
+            )
             if recompute or len(chunks) > KEPT_CHUNKS:
                 image = checkpoint(paint_over, *given, use_reentrant=False, preserve_rng_state=False)
             else:

@@ -26,13 +26,17 @@ class LinesConfig(DrawerEntry):
 
     def __post_init__(self) -> None:
         if self.strokes + self.fills == 0:
-            raise ConfigError("drawer: lines has neither strokes nor fills; write some, as in drawer.strokes=200")
+            raise ConfigError(
+                "drawer: lines has neither strokes nor fills; write some, as in drawer.strokes=200"
+            )
 
     def open(self, models: Any, dtype: "torch.dtype", width: int, height: int, tile: bool) -> Drawer:
         from vqclip.guidance.drawers.lines import LinesDrawer  # noqa: PLC0415  # torch
 
         if tile:
-            raise ConfigError("tile: curves end at the border, so that lines make no tile; take --drawer pyramid")
+            raise ConfigError(
+                "tile: curves end at the border, so that lines make no tile; take --drawer pyramid"
+            )
         return LinesDrawer(width, height, models.device, self.strokes, self.fills)
 
     def cell(self) -> int:

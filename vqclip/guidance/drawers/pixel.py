@@ -82,7 +82,9 @@ class PixelDrawer:
     def _cells(self, shape: tuple[int, int]) -> Tensor:
         """Give the number of the cell (h·w) that each pixel's middle lies in; cells count along rows."""
         if shape not in self._maps:
-            y = (torch.arange(self.height, device=self.device, dtype=torch.float64) + 0.5)[:, None] / self.height
+            y = (torch.arange(self.height, device=self.device, dtype=torch.float64) + 0.5)[
+                :, None
+            ] / self.height
             x = (torch.arange(self.width, device=self.device, dtype=torch.float64) + 0.5)[None] / self.width
             row, column = _SHAPES[self.shape](y, x, *shape, self.tile)
             self._maps[shape] = (row * shape[1] + column).flatten()

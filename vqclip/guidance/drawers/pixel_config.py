@@ -28,7 +28,9 @@ class PixelConfig(DrawerEntry):
         try:
             _ = self.pixels and parse_size(self.pixels)
         except ConfigError as error:
-            raise ConfigError(f"drawer.pixels: {error}".replace("size: ", "").replace("256x256", "64x48")) from None
+            raise ConfigError(
+                f"drawer.pixels: {error}".replace("size: ", "").replace("256x256", "64x48")
+            ) from None
 
     def grid(self, width: int, height: int) -> tuple[int, int]:
         """Give the rows and columns of an image's pixels; raises ConfigError where the image has fewer itself."""
