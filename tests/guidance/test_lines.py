@@ -99,7 +99,7 @@ def test_distances_are_those_that_a_search_finds() -> None:
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:
-    """Of an edge's position, with respect to a curve's points, width and colour."""
+    """In random directions: all points, widths and colours change together."""
     drawer = drawn(24, 24, strokes=1, fills=1)
     z = random(drawer, 5)
     z[:, WIDTH] = 0.9
@@ -109,15 +109,11 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
         return (drawer.decode(at) * weights).sum()
 
     (gradient,) = torch.autograd.grad(value(z.requires_grad_()), z)
-    for channel in (0, 3, 6, WIDTH, COLOUR.start):
-        for column in (1, 2):
-            if channel == WIDTH and column == 1:
-                continue  # a filled shape has none
-            shift = torch.zeros_like(z)
-            shift[0, channel, 0, column] = 2e-3
-            with torch.no_grad():
-                slope = (value(z + shift) - value(z - shift)) / 4e-3
-            torch.testing.assert_close(gradient[0, channel, 0, column], slope, rtol=0.1, atol=0.5)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        steps = [1e-3 * torch.randn(z.shape, generator=generator) for _ in range(40)]
+        pairs = [[float(value(z + x) - value(z - x)), 2 * float((gradient * x).sum())] for x in steps]
+    assert float(torch.tensor(pairs).T.corrcoef()[0, 1]) > 0.98
 
 
 def test_recomputing_changes_no_number() -> None:
@@ -151,6 +147,7 @@ def test_curves_move_as_the_image_does(move: Move) -> None:
     z[:, POINTS] = (
         z[:, POINTS].unflatten(1, (4, 2)) * 0.4 + torch.tensor([0.3, 0.2])[:, None, None]
     ).flatten(1, 2)
+    z[:, WIDTH] = 0.6
     grid = motion.moving(move, (32, 48), (32, 48))
     moved = drawer.decode_output(drawer.move(z, grid))
     expected = motion.sample(drawer.decode_output(z), grid, "reflect", "bilinear")
@@ -172,9 +169,9 @@ def test_the_file_lies_beside_the_image_and_in_the_run_folder(
 
 
 def test_what_can_not_be_drawn_is_refused_in_one_line(tiny: Tiny) -> None:
-    with pytest.raises(ConfigError, match="neither strokes nor fills; write some, as in drawer.strokes=200"):
+    with pytest.raises(ConfigError, match=r"neither strokes nor fills; write some, as in drawer.strokes=200"):
         LinesConfig(name="lines", strokes=0, fills=0)
-    with pytest.raises(ConfigError, match="tile: curves end at the border.*--drawer pyramid"):
+    with pytest.raises(ConfigError, match=r"tile: curves end at the border.*--drawer pyramid"):
         paint(tiny(drawer="lines", tile=True))
 
 

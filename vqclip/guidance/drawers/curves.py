@@ -13,7 +13,7 @@ from torch import Tensor
 
 SAMPLES = 8  # stretches of a curve, at whose ends the nearest point is looked for
 REFINEMENTS = 2  # Newton steps from there
-EDGES = 16  # straight lines that stand for a curve where the inside is looked for
+EDGES = 24  # straight lines that stand for a curve where the inside is looked for
 
 
 def bernstein(t: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
 """The LinesDrawer: strokes and filled shapes of cubic Bézier curves, painted one over the other, also as SVG.
 
-Letters in shapes: a latent (n 12 1 s) has a column for each curve, filled shapes first: its four points (x, y) in longer
-sides of the image, its width, and its colour in [0, 1]. The first column's colour is the ground's.
+Letters in shapes: a latent (n 12 1 s) has a column for each curve, filled shapes first: its four points (x, y) in
+longer sides of the image, its width, and its colour in [0, 1]. The first column's colour is the ground's.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -127,7 +128,7 @@ class LinesDrawer:
         moved = (((points / scale - 1) @ back[:2] + back[2]) + 1) * scale
         result = z.clone()
         result[:, POINTS] = moved.movedim(-1, 2).flatten(1, 2).to(z)
-        result[:, WIDTH] /= back[:2].det().abs().clamp(min=1e-6).reciprocal().sqrt().to(z)
+        result[:, WIDTH] *= back[:2].det().abs().sqrt().to(z)
         self.project(result)
         return result
 
@@ -180,7 +181,7 @@ class LinesDrawer:
         ends = [1, 1 + self.fills, 1 + self.fills + self.strokes]
         return [
             (begin, min(begin + size, last))
-            for first, last in zip(ends, ends[1:], strict=False)
+            for first, last in itertools.pairwise(ends)
             for begin in range(first, last, size)
         ]
 
