@@ -38,7 +38,9 @@ Seed = Annotated[
 ]
 Drawer = Annotated[
     str | None,
-    typer.Option("--drawer", help="What makes the image: vqgan, fft, pyramid, pixel or lines.", metavar="NAME"),
+    typer.Option(
+        "--drawer", help="What makes the image: vqgan, fft, pyramid, pixel or lines.", metavar="NAME"
+    ),
 ]
 Init = Annotated[Path | None, typer.Option("--init", help="Start from this image.", metavar="IMAGE")]
 ImagePrompts = Annotated[
