@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqclip.base.device import strengths
 from vqclip.guidance import motion
+from vqclip.guidance.drawers.vqgan import VQGANDrawer
 from vqclip.guidance.loss import Target
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.optimize import Step, take_step
@@ -73,16 +74,31 @@ def without_numbers(view: PerceptorLoss) -> PerceptorLoss:
     return dataclasses.replace(view, targets=targets)
 
 
+def without_numbers_too(drawer: Any) -> Any:
+    """A drawer that has moved to the meta device."""
+    if isinstance(drawer, VQGANDrawer):
+        drawer.vqgan.to(META)
+        drawer.low, drawer.high = drawer.low.to(META), drawer.high.to(META)
+        return drawer
+    drawer.device = META
+    for name, value in vars(drawer).items():
+        if isinstance(value, torch.Tensor):
+            setattr(drawer, name, value.to(META))
+        if isinstance(value, dict):
+            value.clear()  # it is made anew when it is next asked for
+    return drawer
+
+
 def take_one(pipeline: Pipeline, images: int) -> tuple[Watch, list[State]]:
     """A step of a frame whose models and latents lie on the meta device."""
     frame = pipeline.film.frame(0)
     objective = pipeline.objective(frame)
     begun = [pipeline.begin(frame, objective, seed) for seed in range(images)]
-    drawer = objective.drawer
-    drawer.vqgan.to(META)
-    drawer.low, drawer.high = drawer.low.to(META), drawer.high.to(META)
+    drawer = without_numbers_too(objective.drawer)
     objective: Objective = dataclasses.replace(
-        objective, perceptor_losses=[without_numbers(view) for view in objective.perceptor_losses]
+        objective,
+        drawer=drawer,
+        perceptor_losses=[without_numbers(view) for view in objective.perceptor_losses],
     )
     states = [State.begin(state.latent.z.to(META), pipeline.make_optimizer, state.seed) for state in begun]
     with Watch() as watch:
@@ -108,6 +124,11 @@ STEPS: dict[str, dict[str, Any]] = {
     "recomputed": {"recompute": True},
     "negative": {"prompts": ["a red apple | fog:-0.5:-0.7"]},
     "bf16": {"precision": "bfloat16"},
+    "fft": {"drawer": "fft", "pictures": 2},
+    "lines": {"drawer": {"name": "lines", "strokes": 4, "fills": 2}, "pictures": 2},
+    "recomputed lines": {"drawer": {"name": "lines", "strokes": 4, "fills": 2}, "recompute": True},
+    "pixel": {"drawer": {"name": "pixel", "shape": "hex", "pixels": "6x5"}},
+    "pyramid": {"drawer": "pyramid", "tile": True, "pictures": 2},
 }
 
 

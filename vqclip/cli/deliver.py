@@ -36,6 +36,11 @@ def deliver(
         _clear_way(output, force, run.video if run.config.is_film else run.image)
     path = _put_film(run, output) if run.config.is_film else _put_image(run, output)
     paths = {kind: str(path), "run": str(run.folder)}
+    if run.drawing.is_file():
+        drawing = output and output.with_suffix(run.drawing.suffix)
+        if drawing:
+            _clear_way(drawing, force, run.drawing)
+        paths["svg"] = str(_put(run.drawing, drawing))
     if settings := progress_video.read_settings(run.folder):
         file, there = video or settings.file, run.folder / settings.name
         if file:

@@ -105,7 +105,7 @@ FrameSteps = Annotated[
 Drawer = Annotated[
     str | None,
     typer.Option(
-        "--drawer", help="What makes the image: vqgan, or fft (pixels).", metavar="NAME",
+        "--drawer", help="vqgan, fft, pyramid, pixel or lines.", metavar="NAME",
         rich_help_panel=MODELS, show_default="vqgan", autocompletion=completion.drawers,
     ),
 ]  # fmt: skip
