@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -45,7 +44,7 @@ def penalties(terms: Mapping[str, LossTerm], scene: Scene) -> list[Penalty]:
     """List the terms whose weight isn't always zero, in their order."""
     weights = {name: Schedule.parse(term.weight) for name, term in terms.items()}
     return [
-        Penalty(name, weights[name], partial(term.value, scene=scene))
+        Penalty(name, weights[name], term.prepare(scene))
         for name, term in terms.items()
         if not weights[name].is_zero
     ]

@@ -26,6 +26,7 @@ from vqclip.runs.job import slug
 from vqclip.runs.record import IMAGE, RECORD, read_record
 
 CONFIG, PROVENANCE, STEPS, VIDEO = "config.yaml", "provenance.json", "steps.jsonl", "film.mp4"
+STILLS = "steps"
 
 
 def folder_name(config: Config) -> str:
@@ -113,6 +114,15 @@ class Run:
         """Save the newest image, with its Config and provenance inside."""
         save_png(image, self.image, image_metadata(self.config, self.metadata))
         return self.image
+
+    def save_still(self, frame: int, step: int, image: Image.Image) -> Path:
+        """Save the image after a step, which `save_every` asks for, beside the newest image."""
+        film = f"{frame:06d}-" if self.config.is_film else ""
+        path = self.folder / STILLS / f"{film}{step:06d}.png"
+        with self._writing():
+            path.parent.mkdir(exist_ok=True)
+        save_png(image, path, image_metadata(self.config, self.metadata) | {"frame": frame, "step": step})
+        return path
 
     def keep(self, frame: int, z: Tensor) -> None:
         """Save the latent z of a film's rendered frame."""
