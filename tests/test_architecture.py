@@ -75,7 +75,7 @@ LIGHT_MODULES = [
     for name in MODULES
     if (name.split(".")[0] in ("base", "config") and name not in WITH_TORCH)
     or name in LIGHT
-    or name.startswith(("cli.commands.", "guidance.losses."))
+    or name.startswith(("cli.commands.", "guidance.losses.", "guidance.filters."))
 ]
 
 
@@ -223,7 +223,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
     }
     assert flags == {
         "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--drawer",
-        "--image-prompt", "--tile", "--device", "--count", "--together", "--best", "--judge", "--runs",
+        "--image-prompt", "--loss", "--palette", "--filter", "--save-every", "--tile", "--device", "--count", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
         "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
     }  # fmt: skip

@@ -40,6 +40,27 @@ Drawer = Annotated[
     str | None,
     typer.Option("--drawer", help="What makes the image: vqgan, or fft (pixels).", metavar="NAME"),
 ]
+Losses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--loss", help="Add a loss: symmetry, edges, vignette…; repeatable.", metavar="NAME[:WEIGHT]"
+    ),
+]
+Palette = Annotated[
+    str | None,
+    typer.Option(
+        "--palette", help="Use only these colours: red;#00f, pico8, blue->white, [a.png].", metavar="COLOURS"
+    ),
+]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter", help="Change the drawn image: wallpaper:p4m, tile…; repeatable.", metavar="NAME[:VALUE]"
+    ),
+]
+SaveEvery = Annotated[
+    int | None, typer.Option("--save-every", help="Save an image after every N steps, too.", metavar="N")
+]
 Init = Annotated[Path | None, typer.Option("--init", help="Start from this image.", metavar="IMAGE")]
 ImagePrompts = Annotated[
     list[str] | None,

@@ -29,6 +29,10 @@ class PaintingOptions:
     init: options.Init = None
     drawer: options.Drawer = None
     image_prompts: options.ImagePrompts = None
+    losses: options.Losses = None
+    palette: options.Palette = None
+    filters: options.Filters = None
+    save_every: options.SaveEvery = None
     device: options.Device = "auto"
     runs: options.Runs = Path("runs")
     plan: options.Plan = False
@@ -45,12 +49,14 @@ class PaintingOptions:
         from vqclip.config import resolve as configs  # noqa: PLC0415
 
         images = [prompts.format(prompts.image(given)) for given in self.image_prompts or []]
-        named = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
+        named: dict[str, Any] = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
+        named |= {"palette": self.palette, "filters": self.filters or None, "save_every": self.save_every}
         given = {"prompts": [prompt, *images]} | _given(named)
         given |= {name: _given(section) for name, section in sections.items()}
         layers = "+".join(filter(None, [preset, self.preset])) or None
         drawer = [f"drawer={self.drawer}"] if self.drawer else []  # first, so that --set can give its keys
-        return configs.resolve(given, layers, self.file, [*drawer, *(self.settings or [])])
+        losses = [f"losses.{name}={weight or 1}" for name, _, weight in _parted(self.losses)]
+        return configs.resolve(given, layers, self.file, [*drawer, *losses, *(self.settings or [])])
 
     def run(
         self,
@@ -105,6 +111,11 @@ def describe(prompt: prompts.Prompt) -> str:
     away = " (away from it)" if prompt.weight < 0 else ""
     stop = "" if prompt.stop == float("-inf") else f", stop {prompt.stop:g}"
     return f"{prompt.label} · {prompt.kind.value}, weight {weight}{away}{stop}"
+
+
+def _parted(losses: Sequence[str] | None) -> list[tuple[str, str, str]]:
+    """Part each NAME:WEIGHT at its first colon, as a weight may be keyframes."""
+    return [loss.partition(":") for loss in losses or []]
 
 
 def _given(named: Mapping[str, Any]) -> dict[str, Any]:

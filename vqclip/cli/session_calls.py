@@ -22,6 +22,7 @@ from vqclip.pipeline.events import (
     Differs,
     Event,
     Finished,
+    PlateauReached,
     Ranked,
     Result,
     Started,
@@ -179,6 +180,8 @@ class Printer:
                 self.finished.append(made)
             case Finished(result=made):
                 self._finish(made)
+            case PlateauReached():
+                self.say("plateau", str(event))
             case VideoSaved(path=path):
                 settings = read_settings(path.parent)
                 self.say("video", (settings and settings.file) or str(path))

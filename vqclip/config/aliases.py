@@ -27,6 +27,8 @@ def of_losses(losses: Mapping[str, Any]) -> dict[str, Any]:
     for name, settings in losses.items():
         ours = LOSSES.get(name, name)
         if ours in named:
-            raise ConfigError(f"losses: {name} is another name of {ours}, and both are given; give only {ours}")
+            raise ConfigError(
+                f"losses: {name} is another name of {ours}, and both are given; give only {ours}"
+            )
         named[ours] = settings
     return named

@@ -70,7 +70,9 @@ Part = RGB | ImageColours
 
 def parse(texts: Sequence[str], key: str) -> list[Part]:
     """Parse a palette; raises ConfigError, which names the key, for what is no colour, and where there is none."""
-    parts = [part for text in texts for entry in text.split(";") if entry.strip() for part in _entry(entry, key)]
+    parts = [
+        part for text in texts for entry in text.split(";") if entry.strip() for part in _entry(entry, key)
+    ]
     if not parts:
         raise ConfigError(f'{key}: there are none; write some, as in [red, "#00f"]')
     if len(parts) > LARGEST:
@@ -95,7 +97,9 @@ def _entry(text: str, key: str) -> list[Part]:
     body, _, number = text.strip().partition("\\")
     body = body.strip()
     if number and not (number.strip().isdigit() and 1 <= int(number) <= LARGEST):
-        raise ConfigError(f"{key}: {shorten(text)} asks for no number of colours; write 1 to {LARGEST}, as in \\8")
+        raise ConfigError(
+            f"{key}: {shorten(text)} asks for no number of colours; write 1 to {LARGEST}, as in \\8"
+        )
     count = int(number) if number else None
     inner = body[1:-1] if body.startswith("[") and body.endswith("]") else None
     if _FILE.fullmatch(body if inner is None else inner):

@@ -30,7 +30,9 @@ class Moment:
         """Parse a number with its unit; raises ConfigError, which names the key."""
         match = re.fullmatch(rf"\s*(\d+\.?\d*)\s*{_UNIT}\s*", text, re.IGNORECASE)
         if not match or not float(match[1]) <= LARGEST:
-            raise ConfigError(f"{name}: {text[:40]!r} is no moment; write a share as in 75%, or a step as in 20i")
+            raise ConfigError(
+                f"{name}: {text[:40]!r} is no moment; write a share as in 75%, or a step as in 20i"
+            )
         return cls.of(match[1], match[2])
 
     @classmethod

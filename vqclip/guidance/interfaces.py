@@ -210,7 +210,9 @@ class Scene:
     models: Any = None
 
 
-Measure = Callable[["Tensor", "Latent"], "Tensor"]  # the unweighted loss () of an image (1 3 h w) and its latent
+Measure = Callable[
+    ["Tensor", "Latent"], "Tensor"
+]  # the unweighted loss () of an image (1 3 h w) and its latent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +228,9 @@ class LossTerm(LossConfig, ABC):
         """Compute the unweighted loss () of an image (1 3 h w) in [0, 1] and its latent."""
 
 
-Apply = Callable[["Tensor"], "Tensor"]  # images (n 3 h w) in [0, 1] to images of the same shape, differentiably
+Apply = Callable[
+    ["Tensor"], "Tensor"
+]  # images (n 3 h w) in [0, 1] to images of the same shape, differentiably
 
 
 class FilterTools(Protocol):

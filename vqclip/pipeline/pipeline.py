@@ -120,9 +120,7 @@ class Pipeline:
             perceptor_losses=self._perceptor_losses(frame),
             penalties=penalties(
                 terms,
-                Scene(
-                    drawer.unit, source, drawer.resize, self._given_image(frame), self.base, self.models
-                ),
+                Scene(drawer.unit, source, drawer.resize, self._given_image(frame), self.base, self.models),
             ),
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate

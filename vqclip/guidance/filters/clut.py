@@ -41,7 +41,9 @@ def read_hald(image: "Tensor", name: str) -> "Tensor":
     level = round(side ** (1 / 3))
     if image.shape[2] != side or level**3 != side or level < 2:
         height = image.shape[2]
-        raise ImageError(f"{name} is no Hald CLUT: its sides must be n x n x n pixels, as 64x64 or 512x512; it is {side}x{height}")
+        raise ImageError(
+            f"{name} is no Hald CLUT: its sides must be n x n x n pixels, as 64x64 or 512x512; it is {side}x{height}"
+        )
     return image[0].flatten(1).T.reshape(level**2, level**2, level**2, 3)
 
 
@@ -51,12 +53,11 @@ def look_up(images: "Tensor", cube: "Tensor") -> "Tensor":
     place = images.clamp(0, 1) * (side - 1)
     low = place.detach().floor().clamp(max=side - 2).long()
     share = place - low
-    mixed = 0
+    mixed = images * 0
     for corner in range(8):
         steps = [corner >> c & 1 for c in range(3)]
         r, g, b = (low[:, c] + steps[c] for c in range(3))
-        weight = 1
-        for c in range(3):
-            weight = weight * (share[:, c] if steps[c] else 1 - share[:, c])
-        mixed = mixed + cube[b, g, r].movedim(-1, 1) * weight.unsqueeze(1)  # type: ignore[attr-defined]
-    return mixed  # type: ignore[return-value]
+        red, green, blue = (share[:, c] if steps[c] else 1 - share[:, c] for c in range(3))
+        weight = red * green * blue
+        mixed = mixed + cube[b, g, r].movedim(-1, 1) * weight.unsqueeze(1)
+    return mixed

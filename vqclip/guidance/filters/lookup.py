@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+CHUNK = 2**20  # distances that are computed at once
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lookup(Filter):
-    """Replace each pixel by the nearest of `colours`, written as in the key `palette`; gradients pass as if it were kept."""
+    """Replace each pixel by the nearest of `colours`, written as in the key `palette`; gradients pass it unchanged."""
 
     kind: str = "lookup"
     colours: list[str]
@@ -25,7 +27,8 @@ class Lookup(Filter):
         from vqclip.guidance.ops import constants, straight_through  # noqa: PLC0415
         from vqclip.media.palette_file import colours  # noqa: PLC0415
 
-        rgb, tables = colours(parse(self.colours, "filters.colours"), tools.base), dict[torch.device, Tensor]()
+        rgb = colours(parse(self.colours, "filters.colours"), tools.base)
+        tables: dict[torch.device, Tensor] = {}
 
         def apply(images: "Tensor") -> "Tensor":
             if images.device not in tables:
@@ -36,12 +39,13 @@ class Lookup(Filter):
 
 
 def nearest_colours(images: "Tensor", table: "Tensor") -> "Tensor":
-    """Give each pixel of images (n 3 h w) the nearest of the colours (m 3), row by row of the image."""
+    """Give each pixel of images (n 3 h w) the nearest of the colours (m 3)."""
     import torch  # noqa: PLC0415
 
-    rows = [
-        table[torch.cdist(row.movedim(1, -1).flatten(0, 1), table, compute_mode="donot_use_mm_for_euclid_dist").argmin(-1)]
-        for row in images.flatten(2).split(1 << 16, 2)
+    pixels = images.movedim(1, -1).reshape(-1, 3)
+    # The squares themselves: |x|^2 - 2 x c + |c|^2 loses digits, and the distances of all pixels at once take memory.
+    parts = [
+        (part[:, None] - table).square().sum(-1).argmin(-1)
+        for part in torch.split(pixels, max(1, CHUNK // len(table)))
     ]
-    pixels = torch.cat([row.view(len(images), -1, 3) for row in rows], 1)
-    return pixels.movedim(-1, 1).reshape(images.shape)
+    return table[torch.cat(parts)].view(*images.shape[:1], *images.shape[2:], 3).movedim(-1, 1)

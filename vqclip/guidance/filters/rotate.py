@@ -28,7 +28,8 @@ class Rotate(Filter):
 
         height, width = images.shape[2:]
         y, x = (
-            (torch.arange(side, device=images.device, dtype=images.dtype) * 2 + 1 - side) / 2 for side in (height, width)
+            (torch.arange(side, device=images.device, dtype=images.dtype) * 2 + 1 - side) / 2
+            for side in (height, width)
         )
         turn = radians(self.degrees)
         right = cos(turn) * x[None, :] + sin(turn) * y[:, None]

@@ -81,7 +81,7 @@ class Wallpaper(Filter):
 
 
 def cell_size(group: str, cells: int, height: int, width: int) -> tuple[int, int]:
-    """Choose the cell's sides in pixels (rows, columns), even and at least 2; on a hexagonal lattice its height and base."""
+    """Choose a cell's rows and columns in pixels, even and at least 2; of a hexagonal cell, its height and base."""
     shorter = min(height, width)
     if group in HEXAGONAL:
         side = max(2, shorter // cells // 2 * 2)
@@ -139,9 +139,7 @@ def _ranks(group: str, side: int, has_pixel: "Tensor") -> "Tensor":
     """Rank the points (n n, flat) by their distance from one of them; those without a pixel come last."""
     import torch  # noqa: PLC0415
 
-    across, down = (
-        (torch.arange(side).double() / side - centre + 0.5) % 1 - 0.5 for centre in _OFF_CENTRE
-    )
+    across, down = ((torch.arange(side).double() / side - centre + 0.5) % 1 - 0.5 for centre in _OFF_CENTRE)
     down, across = torch.meshgrid(down, across, indexing="ij")
     skew = 1.0 if group in HEXAGONAL else 0.0  # a and b at 120 degrees: |u a + v b|^2 = u^2 - u v + v^2
     distance = (across.square() - skew * across * down + down.square()).flatten()

@@ -27,7 +27,7 @@ class Structure(LossTerm):
     def prepare(self, scene: Scene) -> Measure:
         if scene.given is None:
             raise ConfigError(
-                "losses.structure keeps the edges of a given image, and there is none; add --init FILE, or restyle a video"
+                "losses.structure keeps the edges of a given image; add --init FILE, or restyle a video"
             )
         return partial(self._compare, given=scene.given().detach())
 

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
     from vqclip.guidance.latent import Latent
 
-_FLIPS = {"left-right": [(3,)], "top-bottom": [(2,)], "both": [(3,), (2,)], "half-turn": [(2, 3)]}
+_FLIPS: dict[str, list[tuple[int, ...]]] = {
+    "left-right": [(3,)],
+    "top-bottom": [(2,)],
+    "both": [(3,), (2,)],
+    "half-turn": [(2, 3)],
+}
 
 
 @dataclass(frozen=True, kw_only=True)
