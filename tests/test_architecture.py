@@ -55,6 +55,7 @@ LIGHT = (
     "runs.job",
     "runs.record",
     "jobs.batch_file",
+    "jobs.batch_matrix",
     "jobs.batch",
     "requirements.needs",
     "cli.app",

@@ -192,7 +192,10 @@ class TestPainting:
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
-        (["wallpapr"], "filters: there is no filter 'wallpapr'; the names are clut, .*; did you mean wallpaper?"),
+        (
+            ["wallpapr"],
+            "filters: there is no filter 'wallpapr'; the names are clut, .*; did you mean wallpaper?",
+        ),
         (["wallpaper:p5"], r"filters\[0\]\.group: 'p5' is none of p1, p2"),
         ([{"group": "p4"}], "filters: there is no filter ''"),
         ([{"kind": "wrap", "left": 1}], r"there is no key 'filters\[0\]\.left'"),

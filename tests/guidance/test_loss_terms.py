@@ -1,6 +1,5 @@
 """Each loss moves the property that it is named after, and nothing does so without it."""
 
-
 from pathlib import Path
 
 import numpy as np
@@ -123,11 +122,15 @@ class TestStructure:
     def test_without_a_given_image_is_refused(self, tiny: Tiny) -> None:
         config = tiny("losses.structure=1")
         pipeline = Pipeline(config, torch.device("cpu"))
-        with pytest.raises(ConfigError, match=r"^losses\.structure keeps the edges of a given image; add --init"):
+        with pytest.raises(
+            ConfigError, match=r"^losses\.structure keeps the edges of a given image; add --init"
+        ):
             pipeline.objective(pipeline.film.frame(0))
 
     def test_keeps_the_inits_edges(self, tiny: Tiny, tmp_path: Path) -> None:
-        Image.fromarray(np.kron([[0, 255], [255, 0]], np.ones((8, 8))).astype(np.uint8)).save(tmp_path / "i.png")
+        Image.fromarray(np.kron([[0, 255], [255, 0]], np.ones((8, 8))).astype(np.uint8)).save(
+            tmp_path / "i.png"
+        )
         scene = Scene(given=lambda: torch.from_numpy(np.asarray(Image.open(tmp_path / "i.png").convert("RGB")) / 255.0)
                       .float().permute(2, 0, 1)[None])  # fmt: skip
         given = {"init": str(tmp_path / "i.png"), "drawer": "fft", "steps": 30}
@@ -136,7 +139,9 @@ class TestStructure:
 
 
 class TestAliases:
-    @pytest.mark.parametrize(("alias", "name"), [pair for pair in ALIASES.items() if pair[1] in LOSSES.names()])
+    @pytest.mark.parametrize(
+        ("alias", "name"), [pair for pair in ALIASES.items() if pair[1] in LOSSES.names()]
+    )
     def test_are_read_as_our_names(self, alias: str, name: str) -> None:
         if name in ("head", "style"):
             pytest.skip("it has keys that must be given")
@@ -148,7 +153,9 @@ class TestAliases:
         assert set(ALIASES.values()) <= set(LOSSES.names())
 
     def test_two_names_of_one_term_are_refused(self) -> None:
-        with pytest.raises(ConfigError, match="smoothness is another name of tv, and both are given; give only tv"):
+        with pytest.raises(
+            ConfigError, match="smoothness is another name of tv, and both are given; give only tv"
+        ):
             configs.resolve({"losses": {"tv": 1, "smoothness": 2}})
 
 
@@ -164,5 +171,3 @@ class TestAliases:
 def test_wrong_keys_are_refused(losses: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         configs.resolve({"losses": losses})
-
-

@@ -15,6 +15,7 @@ from vqclip.cli.display.console import complain, say, stderr
 from vqclip.cli.display.report import Reporter, reporter
 from vqclip.cli.outputs import OutputSpec, check_output
 from vqclip.cli.provide import provide
+from vqclip.jobs.reproduce import carried_config
 from vqclip.jobs.worker import BATCH_SEEDS
 from vqclip.media.image import read_metadata
 from vqclip.pipeline.events import (
@@ -34,7 +35,7 @@ from vqclip.pipeline.progress_video import read_settings
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import locations_from
 from vqclip.runs.run import check_parent, origin, read_config, read_provenance
-from vqclip.session import Session, carried_config
+from vqclip.session import Session
 
 
 @dataclass(frozen=True)

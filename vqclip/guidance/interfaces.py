@@ -219,6 +219,10 @@ Measure = Callable[
 class LossTerm(LossConfig, ABC):
     """Compute a term of the loss beside the prompts; a config names it under `losses`."""
 
+    def requirements(self) -> tuple[Requirement, ...]:
+        """List the weights that it needs."""
+        return ()
+
     def prepare(self, scene: Scene) -> Measure:
         """Load what it needs for a frame's steps, and give the function that measures; raises VqclipError."""
         return partial(self.value, scene=scene)
@@ -246,3 +250,28 @@ class Filter(FilterConfig, ABC):
     @abstractmethod
     def open(self, tools: FilterTools) -> Apply:
         """Load what it needs, and give the function that changes images; raises VqclipError."""
+
+
+# Crops of k images (k n 3 s s) in [0, 1] and one perceptor's embeddings of them, unit vectors (k n d), to the
+# unweighted loss of each crop (k n), differentiably.
+CropMeasure = Callable[["Tensor", "Tensor"], "Tensor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropLossTerm(LossConfig, ABC):
+    """Compute a term of the loss from the crops that a perceptor embeds; a config names it under `losses`.
+
+    The loss of an image is the mean over each perceptor's crops, summed over the perceptors.
+    """
+
+    def requirements(self) -> tuple[Requirement, ...]:
+        """List the weights that it needs."""
+        return ()
+
+    @abstractmethod
+    def prepare(self, perceptor: Perceptor, scene: Scene) -> CropMeasure | None:
+        """Load what a frame's steps need, and give the function that measures a perceptor's crops, or None for none.
+
+        The function gets as many crops at a time as memory allows, so that a crop's loss may not depend on others.
+        Raises VqclipError.
+        """

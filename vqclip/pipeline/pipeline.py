@@ -22,7 +22,7 @@ from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.filtered_drawer import FilteredDrawer
 from vqclip.guidance.filters.lookup import Lookup
 from vqclip.guidance.interfaces import Apply, Drawer, FirstImage, Scene, Start
-from vqclip.guidance.loss import penalties
+from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.objective import Objective, PerceptorLoss
@@ -114,14 +114,12 @@ class Pipeline:
         if self.source:
             terms["near_source"] = NearSource(weight=config.source.pull)
         source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
+        scene = Scene(drawer.unit, source, drawer.resize, self._given_image(frame), self.base, self.models)
         return Objective(
             drawer=drawer,
             cutouts=self.cutouts,
-            perceptor_losses=self._perceptor_losses(frame),
-            penalties=penalties(
-                terms,
-                Scene(drawer.unit, source, drawer.resize, self._given_image(frame), self.base, self.models),
-            ),
+            perceptor_losses=self._perceptor_losses(frame, scene),
+            penalties=penalties(terms, scene),
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate
             ),
@@ -220,7 +218,7 @@ class Pipeline:
                     group["capturable"] = True  # it counts its steps on the device
         return optimizer
 
-    def _perceptor_losses(self, frame: Frame) -> list[PerceptorLoss]:
+    def _perceptor_losses(self, frame: Frame, scene: Scene) -> list[PerceptorLoss]:
         uses = Counter(p.label for p in self.config.perceptors)
         return [
             PerceptorLoss(
@@ -229,6 +227,7 @@ class Pipeline:
                 targets=[embeddings.target(frame_prompt) for frame_prompt in frame.prompts],
                 weight=settings.weight,
                 crops=settings.crops or self.config.cutouts.count,
+                penalties=crop_penalties(self.config.losses, embeddings.perceptor, scene),
             )
             for k, (settings, embeddings) in enumerate(
                 zip(self.config.perceptors, self._embeddings, strict=True)
