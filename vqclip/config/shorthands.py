@@ -2,8 +2,8 @@
 
 `losses: {tv: 1}` is `losses: {tv: {weight: 1}}`, and other programs' names of losses are read as ours (see aliases).
 `palette: pico8` is `palette: {colours: [pico8]}`. In a list of filters, `wallpaper:p4m` is
-`{kind: wallpaper, group: p4m}`, with the filter's first own key. `drawer: fft` is `drawer: {name: fft}`, `start: noise` likewise,
-`vqgan: NAME` is `drawer: {name: vqgan, model: NAME}`, and `sketchbook: NAME` is `start: {sketchbook: NAME}`.
+`{kind: wallpaper, group: p4m}`, with the filter's first own key. `drawer: fft` is `drawer: {name: fft}`, `start: noise`
+likewise, `vqgan: NAME` is `drawer: {name: vqgan, model: NAME}`, and `sketchbook: NAME` is `start: {sketchbook: NAME}`.
 """
 
 from collections.abc import Mapping

@@ -134,4 +134,8 @@ def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> St
             ]
             for k, term in enumerate(objective.perceptor_losses)
         ],
-ba    )
+        crop_weights=[weights_of(term.penalties) for term in objective.perceptor_losses],
+        shares=torch.tensor([objective.drop_factor**s.plateau.drops for s in states], dtype=kind)
+        if objective.plateau.drops
+        else None,
+    )

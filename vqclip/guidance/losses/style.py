@@ -1,5 +1,6 @@
 """Style: a larger weight gives the image the textures and colours of another one, seen by a VGG network."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vqclip.guidance.latent import Latent
+
+Compare = Callable[
+    ["Tensor"], "Tensor"
+]  # an image's features (d p) at p places, to their distance () from the style's
 
 DIRECTIONS = 32  # of the sliced distance
 SEED = 0  # of these directions: the same in each step, so that the loss is one function
@@ -37,14 +42,15 @@ class Style(LossTerm):
 
         network = scene.models.read(scene.base / expand(self.network), load_vgg)
         style = load_image(scene.base / self.image)
-        found: dict[Any, list[Tensor]] = {}
+        wanted: dict[Any, list[Compare]] = {}
 
         def measure(image: "Tensor", latent: "Latent") -> "Tensor":
             known = image.device, image.shape[2:]
-            if known not in found:
-                found[known] = [x.detach() for x in network.features(_fitted(style, image))[: self.blocks]]
-            pairs = zip(network.features(image)[: self.blocks], found[known], strict=True)
-            distances = [(gram if self.distance == "gram" else sliced)(x, y) for x, y in pairs]
+            if known not in wanted:
+                features = network.features(_fitted(style, image))[: self.blocks]
+                wanted[known] = [_DISTANCES[self.distance](x.detach()[0].flatten(1)) for x in features]
+            blocks = network.features(image)[: self.blocks]
+            distances = [compare(x[0].flatten(1)) for compare, x in zip(wanted[known], blocks, strict=True)]
             return sum(distances[1:], distances[0]) / len(distances)
 
         return measure
@@ -60,22 +66,22 @@ def _fitted(style: "Tensor", image: "Tensor") -> "Tensor":
     return cover(style, *image.shape[2:]).to(image).clamp(0, 1)
 
 
-def gram(x: "Tensor", y: "Tensor") -> "Tensor":
-    """Compare the Gram matrices of features (1 d y x): their squared difference over the second's square."""
-    matrices = []
-    for features in (x, y):
-        places = features[0].flatten(1)
-        matrices.append(places @ places.T / places.shape[1])
-    return (matrices[0] - matrices[1]).square().sum() / matrices[1].square().sum().clamp(min=1e-12)
+def gram(style: "Tensor") -> Compare:
+    """Give a function that compares the Gram matrices of features (d p) with those of the style's, by squares."""
+    wanted = style @ style.T / style.shape[1]
+    size = wanted.square().sum().clamp(min=1e-12)
+    return lambda x: (x @ x.T / x.shape[1] - wanted).square().sum() / size
 
 
-def sliced(x: "Tensor", y: "Tensor") -> "Tensor":
-    """Compare the distributions of features (1 d y x) of equal shape along random directions."""
+def sliced(style: "Tensor") -> Compare:
+    """Give a function that compares the distribution of features (d p) with the style's, along random directions."""
     import torch  # noqa: PLC0415
 
-    generator = torch.Generator(x.device).manual_seed(SEED)
-    directions = torch.randn(DIRECTIONS, x.shape[1], generator=generator, device=x.device)
-    directions = directions / directions.norm(dim=1, keepdim=True)
-    ours, theirs = ((directions @ features[0].flatten(1)).sort(1).values for features in (x, y))
-    spread = (theirs - theirs.mean(1, keepdim=True)).square().mean()
-    return (ours - theirs).square().mean() / spread.clamp(min=1e-12)
+    drawn = torch.randn(DIRECTIONS, len(style), generator=torch.Generator().manual_seed(SEED))
+    directions = (drawn / drawn.norm(dim=1, keepdim=True)).to(style.device)
+    wanted = (directions @ style).sort(1).values
+    spread = (wanted - wanted.mean(1, keepdim=True)).square().mean().clamp(min=1e-12)
+    return lambda x: ((directions @ x).sort(1).values - wanted).square().mean() / spread
+
+
+_DISTANCES: dict[str, Callable[["Tensor"], Compare]] = {"gram": gram, "sliced": sliced}
