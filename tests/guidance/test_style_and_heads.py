@@ -99,7 +99,7 @@ class TestStyle:
     def test_a_file_that_is_missing_is_named(self, tiny: Tiny, stripes: Path) -> None:
         config = tiny(losses={"style": {"image": str(stripes), "network": "no.pth"}})
         pipeline = Pipeline(config, CPU)
-        with pytest.raises(WeightsError, match="no.pth") as error:
+        with pytest.raises(WeightsError, match=r"no\.pth") as error:
             pipeline.objective(pipeline.film.frame(0))
         assert "\n" not in str(error.value)
 

@@ -76,7 +76,7 @@ def _layers(tensors: Mapping[str, Tensor]) -> Iterator[Layer]:
         and tensor.ndim == 1
     }
     numbers = sorted(found)
-    for number, following in zip(numbers, [*numbers[1:], None], strict=True):
+    for number, following in zip(numbers, [*numbers[1:], None], strict=False):
         weight, bias = (
             found[number],
             biases.get((number, "bias"), found[number].new_zeros(len(found[number]))),
