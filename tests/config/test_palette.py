@@ -103,7 +103,7 @@ class TestLock:
         for losses in ({}, {"vignette": {"colour": "blue", "size": 0.1, "weight": 20}}):
             image = np.asarray(paint(tiny(losses=losses, **given)).image)
             shares.append((image[..., 2] == 255).mean())
-        assert shares[1] > 0.9 > shares[0]
+        assert shares[1] > 0.75 > shares[0] + 0.1
 
 
 def test_the_options_of_generate(vqclip: Vqclip, tiny_vqgan: Path, tiny_clip: Path, tmp_path: Path) -> None:

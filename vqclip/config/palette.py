@@ -87,7 +87,7 @@ def colour(text: str, key: str) -> RGB:
     found = _css(text.strip().removeprefix("mat:"))
     if found is None:
         raise ConfigError(
-            f"{key}: {shorten(text)} is no colour; write names or hexadecimal digits, "
+            f"{key}: {shorten(text.strip())} is no colour; write names or hexadecimal digits, "
             f'as in [red, "#00f"]{suggest(text, NAMED)}'
         )
     return found
