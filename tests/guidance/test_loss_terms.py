@@ -1,5 +1,6 @@
 """Each loss moves the property that it is named after, and nothing does so without it."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ from vqclip.guidance.losses.structure import Structure
 from vqclip.guidance.losses.symmetry import Symmetry
 from vqclip.guidance.losses.tv import FORMS, Tv
 from vqclip.guidance.losses.vignette import Vignette
+from vqclip.media.video_writer import VideoWriter
 from vqclip.pipeline.pipeline import Pipeline
+from vqclip.runs.run import Run
 
 LATENT = Latent.begin(torch.zeros(1, 1, 1, 1))
 
@@ -171,3 +174,26 @@ class TestAliases:
 def test_wrong_keys_are_refused(losses: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         configs.resolve({"losses": losses})
+
+
+def test_a_restyled_video_flickers_less_with_structure(tiny: Tiny, tmp_path: Path) -> None:
+    """Of a video that stands still, whatever changes from frame to frame is flicker."""
+    scene = np.zeros((16, 16, 3), np.uint8)
+    scene[:, 8:] = (250, 200, 60)
+    with VideoWriter(tmp_path / "still.mp4", 16, 16, 10, {}, "still") as video:
+        for _ in range(4):
+            video.write(Image.fromarray(scene))
+
+    def flicker(**losses: object) -> float:
+        """The mean difference of one frame's pixels from the next one's."""
+        film = {"source": {"video": str(tmp_path / "still.mp4"), "pull": "0"}, "film": {"steps": 12}}
+        config = tiny(drawer="fft", steps=12, losses={"tv": 0, "near_start": 0} | losses, **film)
+        run = Run.create(tmp_path, config, {})
+        paint(config, run)
+        frames = [
+            np.asarray(Image.open(path)) / 255 for path in sorted((run.folder / "frames").glob("*.png"))
+        ]
+        return float(np.mean([np.abs(a - b).mean() for a, b in pairwise(frames)]))
+
+    without, with_it = flicker(), flicker(structure=5)
+    assert with_it < 0.7 * without
