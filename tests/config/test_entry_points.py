@@ -1,4 +1,4 @@
-"""A package beside vqclip adds a loss, a filter, a start, a drawer and a perceptor by its entry points (tests/plugins)."""
+"""A package beside vqclip adds entries of every kind by its entry points (tests/plugins)."""
 
 import subprocess
 import sys
