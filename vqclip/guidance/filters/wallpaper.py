@@ -57,7 +57,7 @@ GROUPS: dict[str, list[Symmetry]] = {
 }
 HEXAGONAL = ("p3", "p3m1", "p31m", "p6", "p6m")
 SQUARE = ("p4", "p4m", "p4g")
-_OFF_CENTRE = (0.31, 0.17)  # a point of the cell that lies on no symmetry: colours come from round it
+OFF_CENTRE = (0.17, 0.31)  # down and to the right, in sides of the cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,20 +108,18 @@ def points(group: str, cells: int, height: int, width: int) -> "tuple[Tensor, Te
 
 @lru_cache(maxsize=8)
 def sources(group: str, cells: int, height: int, width: int) -> "Tensor":
-    """Compute for each pixel (h w, flat) the pixel whose colour it gets."""
+    """Compute for each pixel (h w, flat) the pixel whose colour it gets: that of its orbit next to the middle."""
     import torch  # noqa: PLC0415
 
     u, v, side = points(group, cells, height, width)
     point = (v * side + u).flatten()
-    # The first pixel of each point; points without a pixel can't give a colour.
-    pixel = torch.full((side * side,), height * width).scatter_reduce(
-        0, point, torch.arange(height * width), "amin"
-    )
-    rank = _ranks(group, side, pixel < height * width)
-    best = torch.stack([rank[image] for image in _orbit(group, side)]).amin(0)
-    by_rank = torch.empty_like(rank)
-    by_rank[rank] = torch.arange(side * side)
-    return pixel[by_rank[best]][point]
+    order = _from_the_middle(side, height, width)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(height * width)
+    # Each point's first pixel; a point without one comes behind all pixels.
+    first = torch.full((side * side,), height * width).scatter_reduce(0, point, rank, "amin")
+    best = torch.stack([first[image] for image in _orbit(group, side)]).amin(0)
+    return order[best[point]]
 
 
 def _orbit(group: str, side: int) -> "list[Tensor]":
@@ -135,15 +133,15 @@ def _orbit(group: str, side: int) -> "list[Tensor]":
     ]
 
 
-def _ranks(group: str, side: int, has_pixel: "Tensor") -> "Tensor":
-    """Rank the points (n n, flat) by their distance from one of them; those without a pixel come last."""
+def _from_the_middle(side: int, height: int, width: int) -> "Tensor":
+    """Order the pixels (h w, flat) by their distance from a point near the image's middle, where motifs begin.
+
+    The point lies on no symmetry, so that the pixels next to it among their orbits make up one region.
+    """
     import torch  # noqa: PLC0415
 
-    across, down = ((torch.arange(side).double() / side - centre + 0.5) % 1 - 0.5 for centre in _OFF_CENTRE)
-    down, across = torch.meshgrid(down, across, indexing="ij")
-    skew = 1.0 if group in HEXAGONAL else 0.0  # a and b at 120 degrees: |u a + v b|^2 = u^2 - u v + v^2
-    distance = (across.square() - skew * across * down + down.square()).flatten()
-    order = torch.where(has_pixel, distance, distance + 10).argsort(stable=True)
-    ranks = torch.empty_like(order)
-    ranks[order] = torch.arange(side * side)
-    return ranks
+    down, across = (
+        (length // 2 + shift * side) for length, shift in zip((height, width), OFF_CENTRE, strict=True)
+    )
+    y, x = torch.arange(height).double() - down, torch.arange(width).double() - across
+    return (y.square()[:, None] + x.square()).flatten().argsort(stable=True)
