@@ -224,8 +224,8 @@ def test_the_flags_of_generate_are_frozen() -> None:
     }
     assert flags == {
         "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--drawer",
-        "--image-prompt", "--loss", "--palette",
-        "--filter", "--save-every", "--tile", "--device", "--count", "--together", "--best", "--judge", "--runs",
+        "--image-prompt", "--loss", "--palette", "--filter", "--save-every", "--tile", "--device", "--count",
+        "--batch-size", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
         "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
     }  # fmt: skip

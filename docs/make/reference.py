@@ -97,7 +97,7 @@ def command(name: str, function: Callable[..., Any]) -> str:
     hints = get_type_hints(function, include_extras=True)
     given = [(p, *get_args(hints[p.name])) for p in signature.parameters.values()]
     arguments = [(p, info) for p, _, info in given if isinstance(info, ArgumentInfo)]
-    options = [(p, hint, info) for p, hint, info in given if isinstance(info, OptionInfo)]
+    options = [(p, hint, info) for p, hint, info in given if isinstance(info, OptionInfo) and not info.hidden]
     usage = " ".join(
         ["vqclip", name, *(str(info.metavar) for _, info in arguments), *["[OPTIONS]"][: len(options)]]
     )

@@ -112,8 +112,8 @@ class TestGenerate:
         assert plan["size"] == "17x15"
         assert [re.sub(".*(present|missing).*", r"\1", model) for model in plan["models"]] == ["present"] * 2
         assert plan["stages"] == [
-            "steps 1 to 1: latent 5x4, painted at 10x8",
-            "steps 2 to 2: latent 9x8, painted at 18x16",
+            "steps 1 to 1: latent 5x4, decoded at 10x8",
+            "steps 2 to 2: latent 9x8, decoded at 18x16",
         ]
         assert re.fullmatch(r"about \d+\.\d\d GiB", plan["memory"])
         assert len(plan["outputs"]) == 2
@@ -158,7 +158,7 @@ class TestResume:
         before = path.stat().st_mtime_ns
         done = vqclip("resume", str(path.parent))
         assert (done.code, done.lines) == (0, [str(path)])
-        assert "painted   already" in done.err
+        assert "made      already" in done.err
         assert path.stat().st_mtime_ns == before
 
     def test_finds_relative_pictures_from_another_working_folder(

@@ -221,7 +221,7 @@ def test_the_digest_hangs_on(key: str) -> None:
         ({"size": "0x16"}, "'0x16' is impossible"),
         ({"size": "99999x16"}, "'99999x16' is impossible"),
         ({"size": "-5x16"}, "is no size"),
-        ({"perceptors": []}, "nobody looks at the picture"),
+        ({"perceptors": []}, "there is none to score the image"),
         ({"cutouts": {"smallest": 0.9, "largest": 0.2}}, "smallest 0.9 exceeds largest 0.2"),
         ({"latent": {"stages": []}}, "must rise and end at 1"),
         ({"latent": {"stages": [{"scale": 0.5, "share": 1}]}}, "must rise and end at 1"),

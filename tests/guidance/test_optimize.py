@@ -266,7 +266,7 @@ def test_a_step_that_no_measure_makes_room_for_leaves_the_state_as_it_was(tiny: 
     setting = Setting(tiny, [narrow(0)])
     before, _ = setting.state.to_tensors()
     before = {name: value.clone() for name, value in before.items()}
-    with pytest.raises(OutOfMemory, match="paint smaller"):
+    with pytest.raises(OutOfMemory, match="make smaller images"):
         setting.steps()
     after, _ = setting.state.to_tensors()
     assert setting.state.step == 0
@@ -282,7 +282,7 @@ def test_other_errors_are_no_shortage(tiny: Tiny) -> None:
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried")])
 def test_a_shortage_outside_of_steps_is_told_plainly(error: Exception) -> None:
-    with pytest.raises(OutOfMemory, match="paint smaller"), plain_shortages():
+    with pytest.raises(OutOfMemory, match="make smaller images"), plain_shortages():
         raise error
     with pytest.raises(RuntimeError, match="a bug"), plain_shortages():
         raise RuntimeError("a bug")

@@ -228,7 +228,7 @@ class TestFootage:
         assert "\n" not in str(refused.value)
 
     def test_sound_alone_is_no_video(self, noise: Path) -> None:
-        with pytest.raises(VideoError, match="it has no pictures"):
+        with pytest.raises(VideoError, match="it has no images"):
             VideoReader(noise)
 
     @pytest.mark.parametrize(("begin", "end"), [(5, None), (-1, None), (0.5, 0.5), (0.5, 0.2)])

@@ -137,7 +137,7 @@ def test_a_finished_run_is_known_to_be_finished(vqclip: Vqclip, name: str) -> No
     assert name.endswith(read_config(folder).digest)
     before = (folder / "image.png").stat().st_mtime_ns
     done = vqclip("resume", str(folder))
-    assert "painted   already" in done.err
+    assert "made      already" in done.err
     assert (done.code, (folder / "image.png").stat().st_mtime_ns) == (0, before)
 
 

@@ -82,13 +82,16 @@ Output = Annotated[
 BatchSize = Annotated[
     int | None,
     typer.Option(
-        "--together",
+        "--batch-size",
         min=1,
         max=LARGEST_BATCH,
         help="Optimise K images at once; by default, as many as is fastest.",
         metavar="K",
     ),
 ]
+Together = Annotated[
+    int | None, typer.Option("--together", min=1, max=LARGEST_BATCH, hidden=True)
+]  # the old name of --batch-size
 Device = Annotated[
     str, typer.Option("--device", help="Compute on auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")
 ]

@@ -47,6 +47,6 @@ def check_output(path: Path, is_film: bool = False) -> None:
         return
     if path.suffix.lower() != ".png":
         raise UsageError(
-            f"-o {path}: pictures are saved as PNG, which carries their config; name it {path.stem or 'picture'}.png"
+            f"-o {path}: images are saved as PNG, which carries their config; name it {path.stem or 'image'}.png"
         )
-    check_target(path, "picture.png")
+    check_target(path, "image.png")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PaintingOptions:
-    """The options that all painting commands share."""
+    """The options that all commands share which make images."""
 
     size: options.Size = None
     steps: options.Steps = None
@@ -65,7 +65,7 @@ class PaintingOptions:
         judge: str | None = None,
         batch_size: int | None = None,
     ) -> None:
-        """Say what was understood, and plan it or paint it, so many `batch_size` or as many as is best.
+        """Say what was understood, and plan it or make it, so many `batch_size` or as many as is best.
 
         With `keep`, the best so many by a judge are results.
         """

@@ -79,8 +79,8 @@ def _stages(config: Config, frame: Frame) -> list[str]:
     lines = []
     for stage in frame.stages:
         rows, columns = latent_shape(frame.width, frame.height, factor, stage.scale)
-        painted = f"painted at {columns * factor}x{rows * factor}"
-        lines.append(f"steps {stage.begin + 1} to {stage.end}: latent {columns}x{rows}, {painted}")
+        size = f"decoded at {columns * factor}x{rows * factor}"
+        lines.append(f"steps {stage.begin + 1} to {stage.end}: latent {columns}x{rows}, {size}")
     return lines
 
 
@@ -91,7 +91,7 @@ def _film(config: Config, film: Film) -> dict[str, str]:
     pace = f"{film.output_frames / (rate := frame_rate(config)):.1f} s at {rate:g} a second"
     return {
         "frames": f"{film.rendered_frames}{unseen}, {film.steps} steps in all",
-        "video": f"{film.output_frames} pictures, {pace}",
+        "video": f"{film.output_frames} images, {pace}",
     }
 
 

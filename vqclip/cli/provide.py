@@ -1,4 +1,4 @@
-"""See that the weights are here before anything is painted."""
+"""See that the weights are here before an image is begun."""
 
 from collections.abc import Iterable
 

@@ -177,7 +177,7 @@ class Printer:
                     self.report = self.context.enter_context(reporter(stderr, self.quiet))
                 self.report.step(event)
             case Finished(is_new=False, result=made):
-                self.say("painted", f"already; to paint it again: vqclip reproduce {made.folder}/image.png")
+                self.say("made", f"already; to make it again: vqclip reproduce {made.folder}/image.png")
                 self.finished.append(made)
             case Finished(result=made):
                 self._finish(made)
@@ -197,7 +197,7 @@ class Printer:
         self.folders[seed] = folder or Path()
         self.signals.install()
         if self.goes_on and folder and read_provenance(folder).get(BATCH_SEEDS):
-            self.say("differs", "begun together with others, goes on alone: sums are rounded otherwise")
+            self.say("differs", "begun in a batch, goes on alone: sums are rounded otherwise")
         self.say("seed", str(seed))
         self.say("run", str(folder))
 
@@ -205,10 +205,10 @@ class Printer:
         self.finished.append(made)
         self.context.close()
         if len(self.finished) == len(self.folders):
-            each = f", {len(self.folders)} pictures" if len(self.folders) > 1 else ""
+            each = f", {len(self.folders)} images" if len(self.folders) > 1 else ""
             first = self.finished[0]
             self.signals.restore()  # from here on Ctrl-C may interrupt: the video can be made again
-            self.say("painted", f"{first.steps} steps in {first.seconds:.1f} s{each}")
+            self.say("made", f"{first.steps} steps in {first.seconds:.1f} s{each}")
 
     def _leave(self, stopped: Sequence[Stopped]) -> None:
         for event in stopped:

@@ -21,8 +21,8 @@ from vqclip.config.schedule import Moment, Schedule
 from vqclip.config.validation import check_settings
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
-BORDERS = ("reflect", "smear", "wrap", "grey")  # of the picture, for crops
-EDGES = ("reflect", "wrap", "black", "paint")  # of the last picture, for motion
+BORDERS = ("reflect", "smear", "wrap", "grey")  # of the image, for crops
+EDGES = ("reflect", "wrap", "black", "paint")  # of the last image, for motion
 UNITS = ("codebook", "latent")  # of learning rates
 LARGEST_SIDE = 16384
 
@@ -217,7 +217,7 @@ class Config:
         """The rules that hold between keys."""
         if not self.perceptors:
             raise ConfigError(
-                "perceptors: nobody looks at the picture; name at least one, as in [{model: mini-clip}]"
+                "perceptors: there is none to score the image; name at least one, as in [{model: mini-clip}]"
             )
         self._check_texts()
         if self.cutouts.smallest > self.cutouts.largest:
@@ -263,7 +263,7 @@ class Config:
 
     @cached_property
     def lines(self) -> tuple[tuple[tuple[Prompt, ...], ...], ...]:
-        """Every line's scenes, parsed; a line of one scene is wished for throughout."""
+        """Every line's scenes, parsed; a line of one scene holds throughout."""
         return tuple(tuple(map(tuple, prompt.scenes(line))) for line in self.prompts)
 
     @property
@@ -278,7 +278,7 @@ class Config:
 
     @property
     def is_film(self) -> bool:
-        """Whether more than one picture is asked for."""
+        """Whether more than one image is asked for."""
         return self.scenes > 1 or (self.film.frames or 1) > 1 or self.source.video is not None
 
     @property

@@ -65,7 +65,7 @@ def copy_numbered(image: Path, path: Path) -> Path:
                 continue
         except OSError as error:
             raise SaveError(
-                f"{candidate} can't be written: {cause(error)}; the picture is in {image}"
+                f"{candidate} can't be written: {cause(error)}; the image is in {image}"
             ) from None
         return candidate
     raise AssertionError("numbers don't end")

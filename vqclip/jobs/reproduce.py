@@ -24,7 +24,7 @@ def carried_config(image: Path, metadata: dict[str, Any]) -> Config:
     try:
         return configs.from_dict(metadata.get("config") or {})
     except UsageError as error:
-        raise ImageError(f"{image} carries a config that this version can't paint: {error}") from None
+        raise ImageError(f"{image} carries a config that this version can't render: {error}") from None
 
 
 def reproduce(

@@ -83,7 +83,7 @@ class VideoReader:
         about, said = done.stdout.decode(), done.stderr.decode(errors="replace")
         if "#dimensions 0:" not in about:
             why = (
-                "it has no pictures"
+                "it has no images"
                 if "Input #0" in said and not done.stdout
                 else ffmpeg.complaint(done.stderr)
             )

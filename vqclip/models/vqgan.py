@@ -4,7 +4,7 @@ The network is the one of "Taming Transformers for High-Resolution Image Synthes
 arXiv 2012.09841) as latent-diffusion kept it; module names spell the state dict that both publish. MoVQGAN ("MoVQ",
 Zheng et al., 2022, arXiv 2209.09002) differs in its decoder's normalisation.
 
-Letters in shapes: n pictures, h w pixels, y x latent cells (h = y * factor), d latent channels, k codes.
+Letters in shapes: n images, h w pixels, y x latent cells (h = y * factor), d latent channels, k codes.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +29,9 @@ class Architecture:
     ch_mult: tuple[int, ...] = (1, 1, 2, 2, 4)
     num_res_blocks: int = 2
     attn_resolutions: tuple[int, ...] = (16,)
-    resolution: int = 256  # only says at which depth `attn_resolutions` lie; any size can be painted
+    resolution: int = (
+        256  # only says at which depth `attn_resolutions` lie; images of any size can be decoded
+    )
     in_channels: int = 3
     out_ch: int = 3
     z_channels: int = 256
@@ -115,7 +117,7 @@ class Decoder(nn.Module):
         self.conv_out = Conv2d(widths[0], a.out_ch, 3, padding=1)
 
     def forward(self, x: Tensor, z: Tensor, recompute: bool = False) -> Tensor:
-        """Features (n z_channels y x) of a latent z (n d y x) -> pictures."""
+        """Features (n z_channels y x) of a latent z (n d y x) -> images."""
         x = self.mid(self.conv_in(x), z)
         for level in reversed(self.up):
             x = level(x, z, recompute)
@@ -123,7 +125,7 @@ class Decoder(nn.Module):
 
 
 class VQGAN(nn.Module):
-    """Pictures to latents and back. Pictures are (n 3 h w) in about [-1, 1], latents (n d y x)."""
+    """Encode images as latents, and decode them. Images are (n 3 h w) in about [-1, 1], latents (n d y x)."""
 
     kernels = PUBLIC
 
@@ -147,10 +149,10 @@ class VQGAN(nn.Module):
         return self.quantize.codebook
 
     def encode(self, images: Tensor) -> Tensor:
-        """Pictures (n 3 h w) -> latents (n d y x) that are not yet codes; WeightsError if this is a decoder alone."""
+        """Images (n 3 h w) -> latents (n d y x) that are not yet codes; WeightsError if this is a decoder alone."""
         if self.encoder is None or self.quant_conv is None:
             raise WeightsError(
-                "this VQGAN is a decoder alone and reads no pictures: nothing that was painted can be moved or go on"
+                "this VQGAN is a decoder alone and reads no images: no image can be moved, or begun from"
             )
         return self.quant_conv(self.encoder(images))
 
@@ -169,7 +171,7 @@ class VQGAN(nn.Module):
         return rearrange(F.embedding(codes, self.codebook), "n y x d -> n d y x")
 
     def decode(self, z: Tensor, recompute: bool = False) -> Tensor:
-        """Latents (n d y x) -> pictures (n 3 h w); `recompute` spares memory, takes time, and changes no gradient."""
+        """Latents (n d y x) -> images (n 3 h w); `recompute` spares memory, takes time, and changes no gradient."""
         # What is looked up in the codebook has its channels last, and convolutions pass on the layout that they read.
         z = z.contiguous(memory_format=self.kernels.layout)
         image = self.decoder(self.post_quant_conv(z), z, recompute)

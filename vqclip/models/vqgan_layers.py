@@ -75,6 +75,8 @@ class ResnetBlock(nn.Module):
 class AttnBlock(nn.Module):
     """Single-head self-attention over all positions."""
 
+    kernels = PUBLIC
+
     def __init__(self, channels: int, norm: Norm):
         super().__init__()
         self.norm = norm(channels)
@@ -85,7 +87,7 @@ class AttnBlock(nn.Module):
         q, k, v = (rearrange(part(h), "n c y x -> n 1 (y x) c") for part in (self.q, self.k, self.v))
         if q.shape[2] > WRITTEN_OUT:
             q, k, v = (part.contiguous() for part in (q, k, v))
-        h = rearrange(F.scaled_dot_product_attention(q, k, v), "n 1 (y x) c -> n c y x", y=x.shape[2])
+        h = rearrange(self.kernels.attend_wide(q, k, v), "n 1 (y x) c -> n c y x", y=x.shape[2])
         return x + self.proj_out(h)
 
 

@@ -25,6 +25,7 @@ from vqclip.guidance.interfaces import Apply, Drawer, FirstImage, Scene, Start
 from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
+from vqclip.guidance.memory_estimate import fitting
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
@@ -102,8 +103,11 @@ class Pipeline:
 
     @property
     def batch_size(self) -> int:
-        """Give how many images of the Config to make at once for the most speed."""
-        return best_batch_size(self.config, self.config.drawer.channels(), self.device)
+        """Give how many images of the Config to make at once for the most speed, as far as memory suffices."""
+        config, frame = self.config, self.film.frame(0)
+        fastest = best_batch_size(config, config.drawer.channels(), self.device)
+        budget = MemoryBudget.of(frame.width, frame.height, self.device)
+        return fitting(config, frame, self._dtype, budget, fastest, self.device) if fastest > 1 else 1
 
     def objective(self, frame: Frame) -> Objective:
         """Make the Objective of a frame."""
@@ -242,9 +246,7 @@ def _check_start(config: Config, start: Start, drawer: Drawer) -> None:
     given = "init" if config.init else "source"
     cure = f"leave {given} out" if start.given else f"start {start.name!r} is one"
     model = " ".join(need.name for need in config.drawer.requirements()) or config.drawer.name
-    raise WeightsError(
-        f"{model} is a decoder alone and begins from no picture: {cure}; add --set start=codes"
-    )
+    raise WeightsError(f"{model} is a decoder alone and begins from no image: {cure}; add --set start=codes")
 
 
 def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:

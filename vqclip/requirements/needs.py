@@ -13,7 +13,7 @@ JUDGE = "judge"  # a role
 
 
 def requirements(config: Config, judge: str | None = None) -> tuple[Requirement, ...]:
-    """List all weights that painting a Config takes, and the judge's if one is to rank the pictures.
+    """List all weights that a Config needs, and the judge's if one is to rank the images.
 
     Weights that have two roles are listed twice.
     """

@@ -42,6 +42,7 @@ def generate(
         int, typer.Option("--count", min=1, help="Generate N images, with consecutive seeds.", metavar="N")
     ] = 1,
     batch_size: options.BatchSize = None,
+    together: options.Together = None,
     best: Annotated[
         int | None, typer.Option("--best", min=1, help="Keep only the best K of --count images.", metavar="K")
     ] = None,
@@ -70,7 +71,7 @@ def generate(
         config, video, seconds=seconds, fps=fps, hold=hold, forth_and_back=forth_and_back or None
     )
     outputs = plan_outputs(config, output, count, best or count, settings)
-    common.run(outputs, keep=best, judge=judge, batch_size=batch_size)
+    common.run(outputs, keep=best, judge=judge, batch_size=batch_size or together)
 
 
 def check_best(best: int | None, judge: str | None, count: int) -> None:
@@ -79,7 +80,7 @@ def check_best(best: int | None, judge: str | None, count: int) -> None:
         raise UsageError("--judge ranks for --best; say how many to keep, as in --count 8 --best 2")
     if best is not None and best > count:
         raise UsageError(
-            f"--best {best} of --count {count} is impossible; paint more, as in --count {4 * best}"
+            f"--best {best} of --count {count} is impossible; make more, as in --count {4 * best}"
         )
 
 

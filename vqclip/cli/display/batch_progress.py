@@ -87,7 +87,7 @@ class PlainBatchProgress(BatchProgress):
                 self._say("start", f"{self.titles[event.job][:TITLE]} ({event.worker})")
             case Finished(result=made):
                 seconds = round(made.seconds, 2)
-                self._say("painted", f"{self.titles[event.job][:TITLE]} in {seconds} s; {self.summary}")
+                self._say("made", f"{self.titles[event.job][:TITLE]} in {seconds} s; {self.summary}")
 
     def _say(self, topic: str, text: str) -> None:
         self.console.print(Text(f"{topic:<10}{text}"), soft_wrap=True)
@@ -109,7 +109,7 @@ class LiveBatchProgress(BatchProgress):
         )
 
     def _table(self) -> Group:
-        table = Table("worker", "painting", "step", "loss", "left", box=None, header_style="dim")
+        table = Table("worker", "rendering", "step", "loss", "left", box=None, header_style="dim")
         for worker, row in list(self.rows.items()):
             table.add_row(
                 Text(worker), Text(self.titles[row.job][:TITLE]), f"{row.step}/{row.steps}" if row.steps else "",

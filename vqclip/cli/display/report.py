@@ -44,22 +44,28 @@ class LiveReport(Reporter):
 
     def __init__(self, console: Console):
         self.shows_picture = console.color_system == "truecolor" and console.width >= PREVIEW_COLUMNS
-        self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console,
-        )  # fmt: skip
-        self.task = self.progress.add_task("painting", total=None)
+        self.progress = progress_bar(console)
+        self.task = self.progress.add_task("rendering", total=None)
         self.context = self.live = Live(self.progress, console=console, auto_refresh=False, transient=True)
         self.looked = 0.0
 
     def step(self, event: Stepped) -> None:
         done, steps = event.done, event.steps
-        self.progress.update(self.task, completed=done, total=steps, description=f"painting{frame_of(event)}")
+        self.progress.update(
+            self.task, completed=done, total=steps, description=f"rendering{frame_of(event)}"
+        )
         if time.monotonic() - self.looked < REFRESH and done < steps:
             return
         self.looked = time.monotonic()
         parts: list[RenderableType] = [preview(event)] if self.shows_picture else []
         parts += [self.progress, Text(losses(event), overflow="ellipsis", no_wrap=True)]
         self.live.update(Group(*parts), refresh=True)
+
+
+def progress_bar(console: Console) -> Progress:
+    """Make a progress bar with the numbers of steps and the time left, which is not drawn by itself."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=console, auto_refresh=False)
 
 
 def frame_of(event: Stepped) -> str:
