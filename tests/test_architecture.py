@@ -84,7 +84,7 @@ LIGHT_MODULES = [
     for name in MODULES
     if (name.split(".")[0] in ("base", "config") and name not in WITH_TORCH)
     or name in LIGHT
-    or name.startswith(("cli.commands.", "guidance.losses."))
+    or name.startswith(("cli.commands.", "guidance.losses.", "guidance.filters."))
 ]
 
 
@@ -232,7 +232,8 @@ def test_the_flags_of_generate_are_frozen() -> None:
     }
     assert flags == {
         "-o", "--output", "--force", "-s", "--size", "--steps", "--seed", "-p", "--preset", "-c", "--config", "--set",
-        "--init", "--drawer", "--image-prompt", "--tile", "-d", "--device", "-n", "--count",
+        "--init", "--drawer", "--image-prompt", "--loss", "--palette", "--filter", "--save-every", "--tile",
+        "-d", "--device", "-n", "--count",
         "--batch-size", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
         "--plan", "--json", "-q", "--quiet", "-v", "--verbose", "--pull", "--offline",

@@ -158,12 +158,17 @@ def limits(minimum: float | None, maximum: float | None) -> str:
 def read_default() -> tuple[dict[str, str], Any]:
     """Return the comment of each key in default.yaml, by its dotted name, and the file's values."""
     text = (CONFIGS / "default.yaml").read_text(encoding="utf-8")
-    comments, section = dict[str, str](), ""
+    comments, above = (
+        dict[str, str](),
+        dict[int, str](),
+    )  # the names on the way to a key, by their indentation
     for line in text.splitlines():
         if found := re.match(r"( *)(\w+):.*?(?:\s#\s+(.*))?$", line):
             indent, name, comment = found.groups()
-            section = section if indent else name
-            comments[f"{section}.{name}" if indent else name] = comment or ""
+            above = {depth: section for depth, section in above.items() if depth < len(indent)} | {
+                len(indent): name
+            }
+            comments[".".join(above.values())] = comment or ""
     return comments, yaml.safe_load(text)
 
 

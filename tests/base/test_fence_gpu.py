@@ -58,6 +58,15 @@ WAYS: dict[str, list[str]] = {
     ],
     "wrapped crops": ["--set", "cutouts.border=wrap"],
     "losses": ["--set", "losses={tv: 1, near_start: 1, saturation: 1}"],
+    "losses by name": [
+        "--set",
+        "losses={symmetry: {axis: both}, edges: 1, vignette: 1, contrast: 1, detail: 1, tv: {weight: 1, form: log}, "
+        "palette: {colours: [red, blue]}}",
+    ],
+    "the structure of an init": ["--init", "PICTURE", "--loss", "structure"],
+    "a palette": ["--palette", "pico8"],
+    "filters": ["--filter", "wallpaper:p6m", "--filter", "tile", "--filter", "wrap", "--filter", "rotate:3"],
+    "drops of the rate": ["--set", "optimizer.drops=[1i]", "--set", "plateau={patience: 1, drops: 1}"],
     "fp32": ["--set", "precision=float32"],
     "tf32": ["--set", "precision=tf32"],
     "fp16": ["--set", "precision=float16"],

@@ -94,7 +94,8 @@ def take_one(pipeline: Pipeline, images: int) -> tuple[Watch, list[State]]:
     frame = pipeline.film.frame(0)
     objective = pipeline.objective(frame)
     begun = [pipeline.begin(frame, objective, seed) for seed in range(images)]
-    drawer = without_numbers_too(objective.drawer)
+    drawer = getattr(objective.drawer, "_drawer", objective.drawer)  # behind the filters
+    drawer = without_numbers_too(drawer)
     objective: Objective = dataclasses.replace(
         objective,
         drawer=drawer,
@@ -120,6 +121,19 @@ STEPS: dict[str, dict[str, Any]] = {
     "several": {"pictures": 3},
     "tile": {"tile": True},
     "losses": {"losses": {"tv": "1", "near_start": "1", "saturation": "1"}},
+    "losses by name": {
+        "losses": {
+            "symmetry": {"axis": "both"},
+            "edges": 1,
+            "vignette": 1,
+            "contrast": 1,
+            "detail": 1,
+            "tv": {"weight": 1, "form": "clipped"},
+            "palette": {"colours": ["red", "blue"]},
+        }
+    },
+    "rates that fall": {"optimizer": {"drops": ["1i"]}, "plateau": {"patience": 1, "drops": 1}},
+    "filters": {"filters": ["tile", "wrap", "rotate:3", "lookup:pico8"]},
     "chances": {"cutouts": EVERY_CHANCE},
     "recomputed": {"recompute": True},
     "negative": {"prompts": ["a red apple | fog:-0.5:-0.7"]},

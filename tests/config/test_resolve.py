@@ -169,7 +169,8 @@ def other(key: str, value: Any) -> Any:
         "precision": "bfloat16", "drawer.model": "x", "start.sketchbook": "x", "optimizer.learning_rate": "0.1",
         "losses.near_start.weight": "0.2",
         "film.frames": 3, "film.fps": 3.0, "film.window": 3, "story.after": "repeat",
-        "source.video": "a.mp4", "source.end": 3.0,
+        "source.video": "a.mp4", "source.end": 3.0, "losses.tv.form": "log", "optimizer.drops": ["75%"],
+        "palette.colours": ["red"], "palette.lock": False, "filters": ["wrap"],
     }  # fmt: skip
     if key in choices:
         return choices[key][-1]

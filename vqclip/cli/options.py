@@ -91,6 +91,27 @@ Steps = Annotated[
         show_default="100",
     ),
 ]  # fmt: skip
+Losses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--loss", help="Add a loss, NAME:WEIGHT: symmetry, edges, vignette…; repeatable.", metavar="NAME",
+        rich_help_panel=HOW,
+    ),
+]  # fmt: skip
+Palette = Annotated[
+    str | None,
+    typer.Option(
+        "--palette", help="Use only these colours: red;#00f, pico8, blue->white, [a.png].", metavar="COLOURS",
+        rich_help_panel=HOW,
+    ),
+]  # fmt: skip
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter", help="Change what is drawn, NAME:VALUE: wallpaper:p4m, tile…; repeatable.", metavar="NAME",
+        rich_help_panel=HOW,
+    ),
+]  # fmt: skip
 FrameSteps = Annotated[
     int | None,
     typer.Option(
@@ -159,6 +180,12 @@ Video = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]  # fmt: skip
+SaveEvery = Annotated[
+    int | None,
+    typer.Option(
+        "--save-every", help="Save an image after every N steps, too.", metavar="N", rich_help_panel=OUTPUT
+    ),
+]
 VideoSeconds = Annotated[
     float | None,
     typer.Option(

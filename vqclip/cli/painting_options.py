@@ -32,6 +32,10 @@ class PaintingOptions:
     settings: options.Settings = None
     steps: options.Steps = None
     drawer: options.Drawer = None
+    losses: options.Losses = None
+    palette: options.Palette = None
+    filters: options.Filters = None
+    save_every: options.SaveEvery = None
     pull: options.Pull = False
     offline: options.Offline = False
     force: options.Force = False
@@ -54,9 +58,11 @@ class PaintingOptions:
 
         layers = "+".join(filter(None, [preset, self.preset])) or None
         drawer = [f"drawer={self.drawer}"] if self.drawer else []  # first, so that --set can give its keys
-        base = configs.base(layers, self.file, [*drawer, *(self.settings or [])])
+        losses = [f"losses.{name}={weight or 1}" for name, _, weight in _parted(self.losses)]
+        base = configs.base(layers, self.file, [*drawer, *losses, *(self.settings or [])])
         self.notes.extend(("config", line) for line in overrides(self.preset, self.file))
-        named = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
+        named: dict[str, Any] = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
+        named |= {"palette": self.palette, "filters": self.filters or None, "save_every": self.save_every}
         given = {"prompts": self._prompts(prompt, base.above.get("prompts"))} | _given(named)
         given |= {name: _given(section) for name, section in sections.items()}
         return base.resolve(given)
@@ -178,6 +184,11 @@ def describe(prompt: prompts.Prompt) -> str:
     away = " (away from it)" if prompt.weight < 0 else ""
     stop = "" if prompt.stop == float("-inf") else f", stop {prompt.stop:g}"
     return f"{prompt.label} · {prompt.kind.value}, weight {weight}{away}{stop}"
+
+
+def _parted(losses: Sequence[str] | None) -> list[tuple[str, str, str]]:
+    """Part each NAME:WEIGHT at its first colon, as a weight may be keyframes."""
+    return [loss.partition(":") for loss in losses or []]
 
 
 def _given(named: Mapping[str, Any]) -> dict[str, Any]:

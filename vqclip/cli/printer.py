@@ -9,13 +9,13 @@ import typer
 from vqclip.base import runtime
 from vqclip.base.stop import StopToken
 from vqclip.cli.display.console import complain, say, stderr
-from vqclip.cli.display.plateau import PlateauWatch
 from vqclip.cli.display.report import Reporter, reporter
 from vqclip.jobs.worker import BATCH_SEEDS
 from vqclip.pipeline.events import (
     Differs,
     Event,
     Finished,
+    PlateauReached,
     Result,
     Started,
     Stepped,
@@ -38,7 +38,6 @@ class Printer:
     ):
         self.signals, self.quiet, self.goes_on, self.stop = signals, quiet, goes_on, signals.token
         self.outputs, self.verbose = outputs, verbose
-        self.plateau = PlateauWatch()
         self.folders: dict[int, Path] = {}  # of the current batch's images, by seed
         self.finished: list[Result] = []  # the finished images of the current batch
         self.report: Reporter | None = None
@@ -77,8 +76,6 @@ class Printer:
             self._leave(stopped)
 
     def on_event(self, event: Event) -> None:
-        if isinstance(event, Stepped):
-            self.plateau.watch(event)
         match event:
             case Differs(key=key, then=then, now=now):
                 self.say("differs", f"{key}: {then} then, {now} now")
@@ -93,6 +90,8 @@ class Printer:
                 self.finished.append(made)
             case Finished(result=made):
                 self._finish(made)
+            case PlateauReached():
+                self.say("plateau", str(event))
             case VideoSaved(path=path):
                 settings = read_settings(path.parent)
                 self.say("video", (settings and settings.file) or str(path))
@@ -116,8 +115,6 @@ class Printer:
     def _finish(self, made: Result) -> None:
         self.finished.append(made)
         self.context.close()
-        if line := self.plateau.line(made):
-            self.say("plateau", line)
         if self.verbose:
             pace = 1000 * made.seconds / max(1, made.steps)
             self.say("time", f"seed {made.seed}: {pace:.0f} ms a step")

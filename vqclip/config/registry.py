@@ -101,3 +101,4 @@ PERCEPTORS = Registry(
     lambda: {"open_clip": "vqclip.guidance.perceptors.open_clip_config:OpenCLIPConfig"},
     usual="open_clip",
 )  # fmt: skip
+FILTERS = Registry("filter", "vqclip.filters", "filters", lambda: by_file("vqclip.guidance.filters"))

@@ -7,10 +7,11 @@ Reading a config must not load torch: neither this module nor one with an implem
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from vqclip.config.schema import DrawerConfig, LossConfig, PerceptorConfig, StartConfig
+from vqclip.config.schema import DrawerConfig, FilterConfig, LossConfig, PerceptorConfig, StartConfig
 from vqclip.weights.requirement import Requirement
 
 if TYPE_CHECKING:
@@ -217,12 +218,21 @@ class Start(StartConfig, ABC):
 class Scene:
     """Give a loss term what it may ask about a frame: its latent's unit, and the source's latent (1 d y x).
 
-    `resize` resamples latents to so many rows and columns.
+    `resize` resamples latents to so many rows and columns. `given` gives the image (1 3 h w) that the user gave: the
+    source's frame, or the init. Relative paths begin at `base`, and `models` keeps networks loaded.
     """
 
     unit: float = 1.0
     source: "Tensor | None" = None
     resize: "Callable[[Tensor, int, int], Tensor] | None" = None
+    given: "Callable[[], Tensor] | None" = None
+    base: Path = Path()
+    models: Any = None
+
+
+Measure = Callable[
+    ["Tensor", "Latent"], "Tensor"
+]  # the unweighted loss () of an image (1 3 h w) and its latent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,9 +243,33 @@ class LossTerm(LossConfig, ABC):
         """List the weights that it needs."""
         return ()
 
+    def prepare(self, scene: Scene) -> Measure:
+        """Load what it needs for a frame's steps, and give the function that measures; raises VqclipError."""
+        return partial(self.value, scene=scene)
+
     @abstractmethod
     def value(self, image: "Tensor", latent: "Latent", scene: Scene) -> "Tensor":
         """Compute the unweighted loss () of an image (1 3 h w) in [0, 1] and its latent."""
+
+
+Apply = Callable[
+    ["Tensor"], "Tensor"
+]  # images (n 3 h w) in [0, 1] to images of the same shape, differentiably
+
+
+class FilterTools(Protocol):
+    """Give a filter what it may use while it is opened."""
+
+    base: Path  # where relative paths begin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(FilterConfig, ABC):
+    """Change each image after it is drawn, before crops are cut and before it is saved; an item of `filters`."""
+
+    @abstractmethod
+    def open(self, tools: FilterTools) -> Apply:
+        """Load what it needs, and give the function that changes images; raises VqclipError."""
 
 
 # Crops of k images (k n 3 s s) in [0, 1] and one perceptor's embeddings of them, unit vectors (k n d), to the

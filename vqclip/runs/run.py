@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 CONFIG, PROVENANCE, STEPS, VIDEO = "config.yaml", "provenance.json", "steps.jsonl", "film.mp4"
 DRAWING = "image.svg"
+STILLS = "steps"
 
 
 def folder_name(config: Config) -> str:
@@ -127,6 +128,15 @@ class Run:
         """Save the image as vectors, beside it."""
         with self._writing():
             write_text(self.drawing, svg)
+
+    def save_still(self, frame: int, step: int, image: Image.Image) -> Path:
+        """Save the image after a step, which `save_every` asks for, beside the newest image."""
+        film = f"{frame:06d}-" if self.config.is_film else ""
+        path = self.folder / STILLS / f"{film}{step:06d}.png"
+        with self._writing():
+            path.parent.mkdir(exist_ok=True)
+        save_png(image, path, image_metadata(self.config, self.metadata) | {"frame": frame, "step": step})
+        return path
 
     def keep(self, frame: int, z: Tensor) -> None:
         """Save the latent z of a film's rendered frame."""
