@@ -15,7 +15,7 @@ class Command(TyperCommand):
     defaults: ClassVar[Mapping[str, str]] = {}  # of shared options, where its own preset sets others
 
     def get_params(self, ctx: Any) -> list[Any]:
-        parameters = super().get_params(ctx)
+        parameters: list[Any] = list(super().get_params(ctx))
         for parameter in parameters:
             if parameter.show_default and parameter.name in self.defaults:
                 parameter.show_default = self.defaults[parameter.name]
