@@ -81,6 +81,13 @@ class TestHelp:
         assert f"Width x height, in pixels. [default: {default.size}]" in text
         assert f"[default: {default.drawer.name}]" in text
         story = unwrapped(shown_help("story"))
+        restyle, zoom = (configs.resolve({"seed": 0}, f"films/{name}") for name in ("restyle", "zoom"))
+        shown = unwrapped(shown_help("restyle"))
+        assert f"first frame. [default: {restyle.steps}]" in shown
+        assert f"later frame. [default: {restyle.film.steps}]" in shown
+        shown = unwrapped(shown_help("zoom"))
+        assert f"later frame. [default: {zoom.film.steps}]" in shown
+        assert f"of the film. [default: {zoom.film.frames}]" in shown
         for value in (default.story.frames, default.story.fade, default.film.steps):
             assert f"[default: {value}]" in story
 

@@ -1,6 +1,7 @@
 """Lay out the help of commands: options in panels of one order, flags without a type."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from typer.core import TyperCommand, TyperGroup
 
@@ -11,8 +12,14 @@ FIRST = ("size", "count", "seed", "preset", "output", "device")  # of their pane
 class Command(TyperCommand):
     """A command whose options lie in panels."""
 
+    defaults: ClassVar[Mapping[str, str]] = {}  # of shared options, where its own preset sets others
+
     def get_params(self, ctx: Any) -> list[Any]:
-        return laid_out(super().get_params(ctx))
+        parameters: list[Any] = list(super().get_params(ctx))
+        for parameter in parameters:
+            if parameter.show_default and parameter.name in self.defaults:
+                parameter.show_default = self.defaults[parameter.name]
+        return laid_out(parameters)
 
 
 class Group(TyperGroup):

@@ -155,7 +155,7 @@ Film = Annotated[
     ),
 ]  # fmt: skip
 Force = Annotated[
-    bool, typer.Option("--force", help="Replace files of -o and --video that exist.", rich_help_panel=OUTPUT)
+    bool, typer.Option("--force", help="Replace output files that exist.", rich_help_panel=OUTPUT)
 ]
 Runs = Annotated[
     Path,

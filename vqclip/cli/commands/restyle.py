@@ -1,13 +1,14 @@
 """`vqclip restyle`: generate a film from the frames of a video."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from vqclip.cli import options
+from vqclip.cli import help_layout, options
 from vqclip.cli.help_layout import HOW, WHAT
 from vqclip.cli.outputs import plan_outputs
 from vqclip.cli.painting_options import PaintingOptions, painting
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from vqclip.config.schema import Config
 
 SIDES = 16  # pixels, of which a side is a multiple: the commonest VQGANs' cell
+
+
+class Command(help_layout.Command):
+    """States the defaults of films/restyle."""
+
+    defaults: ClassVar[Mapping[str, str]] = {"size": "the video's shape", "steps": "30"}
 
 
 @painting

@@ -1,13 +1,20 @@
 """`vqclip zoom`: generate a film that zooms, turns or moves."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
-from vqclip.cli import options
+from vqclip.cli import help_layout, options
 from vqclip.cli.help_layout import HOW, WHAT
 from vqclip.cli.outputs import plan_outputs
 from vqclip.cli.painting_options import PaintingOptions, painting
+
+
+class Command(help_layout.Command):
+    """States the defaults of films/zoom."""
+
+    defaults: ClassVar[Mapping[str, str]] = {"frame_steps": "12"}
 
 
 @painting
