@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -44,7 +44,7 @@ class _Stderr(io.TextIOBase):
         return None
 
 
-stderr = Console(file=_Stderr(), highlight=False)
+stderr = Console(file=cast("IO[str]", _Stderr()), highlight=False)
 
 
 def spell_any_letter() -> None:
