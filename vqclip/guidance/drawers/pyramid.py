@@ -19,7 +19,7 @@ from vqclip.guidance.ops import cover, resize
 
 # Sides of the resolutions of an image of 160 pixels a side; others have as many, in proportion.
 SIDES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 112, 160)
-STRENGTH = 2.0  # the sum is multiplied by it before the logistic
+STRENGTH = 1.0  # the sum is multiplied by it before the logistic; with 2 colours reach their extremes
 CUBIC = -0.75  # of the cubic kernel (Keys, 1981), as torch's bicubic interpolation has it
 SPREAD = 0.05  # standard deviation of a random latent
 
