@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vqclip.base import device as devices
 from vqclip.base import runtime
 from vqclip.base.errors import ImageError, UsageError
@@ -26,6 +28,7 @@ from vqclip.pipeline.events import Compared, Differs, Events, Finished, Ranked, 
 from vqclip.pipeline.film_video import remake_film
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.reranker import Reranker
+from vqclip.retrieval.retrieval import Retrieval
 from vqclip.runs.frame_store import FrameStore
 from vqclip.runs.job import Job
 from vqclip.runs.run import read_config
@@ -140,6 +143,12 @@ class Session:
         return lambda: Reranker(
             (worker.cache or ModelCache(worker.device, worker.pull)).perceptor(entry, dtype)
         )
+
+    @property
+    def retrieval(self) -> Retrieval:
+        """Classify, embed, search and rank files of images with this Session's perceptors."""
+        cache = self._worker.cache or ModelCache(self._worker.device, self._worker.pull)
+        return Retrieval(lambda entry: cache.perceptor(entry, torch.float32), self._worker.threads)
 
     def resume(self, folder: str | Path, *, stop: StopToken | None = None) -> Events:
         """Go on in a run folder from its last snapshot; of a finished run, yield Finished only.

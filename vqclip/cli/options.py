@@ -19,6 +19,17 @@ Preset = Annotated[
 File = Annotated[
     Path | None, typer.Option("-c", "--config", help="Read config keys from a YAML file.", metavar="FILE")
 ]
+Images = Annotated[list[Path], typer.Argument(help="Files of images.", metavar="IMAGE…")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", help="CLIP, as in a config's perceptors; by default mini-clip; repeatable.", metavar="NAME"
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="CLIP, as in a config's perceptors; by default mini-clip.", metavar="NAME"),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
