@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-
-
 from vqclip.base.errors import ImageError, SaveError, cause
 from vqclip.base.files import write_text
 from vqclip.media.image import open_image

@@ -21,7 +21,8 @@ def classify(
         str, typer.Option("--labels", help="What an image may show, separated by commas.", metavar="A,B,…")
     ] = "",
     file: Annotated[
-        Path | None, typer.Option("--labels-file", help="Read labels from a file, one a line.", metavar="FILE")
+        Path | None,
+        typer.Option("--labels-file", help="Read labels from a file, one a line.", metavar="FILE"),
     ] = None,
     templates: Annotated[
         list[str] | None,

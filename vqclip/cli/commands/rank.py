@@ -75,7 +75,11 @@ def print_precision(
     from vqclip.retrieval.ranking import precision  # noqa: PLC0415
 
     found = list(shown(retrieval.retrieve(images, prompts, models=models), quiet))
-    figures = {"images": len(found), "R@1": round(precision(found, 1), 4), "R@5": round(precision(found, 5), 4)}
+    figures = {
+        "images": len(found),
+        "R@1": round(precision(found, 1), 4),
+        "R@5": round(precision(found, 5), 4),
+    }
     if as_json:
         return result_json(figures | {"ranks": {str(one.path): one.rank for one in found}})
     for one in found:

@@ -47,12 +47,14 @@ def search(
     from vqclip.retrieval.page import write_page  # noqa: PLC0415
 
     retrieval = open_retrieval([model] if model else [], device, pull=pull, offline=offline, quiet=quiet)
-    records = retrieval.search(
-        folder, text, like=like or (), unlike=unlike or (), count=count, model=model
-    )
+    records = retrieval.search(folder, text, like=like or (), unlike=unlike or (), count=count, model=model)
     found = list(shown(records, quiet))
     if html is not None:
-        words = [text or "", *(f"like {path}" for path in like or ()), *(f"not {word}" for word in unlike or ())]
+        words = [
+            text or "",
+            *(f"like {path}" for path in like or ()),
+            *(f"not {word}" for word in unlike or ()),
+        ]
         write_page(html, ", ".join(filter(None, words)), found)
         if not quiet:
             say("page", str(html))
