@@ -83,11 +83,13 @@ def print_one(path: str, shares: Shares, as_json: bool, as_csv: bool) -> None:
     if as_json:
         result_json({"image": path, "labels": {label: round(share, 6) for label, share in shares}})
     elif as_csv:
-        result("\n".join(csv_row(path, label, f"{share:.6f}") for label, share in shares))
+        for label, share in shares:
+            result(csv_row(path, label, f"{share:.6f}"))
     elif on_terminal():
         print_shares(path, shares)
     else:
-        result("\n".join(f"{path}\t{label}\t{share:.4f}" for label, share in shares))
+        for label, share in shares:
+            result(f"{path}\t{label}\t{share:.4f}")
 
 
 def csv_row(*cells: str) -> str:

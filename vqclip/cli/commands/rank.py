@@ -65,7 +65,8 @@ def print_ranking(
     elif on_terminal():
         print_scores([(f"{one.score:.4f}", str(one.path)) for one in found], ("score", "image"))
     else:
-        result("\n".join(f"{one.score:.4f}\t{one.path}" for one in found))
+        for one in found:
+            result(f"{one.score:.4f}\t{one.path}")
 
 
 def print_precision(

@@ -66,4 +66,5 @@ def search(
             [(str(one.rank), f"{one.score:.4f}", str(one.path)) for one in found], ("", "score", "image")
         )
     else:
-        result("\n".join(f"{one.score:.4f}\t{one.path}" for one in found))
+        for one in found:
+            result(f"{one.score:.4f}\t{one.path}")
