@@ -94,33 +94,36 @@ class Index:
     def add(self, rows: Sequence[tuple[str, Stamp]], vectors: np.ndarray) -> None:
         """Write a segment. Raises SaveError."""
         if rows:
-            self.segments.append(self._write(rows, len(rows), [vectors]))
+            self.segments.append(self._write(rows, [vectors]))
 
-    def compact(self, files: Mapping[str, Stamp]) -> None:
-        """Join segments where they are many and small, or where most rows no longer hold. Raises SaveError."""
-        live = self.live(files)
-        loose = [one for one in live if len(one.segment.names) > 2 * len(one.rows)]
-        small = [one for one in live if len(one.segment.names) < SMALL]
+    def compact(self, live: list[Live]) -> list[Live]:
+        """Join segments where they are many and small, or where most rows no longer hold; give the rows that are live.
+
+        Raises SaveError.
+        """
+        loose = {one.segment.path for one in live if len(one.segment.names) > 2 * len(one.rows)}
+        small = {one.segment.path for one in live if len(one.segment.names) < SMALL}
         if not loose and len(small) <= MOST_SMALL:
-            return
-        old = {one.segment.path for one in (*loose, *small)}
-        joined = [one for one in live if one.segment.path in old]
+            return live
+        kept = [one for one in live if one.segment.path not in loose | small]
+        joined = [one for one in live if one.segment.path in loose | small]
         rows = [(one.segment.names[row], one.segment.stamps[row]) for one in joined for row in one.rows]
-        self.segments = [one.segment for one in live if one.segment.path not in old]
         if rows:
             parts = (one.segment.vectors[one.rows] for one in joined if len(one.rows))
-            self.segments.append(self._write(rows, len(rows), parts))
-        for path in old:
-            _delete(path)
+            kept.append(Live(self._write(rows, parts), np.arange(len(rows))))
+        for one in joined:
+            _delete(one.segment.path)
+        self.segments = [one.segment for one in kept]
+        return kept
 
-    def _write(self, rows: Sequence[tuple[str, Stamp]], count: int, parts: Iterable[np.ndarray]) -> Segment:
+    def _write(self, rows: Sequence[tuple[str, Stamp]], parts: Iterable[np.ndarray]) -> Segment:
         path = self.folder / f"{time.time_ns():020d}-{os.getpid()}.json"
         vectors = path.with_suffix(".npy")
         try:
             with atomic(vectors) as file:
                 for i, part in enumerate(parts):
                     if i == 0:
-                        header = {"descr": "<f4", "fortran_order": False, "shape": (count, part.shape[1])}
+                        header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), part.shape[1])}
                         np.lib.format.write_array_header_1_0(file, header)
                     file.write(np.ascontiguousarray(part, "<f4").data)
             write_text(path, json.dumps([[name, *stamp] for name, stamp in rows]))

@@ -70,7 +70,8 @@ def _update(index: Index, folder: Path, perceptor: Perceptor, threads: int) -> U
     index.load()
     files, skipped = scan(folder)
     yield from skipped
-    known = {name for one in index.live(files) for name in _names(one)}
+    live = index.live(files)
+    known = {one.segment.names[row] for one in live for row in one.rows}
     fresh = [name for name in files if name not in known]
     pending: list[tuple[str, Stamp]] = []
     parts: list[np.ndarray] = []
@@ -88,9 +89,4 @@ def _update(index: Index, folder: Path, perceptor: Perceptor, threads: int) -> U
         yield Progress(done, len(fresh))
     if pending:
         index.add(pending, np.concatenate(parts))
-    index.compact(files)
-    return index.live(files)
-
-
-def _names(one: Live) -> list[str]:
-    return [one.segment.names[row] for row in one.rows]
+    return index.compact(index.live(files) if fresh else live)
