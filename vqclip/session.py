@@ -147,8 +147,10 @@ class Session:
     @property
     def retrieval(self) -> Retrieval:
         """Classify, embed, search and rank files of images with this Session's perceptors."""
-        cache = self._worker.cache or ModelCache(self._worker.device, self._worker.pull)
-        return Retrieval(lambda entry: cache.perceptor(entry, torch.float32), self._worker.threads)
+        worker = self._worker
+        cache = worker.cache or ModelCache(worker.device, worker.pull)
+        devices.allow_tf32("float32", worker.device)
+        return Retrieval(lambda entry: cache.perceptor(entry, torch.float32), worker.threads)
 
     def resume(self, folder: str | Path, *, stop: StopToken | None = None) -> Events:
         """Go on in a run folder from its last snapshot; of a finished run, yield Finished only.

@@ -16,8 +16,8 @@ from PIL import Image
 
 from vqclip.base import lock
 from vqclip.base.errors import UsageError
+from vqclip.retrieval import approximate, update
 from vqclip.retrieval import index as index_module
-from vqclip.retrieval import update
 from vqclip.retrieval.chosen import chosen_perceptors
 from vqclip.retrieval.index import Index, Live
 from vqclip.retrieval.nearest import nearest
@@ -121,6 +121,50 @@ class TestFinds:
         assert [name for name, _ in nearest(live, query, 12)] == [str(i) for i in best]
         assert len(nearest(live, query, 1000)) == 100
         assert nearest([], query, 5) == []
+
+
+class TestFindsAmongMany:
+    """The number from which on a search isn't exact is set low."""
+
+    @pytest.fixture
+    def live(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Live]:
+        """Rows around a hundred centres, in two segments; every third one doesn't hold."""
+        monkeypatch.setattr(approximate, "MOST_EXACT", 100)
+        chance = np.random.default_rng(0)
+        vectors = chance.normal(size=(100, 16)).repeat(40, axis=0) + 0.3 * chance.normal(size=(4000, 16))
+        vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        index = Index(tmp_path)
+        for part in (range(2500), range(2500, 4000)):
+            index.add([(str(i), Stamp(1, 1, 1)) for i in part], vectors[part])
+        return index.live({str(i): Stamp(1, 1, 1) for i in range(4000) if i % 3})
+
+    def test_lists_are_made_once_and_find_nearly_all(self, live: list[Live], tmp_path: Path) -> None:
+        pytest.importorskip("faiss")
+        found = wanted = 0
+        for row in range(0, 2000, 100):
+            query = live[0].segment.vectors[row]
+            exact = nearest(live, query, 10)
+            near = approximate.nearest_of_many(live, query, 10, tmp_path)
+            assert all(int(name) % 3 for name, _ in near)
+            found, wanted = found + len(set(near) & set(exact)), wanted + len(exact)
+        assert found > 0.9 * wanted
+        [file] = tmp_path.glob("*.faiss")
+        file.write_bytes(b"damaged")
+        assert len(approximate.nearest_of_many(live, query, 10, tmp_path)) == 10
+        approximate.nearest_of_many(live[1:], query, 10, tmp_path)
+        assert file not in list(tmp_path.glob("*.faiss"))
+
+    def test_without_faiss_all_are_compared(
+        self,
+        live: list[Live],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(approximate, "find_spec", lambda name: None)
+        query = live[0].segment.vectors[7]
+        assert approximate.nearest_of_many(live, query, 10, tmp_path) == nearest(live, query, 10)
+        assert "vqclip[search]" in caplog.text
 
 
 class TestReadsOnlyWhatChanged:
@@ -260,6 +304,22 @@ class TestIsWholeOrNotAtAll:
             assert read_by(again) == 8
             assert names(again) == names(first)
         assert sorted(path.suffix for path in where.iterdir()) == [".json", ".json", ".npy"]
+
+    def test_a_kill_between_joining_and_deleting_loses_nothing(
+        self, search: Search, folder: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = search()
+        (folder / "new").mkdir()
+        shutil.copy(folder / "a/green.png", folder / "new")
+        with monkeypatch.context() as patch:
+            patch.setattr(index_module, "MOST_SMALL", 1)
+            patch.setattr(index_module, "_delete", lambda path: sys.exit("killed"))
+            with pytest.raises(SystemExit):
+                search()
+        assert len(index_of(folder, tiny_clip).segments) == 3
+        again = search()
+        assert read_by(again) == 0
+        assert len(names(again)) == len(names(first)) + 1
 
     def test_a_second_one_waits_for_the_first(self, search: Search, folder: Path, tiny_clip: Path) -> None:
         where, about = index_folder(folder, chosen_perceptors([str(tiny_clip)])[0])

@@ -7,7 +7,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from vqclip.cli.display.console import complain, obey, say, stderr
+from vqclip.cli.display.console import complain, listen_to_library, obey, say, stderr
 from vqclip.cli.provide import provide
 from vqclip.retrieval.chosen import chosen_perceptors
 from vqclip.retrieval.records import Progress, Skipped, Waiting
@@ -22,6 +22,7 @@ def open_retrieval(
 ) -> Retrieval:
     """See that the models' weights are here, and open the retrieval. Raises WeightsError."""
     obey(offline)
+    listen_to_library(quiet)
     needs = [need for entry in chosen_perceptors(models) for need in entry.requirements()]
     provide(needs, pull=pull, quiet=quiet)
     return Session(device, pull=pull, owns_process=True).retrieval

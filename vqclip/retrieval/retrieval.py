@@ -12,9 +12,10 @@ from vqclip.config import prompt as prompt_lines
 from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
 from vqclip.pipeline.reranker import Reranker
 from vqclip.retrieval import ranking, zero_shot
+from vqclip.retrieval.approximate import nearest_of_many
 from vqclip.retrieval.chosen import chosen_perceptors
 from vqclip.retrieval.embedder import batches, embed_file, embed_files, embed_texts
-from vqclip.retrieval.nearest import nearest, query_vector
+from vqclip.retrieval.nearest import query_vector
 from vqclip.retrieval.records import (
     Classified,
     Embedded,
@@ -130,8 +131,9 @@ class Retrieval:
         wanted = [embed_file(perceptor, path) for path in like]
         wanted += list(embed_texts(perceptor, [text])) if text else []
         unwanted = embed_texts(perceptor, unlike) if unlike else np.zeros((0, 0))
-        live = yield from updated(folder, *index_folder(folder, entry), perceptor, self._threads)
-        found = nearest(live, query_vector(wanted, list(unwanted)), count)
+        where, about = index_folder(folder, entry)
+        live = yield from updated(folder, where, about, perceptor, self._threads)
+        found = nearest_of_many(live, query_vector(wanted, list(unwanted)), count, where)
         for rank, (name, score) in enumerate(found, 1):
             yield Match(folder / name, score, rank)
 
