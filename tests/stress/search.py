@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,8 +163,10 @@ def begin(work: Callable[[], Any]) -> tuple[int, int]:
         PIPE[:] = [writing]
         try:
             tell(work())
-        finally:
-            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
     os.close(writing)
     return number, reading
 

@@ -1,7 +1,7 @@
 """Search more images than can be compared one by one, by faiss where the extra `search` has installed it.
 
-Rows are sorted into lists by the nearest of some centres, and a query compares those of the nearest lists (Jegou et al.,
-2011), in 8 bits a number. What comes first is compared again exactly. The file lies beside the segments.
+Rows are sorted into lists by the nearest of some centres, and a query compares those of the nearest lists (Jegou et
+al., 2011), in 8 bits a number. What comes first is compared again exactly. The file lies beside the segments.
 """
 
 import contextlib

@@ -53,16 +53,19 @@ class Index:
         self.folder = folder
         self.segments: list[Segment] = []
 
-    def open(self, about: Mapping[str, str]) -> None:
-        """Make the folder, and say in about.json what it is for. Raises SaveError."""
+    def make(self) -> None:
+        """Make the folder. Raises SaveError."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not (self.folder / "about.json").exists():
-                write_text(self.folder / "about.json", json.dumps(about, indent=1))
         except OSError as error:
             raise SaveError(
-                f"the index {self.folder} can't be written: {cause(error)}; XDG_CACHE_HOME names another cache"
+                f"the index {self.folder} can't be made: {cause(error)}; XDG_CACHE_HOME names another cache"
             ) from None
+
+    def describe(self, about: Mapping[str, str]) -> None:
+        """Say in about.json, for people, what the index is for. Hold the lock for it."""
+        if not (self.folder / "about.json").exists():
+            write_text(self.folder / "about.json", json.dumps(about, indent=1))
 
     def load(self) -> None:
         """Read the segments, and delete what killed processes left and what is damaged. Hold the lock for it."""

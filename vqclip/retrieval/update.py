@@ -56,18 +56,21 @@ def updated(
     One process at a time does so, and others wait for it. What is written stays when this is closed early.
     """
     index = Index(where)
-    index.open(about)
+    index.make()
     try:
         with held(where):
-            return (yield from _update(index, folder, perceptor, threads))
+            return (yield from _update(index, about, folder, perceptor, threads))
     except InUse as error:
         yield Waiting(str(error))
     with held(where, patience=-1):
-        return (yield from _update(index, folder, perceptor, threads))
+        return (yield from _update(index, about, folder, perceptor, threads))
 
 
-def _update(index: Index, folder: Path, perceptor: Perceptor, threads: int) -> Updates:
+def _update(
+    index: Index, about: Mapping[str, str], folder: Path, perceptor: Perceptor, threads: int
+) -> Updates:
     index.load()
+    index.describe(about)
     files, skipped = scan(folder)
     yield from skipped
     live = index.live(files)
