@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vqclip.base import device as devices
 from vqclip.base.errors import UsageError
 from vqclip.base.stop import StopToken
@@ -24,6 +26,7 @@ from vqclip.pipeline.events import Events, Result, VideoSaved, result
 from vqclip.pipeline.film_video import remake_film
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.reranker import Reranker, ranked
+from vqclip.retrieval.retrieval import Retrieval
 from vqclip.runs.job import Job
 from vqclip.runs.run import read_config
 
@@ -119,6 +122,14 @@ class Session:
         return lambda: Reranker(
             (worker.cache or ModelCache(worker.device, worker.pull)).perceptor(entry, dtype)
         )
+
+    @property
+    def retrieval(self) -> Retrieval:
+        """Classify, embed, search and rank files of images with this Session's perceptors."""
+        worker = self._worker
+        cache = worker.cache or ModelCache(worker.device, worker.pull)
+        devices.allow_tf32("float32", worker.device)
+        return Retrieval(lambda entry: cache.perceptor(entry, torch.float32), worker.threads)
 
     def resume(self, folder: str | Path, *, stop: StopToken | None = None) -> Events:
         """Go on in a run folder from its last snapshot; of a finished run, yield Finished only.

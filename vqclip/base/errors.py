@@ -8,6 +8,7 @@
     │   └── SourceError     a video that isn't there or can't be read (a VideoError, too)
     ├── WeightsError     3  a model is missing, damaged, or refused
     ├── RunError         4  a run folder that can't be used
+    │   └── InUse           a folder that another process works in
     ├── OutOfMemory      1  an image that this machine lacks the memory for
     ├── NotFinite        1  losses that are infinite or no numbers
     ├── SaveError        1  an image that can't be written
@@ -54,6 +55,10 @@ class WeightsError(VqclipError):
 
 class RunError(VqclipError):
     exit_code = 4
+
+
+class InUse(RunError):  # noqa: N818  # as the operating systems have it
+    pass
 
 
 class OutOfMemory(VqclipError):  # noqa: N818  # as torch calls it

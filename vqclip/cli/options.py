@@ -77,6 +77,17 @@ File = Annotated[
         "-c", "--config", help="Read config keys from a YAML file.", metavar="FILE", rich_help_panel=HOW
     ),
 ]
+Images = Annotated[list[Path], typer.Argument(help="Files of images.", metavar="IMAGE…")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", help="CLIP, as in a config's perceptors; by default mini-clip; repeatable.", metavar="NAME"
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="CLIP, as in a config's perceptors; by default mini-clip.", metavar="NAME"),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

@@ -16,6 +16,7 @@ from vqclip.weights.requirement import Requirement
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
     from torch import Generator, Tensor
 
     from vqclip.config.timeline import Frame
@@ -124,16 +125,26 @@ class Perceptor(ABC):
     """Embeds crops, and perhaps texts, as unit vectors of one space of d dimensions.
 
     It takes crops of `size` pixels a side and normalises them itself. `context` is how many tokens of a text it reads.
+    `logit_scale` and `logit_bias` turn cosines into the logits of its training: None where it has none.
     """
 
     name: str
     size: int
     device: "torch.device"
     context: int = 0
+    logit_scale: float | None = None
+    logit_bias: float | None = None
 
     @abstractmethod
     def embed_crops(self, pixels: "Tensor", /) -> "Tensor":
         """Embed crops (n 3 s s) in [0, 1] as unit vectors (n d) in float32, differentiably."""
+
+    def square(self, image: "Image", /) -> "Tensor":
+        """Scale and cut a whole image to the crop (3 s s) in [0, 1] on the CPU that stands for it."""
+        from vqclip.guidance.ops import cover  # noqa: PLC0415  # torch
+        from vqclip.media.image import from_pil  # noqa: PLC0415
+
+        return cover(from_pil(image), self.size, self.size)[0].clamp(0, 1)
 
     def embed_texts(self, texts: Sequence[str], /) -> "Tensor":
         """Embed texts as unit vectors (n d)."""

@@ -20,6 +20,7 @@ from vqclip.media.pixels import to_eight_bits, to_srgb
 
 CHUNK = "vqclip"  # keyword of the iTXt chunk
 LARGEST_JPEG_PACKET = 65_502  # bytes of XMP in a segment of a JPEG
+MOST_SLENDER = 32
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -29,7 +30,12 @@ def to_pil(image: Tensor) -> Image.Image:
 
 
 def load_image(path: Path) -> Tensor:
-    """Read a file as an image (1 3 h w) in [0, 1]: upright, in sRGB, over white. Raises ImageError.
+    """Read a file as an image (1 3 h w) in [0, 1], as `open_image` does. Raises ImageError."""
+    return from_pil(open_image(path))
+
+
+def open_image(path: Path) -> Image.Image:
+    """Read a file as an image in 8-bit RGB: upright, in sRGB, over white. Raises ImageError.
 
     The image is turned as its EXIF says, and its colour profile is applied. Broken ones of these are ignored.
     """
@@ -50,7 +56,18 @@ def load_image(path: Path) -> Tensor:
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
         raise ImageError(f"{path} can't be read: {error}") from None
     white = Image.new("RGBA", upright.size, "white")
-    return from_pil(Image.alpha_composite(white, upright))
+    return Image.alpha_composite(white, upright).convert("RGB")
+
+
+def without_excess(image: Image.Image) -> Image.Image:
+    """Cut the ends of an image that is more than MOST_SLENDER times as long as wide.
+
+    Scaled until its short side fits, such a strip would take all memory; what is cut is far from its centre.
+    """
+    longest = MOST_SLENDER * min(image.size)
+    width, height = (min(side, longest) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
 
 
 def from_pil(image: Image.Image) -> Tensor:

@@ -7,10 +7,13 @@ from typing import Any
 
 import torch
 from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transform import image_transform
+from PIL import Image
 from torch import Tensor
 
 from vqclip.guidance.interfaces import Perceptor
 from vqclip.guidance.ops import unit
+from vqclip.media.image import without_excess
 from vqclip.models.clip import image_size, load_clip
 
 
@@ -27,6 +30,18 @@ class OpenCLIPPerceptor(Perceptor):
         )
         self.size = image_size(self._visual)
         self.context = self._tokenizer.context_length
+        self.logit_scale = float(self._model.logit_scale.exp())
+        bias = getattr(self._model, "logit_bias", None)
+        self.logit_bias = None if bias is None else float(bias)
+        self._square = image_transform(
+            self.size, is_train=False, mean=(0.0,) * 3, std=(1.0,) * 3,
+            **{key: preprocess[key] for key in ("resize_mode", "interpolation", "fill_color") if key in preprocess},
+        )  # fmt: skip
+
+    def square(self, image: Image.Image) -> Tensor:
+        """Scale and cut a whole image to the crop (3 s s) in [0, 1], as open_clip does for this model."""
+        crop: Tensor = self._square(without_excess(image))
+        return crop
 
     def embed_crops(self, pixels: Tensor) -> Tensor:
         """Embed crops (n 3 s s) in [0, 1] as unit vectors (n d) in fp32, differentiably."""
