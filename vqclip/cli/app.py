@@ -32,6 +32,7 @@ COMMANDS = (
     "resume",
     "reproduce",
     "diff",
+    "gallery",
     "show",
     "doctor",
     "config",
