@@ -23,6 +23,7 @@ function view(id) {
 
 function onStage(run, element) {
   element.style.setProperty("--ratio", ratio(run));
+  element.style.setProperty("--most", `${3 * run.width}px`); // larger than that, pixels blur
   byId("stage").replaceChildren(element);
   return element;
 }
