@@ -31,6 +31,8 @@ FOLDERS = [
     "pipeline",
     "jobs",
     "session",
+    "gallery",
+    "ui",
     "doctor",
     "cli",
 ]

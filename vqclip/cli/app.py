@@ -33,6 +33,7 @@ COMMANDS = (
     "reproduce",
     "diff",
     "gallery",
+    "ui",
     "show",
     "doctor",
     "config",

@@ -36,7 +36,8 @@ def policy(style: str, program: str) -> str:
     """Give the content security policy for a page with this style and program."""
     return (
         f"default-src 'none'; script-src {_digest(program)}; style-src {_digest(style)}; "
-        "img-src 'self' file: blob: data:; media-src 'self' file:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+        "img-src 'self' file: blob: data:; media-src 'self' file:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'"
     )
 
 

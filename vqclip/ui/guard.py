@@ -5,7 +5,7 @@ from http.cookies import CookieError, SimpleCookie
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -46,7 +46,9 @@ class Guard:
         if origin is not None and origin.removeprefix("http://") not in self.hosts:
             return _refusal(403, "this request comes from another page")
         if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            return _refusal(403, "this request comes from another page")
+            return _refusal(
+                403, "this request comes from another page; type the address into the browser yourself"
+            )
         if request.url.path == "/" and self._is_token(request.query_params.get("token", "")):
             answer = RedirectResponse("/", 303, HEADERS | {"Cache-Control": "no-store"})
             answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
@@ -71,10 +73,10 @@ class Guard:
 
     def _with_headers(self, app: ASGIApp) -> ASGIApp:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            async def headed(message: object) -> None:
-                if isinstance(message, dict) and message["type"] == "http.response.start":
+            async def headed(message: Message) -> None:
+                if message["type"] == "http.response.start":
                     message["headers"] = [*message["headers"], *_ENCODED]
-                await send(message)  # type: ignore[arg-type]
+                await send(message)
 
             await app(scope, receive, headed)
 

@@ -1,5 +1,6 @@
 """Keep the data of all runs in a folder, and read again only what has changed."""
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from urllib.parse import quote
 
 from vqclip.base.errors import UsageError
 from vqclip.gallery.data import page_data, readable, run_data
-from vqclip.gallery.entry import Entry
+from vqclip.gallery.entry import PROGRESS_KINDS, Entry
 from vqclip.gallery.find import find_runs, run_id
+from vqclip.pipeline.progress_video import VIDEO as PROGRESS
 from vqclip.runs.record import IMAGE, RECORD
-from vqclip.runs.run import CONFIG, STEPS
+from vqclip.runs.run import CONFIG, STEPS, VIDEO
 
 THUMBNAILS = ".gallery"  # in the folder of the runs
 
@@ -36,13 +38,12 @@ class Library:
     def file(self, run: str, name: str) -> Path | None:
         """Give the path of a run's image or video, or None if it has no such file."""
         folder = self.folder(run)
-        is_known = name == IMAGE or name in ("film.mp4", "progress.mp4", "progress.gif", "progress.webp")
-        return folder / name if folder and is_known and (folder / name).is_file() else None
+        return folder / name if folder and name in _SERVED and (folder / name).is_file() else None
 
     def thumbnail(self, name: str) -> Path | None:
         """Give the path of a thumbnail, or None if there is none of this name."""
-        known = {path.name: path for path in self.thumbnails.glob("*.webp")}
-        return known.get(name)
+        path = self.thumbnails / name
+        return path if re.fullmatch(r"[0-9a-f]{12}(-frames)?\.webp", name) and path.is_file() else None
 
     def _folders(self) -> list[Path]:
         try:
@@ -57,7 +58,8 @@ class Library:
         return self._read[folder][1]
 
 
-_WATCHED = (CONFIG, STEPS, IMAGE, RECORD, "progress.mp4", "film.mp4")
+_SERVED = (IMAGE, VIDEO, *(PROGRESS + kind for kind in PROGRESS_KINDS))
+_WATCHED = (CONFIG, STEPS, RECORD, *_SERVED)
 
 
 def _link(entry: Entry, path: Path) -> str:

@@ -25,7 +25,7 @@ MOST_ENDED = 20  # tasks that have ended and are still listed
 WAITING, RUNNING, FINISHED, STOPPED, FAILED = "waiting", "running", "finished", "stopped", "failed"
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     """Hold one request, and how far it is. `start` calls the Session."""
 
@@ -65,7 +65,9 @@ class Queue:
 
     def generate(self, config: Config) -> Task:
         """Queue an image or a film of a Config, in a new run folder."""
-        task = self._task(" | ".join(config.prompts), lambda stop: self.session.generate(config, runs=self.runs, stop=stop))
+        task = self._task(
+            " | ".join(config.prompts), lambda stop: self.session.generate(config, runs=self.runs, stop=stop)
+        )
         task.seed = config.seed
         return self._add(task)
 
@@ -79,7 +81,7 @@ class Queue:
         """Stop a task: one that waits is dropped, the running one ends after its step. Gives None if there is none."""
         with self._changed:
             task = self._tasks.get(task_id)
-            if task in self._waiting:
+            if task and task in self._waiting:
                 self._waiting.remove(task)
                 task.state = STOPPED
             elif task:
@@ -174,6 +176,9 @@ def _show(task: Task, event: Stepped) -> None:
     data = io.BytesIO()
     to_pil(event.step.image).save(data, format="JPEG", quality=90)
     point = {"step": event.done, **event.numbers}
-    curve = {name: [*task.curve.get(name, [])[-MOST_POINTS:], float(f"{value:.5g}")] for name, value in point.items()}
+    curve = {
+        name: [*task.curve.get(name, [])[-MOST_POINTS:], float(f"{value:.5g}")]
+        for name, value in point.items()
+    }
     task.curve = curve
     task.preview, task.version = data.getvalue(), task.version + 1

@@ -25,7 +25,7 @@ _KEYS = {"prompts", "preset", "size", "steps", "seed", "init"}
 
 
 def config_of(body: bytes, runs: Path) -> Config:
-    """Make the Config that a request asks for: `prompts` with texts and weights, and some keys, all of them optional."""
+    """Make the Config that a request asks for: `prompts` with texts and weights, and perhaps other keys."""
     given = _mapping(body)
     if unknown := set(given) - _KEYS:
         raise UsageError(f"there is no {shorten(min(unknown))} in a request, only {', '.join(sorted(_KEYS))}")
@@ -52,7 +52,9 @@ def save_upload(data: bytes, runs: Path) -> str:
     except Exception:  # Pillow's readers raise whatever a damaged file makes them stumble over
         raise ImageError("the file is not an image; PNG, JPEG, WebP, GIF, BMP and TIFF are") from None
     if width * height > LARGEST_IMAGE:
-        raise ImageError(f"the image has {width}x{height} pixels; at most {LARGEST_IMAGE // 10**6} million are read")
+        raise ImageError(
+            f"the image has {width}x{height} pixels; at most {LARGEST_IMAGE // 10**6} million are read"
+        )
     name, folder = hashlib.sha256(data).hexdigest()[:16], runs / UPLOADS
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
