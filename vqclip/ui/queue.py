@@ -14,6 +14,7 @@ from typing import Any
 from vqclip.base.errors import VqclipError
 from vqclip.base.stop import StopToken
 from vqclip.config.schema import Config
+from vqclip.gallery.find import run_id
 from vqclip.media.image import to_pil
 from vqclip.pipeline.events import Event, Events, Finished, Started, Stepped, Stopped
 from vqclip.session import Session
@@ -46,8 +47,8 @@ class Task:
     def to_dict(self) -> dict[str, Any]:
         """Give the task as plain data for the page."""
         names = ("id", "prompt", "state", "done", "steps", "message", "curve", "version")
-        folder = str(self.folder) if self.folder else None
-        return {name: getattr(self, name) for name in names} | {"seed": str(self.seed), "folder": folder}
+        run = run_id(self.folder) if self.folder else None
+        return {name: getattr(self, name) for name in names} | {"seed": str(self.seed), "run": run}
 
 
 class Queue:

@@ -64,6 +64,7 @@ def _listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        listening.listen(512)  # now, so that the printed address answers as soon as it is printed
     except (OSError, OverflowError) as error:
         listening.close()
         why = cause(error) if isinstance(error, OSError) else str(error)

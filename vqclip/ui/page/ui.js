@@ -3,6 +3,7 @@
 const PRESET = "standard", ACTIVE = ["waiting", "running"];
 let init = null; // the name of the uploaded start image
 let states = {}; // the state of each task when it was last heard of
+let working = new Set(); // the ids of the runs in the queue, which are shown above the gallery
 
 async function send(path, body) {
   const answer = await fetch(path, { method: "POST", body });
@@ -66,7 +67,9 @@ function removeInit() {
 
 async function reload() {
   const answer = await fetch("api/gallery");
-  if (answer.ok) load(await answer.json());
+  if (!answer.ok) return;
+  const data = await answer.json();
+  load({ ...data, runs: data.runs.filter((run) => !working.has(run.id)) });
 }
 
 async function follow() {
@@ -75,6 +78,7 @@ async function follow() {
   const { tasks } = await answer.json();
   const ended = tasks.some((task) => states[task.id] !== task.state && !ACTIVE.includes(task.state));
   states = Object.fromEntries(tasks.map((task) => [task.id, task.state]));
+  working = new Set(tasks.filter((task) => ACTIVE.includes(task.state)).map((task) => task.run));
   showTasks(tasks);
   if (ended) await reload();
   return tasks.some((task) => ACTIVE.includes(task.state));
@@ -148,5 +152,4 @@ byId("init").addEventListener("change", attempt(upload));
 byId("init-clear").onclick = removeInit;
 addPrompt(false);
 fillPresets(gallery.presets);
-reload();
-watch();
+watch().then(reload);
