@@ -22,6 +22,8 @@ from vqclip.runs.run import CONFIG, STEPS, VIDEO, read_provenance
 MOST_POINTS = 80  # of a curve of losses
 PROGRESS_KINDS = (".mp4", ".gif", ".webp")
 
+Curve = dict[str, list[float | None]]
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -31,7 +33,7 @@ class Entry:
     settings: dict[str, Any]  # dotted keys of the Config
     record: dict[str, Any] | None  # None: the run isn't finished
     provenance: dict[str, Any]
-    curve: dict[str, list[float]]  # a list for each loss, and "step" for the steps that they belong to
+    curve: Curve  # a list for each loss, and "step" for the steps that they belong to
     image: Path | None
     video: Path | None
 
@@ -53,8 +55,8 @@ class Entry:
     @property
     def losses(self) -> dict[str, float]:
         """Give the last losses by name."""
-        last = {name: values[-1] for name, values in self.curve.items() if name != "step" and values}
-        return _numbers((self.record or {}).get("losses")) or last
+        last = {name: values[-1] for name, values in self.curve.items() if name != "step"}
+        return _numbers((self.record or {}).get("losses")) or _numbers(last)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the entry as plain data for the page, without its files."""
@@ -101,14 +103,21 @@ def read_entry(folder: Path) -> Entry:
     )
 
 
-def read_curve(path: Path, most: int = MOST_POINTS) -> dict[str, list[float]]:
-    """Read a step log as columns of at most `most` points; "step" counts through all frames of a film."""
+def read_curve(path: Path, most: int = MOST_POINTS) -> Curve:
+    """Read a step log as columns of at most `most` points; "step" counts through all frames of a film.
+
+    A loss that a step doesn't have is None there: the scenes of a story have prompts of their own.
+    """
     rows = list(_rows(path))
     if len(rows) > most:
         rows = [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
-    names = [name for name in (rows[-1][1] if rows else {}) if all(name in losses for _, losses in rows)]
-    columns: dict[str, list[float]] = {"step": [step for step, _ in rows]} if names else {}
-    return columns | {name: [float(f"{losses[name]:.5g}") for _, losses in rows] for name in names}
+    names = dict.fromkeys(name for _, losses in rows for name in losses)
+    columns: Curve = {"step": [step for step, _ in rows]} if names else {}
+    return columns | {name: [_rounded(losses.get(name)) for _, losses in rows] for name in names}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.5g}")
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, float]]]:

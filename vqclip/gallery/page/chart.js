@@ -15,16 +15,18 @@ function curves(curve) {
   const marks = [], first = steps[0], last = steps[steps.length - 1];
   const across = (step) => (last > first ? (100 * (step - first)) / (last - first) : 0);
   const rows = names.map((name) => {
-    const values = curve[name], least = Math.min(...values), most = Math.max(...values);
+    const points = curve[name].map((value, i) => [steps[i], value]).filter(([, value]) => value !== null);
+    const values = points.map(([, value]) => value), least = Math.min(...values), most = Math.max(...values);
     const down = (value) => (most > least ? 30 - (28 * (value - least)) / (most - least) : 16);
-    const points = values.map((value, i) => `${across(steps[i]).toFixed(2)} ${down(value).toFixed(2)}`);
+    const path = points.map(([step, value]) => `${across(step).toFixed(2)} ${down(value).toFixed(2)}`).join("L");
+    const [begin, end] = [points[0], points[points.length - 1]];
     const mark = shape("line", { y1: 0, y2: 32, x1: -1, x2: -1, visibility: "hidden" });
     marks.push(mark);
-    const text = `${name}: ${round(values[0])} at step ${first}, ${round(values[values.length - 1])} at step ${last}`;
+    const text = `${name}: ${round(begin[1])} at step ${begin[0]}, ${round(end[1])} at step ${end[0]}`;
     const drawing = shape("svg", { viewBox: "0 0 100 32", preserveAspectRatio: "none", role: "img", "aria-label": text },
-      shape("path", { d: `M${points.join("L")}` }), mark);
+      shape("path", { d: `M${path}` }), mark);
     return make("div", { class: "loss" }, make("span", { textContent: name, title: name }), drawing,
-      make("span", { textContent: round(values[values.length - 1]) }));
+      make("span", { textContent: round(end[1]) }));
   });
   const point = (step) => {
     for (const mark of marks) {
