@@ -13,8 +13,8 @@ from PIL import Image
 from vqclip.base.errors import ImageError, UsageError, shorten
 from vqclip.base.files import atomic
 from vqclip.config import prompt as prompts
-from vqclip.config import resolve as configs
 from vqclip.config.prompt import Kind, Prompt
+from vqclip.config.resolve import resolve
 from vqclip.config.schema import Config
 from vqclip.media.image import load_image, to_pil
 
@@ -33,7 +33,7 @@ def config_of(body: bytes, runs: Path) -> Config:
     values |= {key: given[key] for key in ("size", "steps", "seed") if given.get(key) not in (None, "")}
     if given.get("init"):
         values["init"] = str(upload_named(given["init"], runs))
-    return configs.resolve(values, preset=str(given["preset"]) if given.get("preset") else None)
+    return resolve(values, preset=str(given["preset"]) if given.get("preset") else None)
 
 
 def upload_named(name: Any, runs: Path) -> Path:
