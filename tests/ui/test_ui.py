@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 from conftest import Tiny, Vqclip
@@ -157,7 +158,7 @@ def test_the_image_grows_and_has_losses(client: Client) -> None:
     seen = client.wait(task["id"], lambda task: task["version"] > 0)
     status, headers, data = client.ask(f"/api/tasks/{task['id']}/preview")
     assert (status, headers["content-type"]) == (200, "image/jpeg")
-    assert Image.open(io.BytesIO(data)).size == (16, 16)
+    assert Image.open(io.BytesIO(data)).format == "JPEG"
     assert len(seen["curve"]["step"]) == len(seen["curve"]["tv"]) > 0
 
 
@@ -178,14 +179,14 @@ def test_varying_changes_the_seed_alone(client: Client) -> None:
 
 
 def test_200_requests_at_once_dont_stop_a_run(client: Client, tiny: Tiny) -> None:
-    task = client.generate("an owl", seed=5, steps=120)
+    task = client.generate("an owl", seed=5, steps=80)
     client.wait(task["id"], lambda task: task["done"] > 0)
     paths = ["/", "/api/tasks", "/api/gallery", f"/api/tasks/{task['id']}/preview", "/files/x/image.png"] * 40
     with ThreadPoolExecutor(200) as pool:
         statuses = list(pool.map(lambda path: client.ask(path)[0], paths))
     assert set(statuses) == {200, 404}
     assert client.wait(task["id"], ended)["state"] == "finished"
-    expected = result(Session("cpu").generate(tiny(prompts=["an owl"], seed=5, steps=120))).image
+    expected = result(Session("cpu").generate(tiny(prompts=["an owl"], seed=5, steps=80))).image
     with Image.open(next(Path("runs").glob("*/image.png"))) as image:
         assert image.convert("RGB").tobytes() == expected.tobytes()
 
@@ -272,7 +273,9 @@ def test_the_command_prints_its_address_and_ends_at_ctrl_c(tmp_path: Path) -> No
     command = [sys.executable, "-m", "vqclip", "ui", "--device", "cpu", "--runs", str(tmp_path / "runs")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        assert process.stdout.readline().startswith("http://127.0.0.1:")
+        address = process.stdout.readline().strip()
+        with build_opener(HTTPCookieProcessor()).open(address, timeout=60) as answer:
+            assert answer.status == 200
         process.send_signal(2)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")

@@ -62,6 +62,9 @@ class Queue:
         self._numbers = itertools.count(1)
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="queue")
+
+    def start(self) -> None:
+        """Begin with the tasks; until then they wait."""
         self._thread.start()
 
     def generate(self, config: Config) -> Task:
@@ -111,7 +114,8 @@ class Queue:
             for task in self._tasks.values():
                 task.token.stop()
             self._changed.notify_all()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         return dropped
 
     def _task(self, prompt: str, start: Callable[[StopToken], Events]) -> Task:

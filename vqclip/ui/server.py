@@ -38,6 +38,7 @@ class Server:
         """Serve until SIGINT, SIGTERM or `stop`; then stop the running task, and give how many tasks were dropped."""
         with self.socket:
             try:
+                self.queue.start()
                 self._server.run(sockets=[self.socket])
             except KeyboardInterrupt:  # uvicorn ends as it was asked to, and passes the signal on
                 pass

@@ -22,7 +22,7 @@ function cardOf(run) {
   const image = run.thumb
     ? make("img", { src: run.thumb, alt: altText(run), loading: "lazy", decoding: "async", width: run.width, height: run.height })
     : make("span", { class: "none", textContent: "no image yet" });
-  const open = make("button", { type: "button", class: "open", onclick: () => view(run.id), "aria-label": altText(run) }, image);
+  const open = make("button", { type: "button", class: "open", onclick: () => view(run.id), "aria-label": altText(run) + (run.thumb ? "" : ", no image yet") }, image);
   const pick = button("Compare", () => togglePick(run.id), { class: "pick", "aria-pressed": "false", "aria-label": `Compare ${altText(run)}` });
   const label = make("p", { class: "prompt", textContent: run.prompt, title: run.prompt });
   const element = make("li", { class: "card" }, open, label, make("p", { class: "meta", textContent: metaText(run) }), pick);

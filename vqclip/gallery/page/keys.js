@@ -46,7 +46,7 @@ function onKey(event) {
   let done = true;
   if (event.key in ARROWS && isOpen && ARROWS[event.key][0]) go(ARROWS[event.key][0]);
   else if (event.key in ARROWS && !isOpen && (card || target === document.body)) done = moveFocus(event.key);
-  else if (event.key === "/" && !isOpen) byId("search").select();
+  else if (event.key === "/" && !isOpen) focusSearch();
   else if (event.key === "c" && (isOpen || card)) pickByKey(isOpen ? viewed : card.dataset.run);
   else if (event.key === "y" && isOpen) copy(runOf(viewed).command, byId("view-copy"));
   else if (event.key === "y" && card) copy(runOf(card.dataset.run).command, card.querySelector(".pick"));
@@ -54,6 +54,11 @@ function onKey(event) {
   else if (event.key === "?") byId("help").showModal();
   else done = false;
   if (done) event.preventDefault();
+}
+
+function focusSearch() {
+  byId("search").focus();
+  byId("search").select();
 }
 
 function pickByKey(id) {
