@@ -68,7 +68,9 @@ function pickByKey(id) {
 
 document.addEventListener("keydown", onKey);
 byId("search").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" || event.key === "ArrowDown") byId("grid").querySelector(".open")?.focus();
+  if (event.key !== "Enter" && event.key !== "ArrowDown") return;
+  event.preventDefault(); // or the image that gets the focus would open
+  byId("grid").querySelector(".open")?.focus();
 });
 byId("theme").onclick = nextTheme;
 byId("ask").onclick = () => byId("help").showModal();
