@@ -44,6 +44,7 @@ LIGHT = (
     "guidance.drawers.vqgan_config",
     "guidance.drawers.fft_config",
     "guidance.perceptors.chosen",
+    "guidance.perceptors.judge_config",
     "guidance.perceptors.open_clip_config",
     "start.chosen",
     "start.codes",
@@ -57,12 +58,17 @@ LIGHT = (
     "runs.job",
     "runs.record",
     "jobs.batch_file",
+    "jobs.batch_matrix",
+    "jobs.batch_folder",
     "jobs.batch",
     "requirements.needs",
     "cli.app",
+    "cli.completion",
+    "cli.help_layout",
     "cli.options",
     "cli.outputs",
     "cli.painting_options",
+    "cli.usage_errors",
 )
 
 
@@ -224,10 +230,11 @@ def test_the_flags_of_generate_are_frozen() -> None:
         spelling for parameter in command.params for spelling in parameter.opts if spelling.startswith("-")
     }
     assert flags == {
-        "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--drawer",
-        "--image-prompt", "--tile", "--device", "--count", "--together", "--best", "--judge", "--runs",
+        "-o", "--output", "--force", "-s", "--size", "--steps", "--seed", "-p", "--preset", "-c", "--config", "--set",
+        "--init", "--drawer", "--image-prompt", "--tile", "-d", "--device", "-n", "--count",
+        "--batch-size", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
-        "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
+        "--plan", "--json", "-q", "--quiet", "-v", "--verbose", "--pull", "--offline",
     }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ WAYS: dict[str, list[str]] = {
     "tf32": ["--set", "precision=tf32"],
     "fp16": ["--set", "precision=float16"],
     "larger than a cell": ["--size", "17x15"],
-    "several at once": ["--count", "3", "--together", "3"],
+    "several at once": ["--count", "3", "--batch-size", "3"],
     "several, ranked": ["--count", "2", "--best", "1", "--judge", "EYE"],
 }  # fmt: skip
 

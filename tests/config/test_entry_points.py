@@ -13,7 +13,7 @@ from conftest import Tiny, paint
 from PIL import Image
 
 from vqclip.base.errors import ConfigError
-from vqclip.config import resolve as configs
+from vqclip.config import known_keys
 from vqclip.config.registry import DRAWERS, LOSSES, PERCEPTORS, STARTS
 from vqclip.config.timeline import Film
 from vqclip.guidance.memory import MemoryBudget
@@ -56,7 +56,7 @@ def test_their_names_and_keys_are_known() -> None:
     assert "blocks" in DRAWERS.names()
     assert "colours" in PERCEPTORS.names()
     assert {"losses.brightness.level", "start.width", "drawer.side", "perceptors[0].contrast"} <= set(
-        configs.keys()
+        known_keys.keys()
     )
 
 
@@ -117,6 +117,20 @@ def test_a_perceptor_without_texts_looks_beside_a_clip_and_ranks(tiny: Tiny, blu
 
 
 @pytest.mark.usefixtures("plugins")
+def test_a_loss_asks_for_one_perceptors_embeddings_beside_others(tiny: Tiny) -> None:
+    """Two prompts of noise say nothing of colours, and the head on the embeddings does."""
+    both = [{"kind": "colours"}, {"model": tiny().perceptors[0].model}]
+    made = {}
+    for weight in (20, -20):
+        config = tiny(
+            f"losses.blueness={weight}", prompts=["[noise:3]"], perceptors=both, drawer="blocks", steps=30
+        )
+        red, _, blue = np.asarray(paint(config).image).mean((0, 1))
+        made[weight] = blue - red
+    assert made[20] > made[-20] + 80
+
+
+@pytest.mark.usefixtures("plugins")
 def test_a_text_for_a_perceptor_that_reads_none_is_refused(tiny: Tiny) -> None:
     with pytest.raises(
         ConfigError, match="the perceptor colours reads no texts, and 'a red apple' is"
@@ -170,10 +184,10 @@ def test_what_cannot_be_imported_is_named_only_where_it_is_asked_for(
 def test_a_plugin_is_read_without_torch(plugins: Path) -> None:
     code = """
 import sys
-from vqclip.config import resolve
+from vqclip.config import known_keys, resolve
 config = resolve.resolve({"seed": 1, "losses": {"brightness": 1}, "drawer": "blocks", "start": "stripes",
     "perceptors": [{"kind": "colours"}]})
-resolve.keys()
+known_keys.keys()
 print(config.drawer.side, "torch" in sys.modules)
 """
     path = [str(plugins), *sys.path]

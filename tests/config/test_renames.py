@@ -9,7 +9,7 @@ import yaml
 from conftest import Tiny, Vqclip
 
 from vqclip.base.errors import ConfigError, RunError
-from vqclip.config import dotted, renames
+from vqclip.config import dotted, known_keys, renames
 from vqclip.config import resolve as configs
 from vqclip.config.renames import RENAMES, Rename
 from vqclip.config.rules import among, key, schedule, within
@@ -120,7 +120,7 @@ class TestOldNames:
 
 
 def test_every_new_name_is_a_key_and_no_old_name_is() -> None:
-    known = set(configs.keys())
+    known = set(known_keys.keys())
     assert {rename.new for rename in RENAMES} <= known
     assert not {rename.old for rename in RENAMES} & known
 
@@ -184,7 +184,8 @@ class TestAddedKeys:
 
     @pytest.fixture
     def later(self, before: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(configs, "Config", LaterConfig)
+        for module in (configs, known_keys):
+            monkeypatch.setattr(module, "Config", LaterConfig)
 
     @pytest.mark.usefixtures("later")
     def test_are_neutral_in_what_was_written_before_and_leave_its_digest(self, before: Config) -> None:

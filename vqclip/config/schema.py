@@ -3,25 +3,25 @@
 The values themselves, with a sentence for each key, stand in configs/default.yaml.
 """
 
-import dataclasses
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
-from typing import Any, ClassVar, get_args, get_origin
+from functools import cached_property
+from typing import Any, ClassVar
 
 from vqclip.base.errors import ConfigError, shorten
 from vqclip.config import first_form, neutral, prompt
-from vqclip.config.conversion import fields
 from vqclip.config.prompt import Kind, Prompt
 from vqclip.config.registry import DRAWERS, LOSSES, PERCEPTORS, STARTS
-from vqclip.config.rules import among, check, key, schedule, within
+from vqclip.config.rules import among, key, schedule, within
+from vqclip.config.schedule import Schedule
+from vqclip.config.validation import check_settings
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
-BORDERS = ("reflect", "smear", "wrap", "grey")  # of the picture, for crops
-EDGES = ("reflect", "wrap", "black", "paint")  # of the last picture, for motion
+BORDERS = ("reflect", "smear", "wrap", "grey")  # of the image, for crops
+EDGES = ("reflect", "wrap", "black", "paint")  # of the last image, for motion
 UNITS = ("codebook", "latent")  # of learning rates
 LARGEST_SIDE = 16384
 
@@ -108,6 +108,11 @@ class LossConfig:
     weight: str = schedule()
 
 
+def in_use(losses: Mapping[str, LossConfig]) -> dict[str, LossConfig]:
+    """Select the terms whose weight isn't always zero."""
+    return {name: term for name, term in losses.items() if not Schedule.parse(term.weight).is_zero}
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlateauConfig:
     patience: int = within(0)
@@ -156,7 +161,7 @@ class SourceConfig:
 @dataclass(frozen=True, kw_only=True)
 class Config:
     prompts: list[str]
-    seed: int = within(0, 2**62)
+    seed: int = key(minimum=0, maximum=2**62, words=True)
     size: str
     steps: int = within(1, 1_000_000)
     init: str | None
@@ -176,7 +181,7 @@ class Config:
     precision: str = among("auto", "float32", "tf32", "bfloat16", "float16")
 
     def __post_init__(self) -> None:
-        _check_settings(self, "")
+        check_settings(self)
         _ = self.parsed_prompts, self.width  # both are read here for the first time, and may be refused
         self._check_together()
 
@@ -184,7 +189,7 @@ class Config:
         """The rules that hold between keys."""
         if not self.perceptors:
             raise ConfigError(
-                "perceptors: nobody looks at the picture; name at least one, as in [{model: mini-clip}]"
+                "perceptors: there is none to score the image; name at least one, as in [{model: mini-clip}]"
             )
         self._check_texts()
         if self.cutouts.smallest > self.cutouts.largest:
@@ -230,7 +235,7 @@ class Config:
 
     @cached_property
     def lines(self) -> tuple[tuple[tuple[Prompt, ...], ...], ...]:
-        """Every line's scenes, parsed; a line of one scene is wished for throughout."""
+        """Every line's scenes, parsed; a line of one scene holds throughout."""
         return tuple(tuple(map(tuple, prompt.scenes(line))) for line in self.prompts)
 
     @property
@@ -245,7 +250,7 @@ class Config:
 
     @property
     def is_film(self) -> bool:
-        """Whether more than one picture is asked for."""
+        """Whether more than one image is asked for."""
         return self.scenes > 1 or (self.film.frames or 1) > 1 or self.source.video is not None
 
     @property
@@ -277,45 +282,3 @@ def parse_size(text: str) -> tuple[int, int]:
             f"size: {text!r} is impossible; each side takes 1 to {LARGEST_SIDE} pixels, as in 256x256"
         )
     return width, height
-
-
-def _check_settings(node: Any, prefix: str) -> None:
-    """Refuse a value that breaks its key's rules, here or in a section below."""
-    for name, is_section, rules in _leaves(node.__class__):
-        value = getattr(node, name)
-        if is_section and isinstance(value, list):
-            for i, item in enumerate(value):
-                _check_one(item, f"{prefix}{name}[{i}].")
-        elif is_section and isinstance(value, dict):
-            for term, item in value.items():
-                _check_one(item, f"{prefix}{name}.{term}.")
-        elif is_section:
-            _check_one(value, f"{prefix}{name}.")
-        elif rules:
-            check(prefix + name, value, rules)
-
-
-def _check_one(section: Any, prefix: str) -> None:
-    (_check_section if _is_hashable(section.__class__) else _check_settings)(section, prefix)
-
-
-# A batch has thousands of Configs, and most of their sections are equal: each is looked at once.
-_check_section = lru_cache(maxsize=4096)(_check_settings)
-
-
-@cache
-def _leaves(schema: Any) -> tuple[tuple[str, bool, Mapping[str, Any]], ...]:
-    """Name, whether it is a section or a list of sections, and rules of each field."""
-    return tuple(
-        (
-            leaf.name,
-            "choice" in leaf.metadata or any(map(dataclasses.is_dataclass, (hint, *get_args(hint)))),
-            leaf.metadata,
-        )
-        for leaf, hint in fields(schema)
-    )
-
-
-@cache
-def _is_hashable(schema: Any) -> bool:
-    return not any(get_origin(hint) is list for _, hint in fields(schema))

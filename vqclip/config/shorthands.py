@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from vqclip.base.errors import ConfigError, shorten
+from vqclip.config.conversion import as_text
+from vqclip.config.schedule import Schedule
 
 KEYS = ("vqgan", "sketchbook")  # of a config's top level
 
@@ -16,7 +18,7 @@ def spelled_out(layer: Mapping[str, Any]) -> dict[str, Any]:
     """The same layer without short forms. Values of a wrong type stay, to be refused with their key."""
     long = dict(layer)
     if isinstance(losses := layer.get("losses"), Mapping):
-        long["losses"] = {name: _weighted(settings) for name, settings in losses.items()}
+        long["losses"] = {name: _weighted(name, settings) for name, settings in losses.items()}
     for key in ("drawer", "start"):
         if isinstance(layer.get(key), str):
             long[key] = {"name": layer[key]}
@@ -32,11 +34,17 @@ def _joined(layer: Mapping[str, Any], key: str, short: Mapping[str, Any], name: 
     section = layer.get(key, {})
     if not isinstance(section, Mapping):
         return section
+    for inner, value in short.items():
+        if inner != "name":
+            as_text(value, name)  # refused under the name that was typed
     if any(section.get(inner, value) != value for inner, value in short.items()):
         raise ConfigError(f"{key} and {name} say two things: {shorten(dict(section))} and {name}; give one")
     return {**section, **short}
 
 
-def _weighted(settings: Any) -> Any:
-    is_weight = settings is None or isinstance(settings, str | int | float)
-    return {"weight": settings} if is_weight else settings
+def _weighted(name: str, settings: Any) -> Any:
+    """A loss's keys; a weight alone is refused under the name that was typed."""
+    if settings is not None and not isinstance(settings, str | int | float):
+        return settings
+    Schedule.parse(as_text(settings, f"losses.{name}"), f"losses.{name}")
+    return {"weight": settings}

@@ -51,8 +51,8 @@ def compute_losses(objective: Objective, states: Sequence[State], draw: StepDraw
     # network, not of all of them together.
     leaf = torch.cat(images).detach().requires_grad_()
     losses: dict[str, Tensor] = {}  # by name, one for each image (k)
-    for term, crops in zip(objective.perceptor_losses, draw.crops, strict=True):
-        losses |= perceptor_loss(leaf, term, objective, crops)
+    for term, crops, weights in zip(objective.perceptor_losses, draw.crops, draw.crop_weights, strict=True):
+        losses = _added(losses, perceptor_loss(leaf, term, objective, crops, weights))
     for penalty, weight in zip(objective.penalties, draw.weights, strict=True):
         pairs = zip(images, states, strict=True)
         measured = [penalty.measure(image, state.latent) for image, state in pairs]
@@ -76,28 +76,39 @@ def compute_losses(objective: Objective, states: Sequence[State], draw: StepDraw
 
 
 def perceptor_loss(
-    leaf: Tensor, term: PerceptorLoss, objective: Objective, draws: Sequence[CropDraw]
+    leaf: Tensor, term: PerceptorLoss, objective: Objective, draws: Sequence[CropDraw], weights: Tensor
 ) -> dict[str, Tensor]:
-    """Compute one perceptor's losses (k) of images (k 3 h w) by prompt, and add their gradient to `leaf.grad`.
+    """Compute one perceptor's losses (k) of images (k 3 h w) by name, and add their gradient to `leaf.grad`.
 
-    A loss is w · mean over crops of d(E(crop), target), as `Target.loss` measures it. The perceptor embeds a chunk of
-    crops at a time and passes backward through each chunk at once, which bounds the memory.
+    A prompt's loss is w · mean over crops of d(E(crop), target), as `Target.loss` measures it; a penalty's is
+    v · mean over crops of its measure, with v of `weights` (q). The perceptor embeds a chunk of crops at a time and
+    passes backward through each chunk at once, which bounds the memory.
     """
     pairs = zip(torch.split(leaf, 1), draws, strict=True)
     cut, side = objective.cutouts.cut, term.perceptor.size
     crops = torch.stack([cut(image, draw, side) for image, draw in pairs])
     pixels = crops.detach().requires_grad_()  # k n 3 s s
-    sums, scale = [torch.zeros(len(leaf), device=leaf.device) for _ in term.targets], objective.gradient_scale
+    names = [f"{term.name}: {target.prompt.label}" for target in term.targets]
+    names += [penalty.name for penalty in term.penalties]
+    sums, scale = [torch.zeros(len(leaf), device=leaf.device) for _ in names], objective.gradient_scale
     for chunk in torch.split(pixels, objective.budget.chunk_size(term.crops, len(leaf)), 1):
         embeddings = torch.unflatten(term.perceptor.embed_crops(chunk.flatten(0, 1)), 0, chunk.shape[:2])
         share = term.weight * chunk.shape[1] / pixels.shape[1]
         losses = [share * target.loss(embeddings) for target in term.targets]
+        losses += [
+            weight * penalty.measure(chunk, embeddings).sum(1) / pixels.shape[1]
+            for penalty, weight in zip(term.penalties, weights, strict=True)
+        ]
         torch.autograd.backward(losses, [torch.full_like(loss, scale) for loss in losses])
         sums = [a + loss.detach() for a, loss in zip(sums, losses, strict=True)]
     assert pixels.grad is not None
     torch.autograd.backward(crops, pixels.grad if scale == 1 else pixels.grad / scale)
     named: dict[str, Tensor] = {}
-    for target, loss in zip(term.targets, sums, strict=True):
-        name = f"{term.name}: {target.prompt.label}"
-        named[name] = named.get(name, 0) + loss  # a config may name a prompt twice
+    for name, loss in zip(names, sums, strict=True):
+        named = _added(named, {name: loss})  # a config may name a prompt twice
     return named
+
+
+def _added(losses: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Join losses by name, and add those of one name."""
+    return losses | {name: losses[name] + loss if name in losses else loss for name, loss in more.items()}

@@ -126,6 +126,10 @@ class Perceptor(ABC):
         """Count the tokens of a text; those after `context` are not read."""
         return 0
 
+    def foreign_words(self, text: str, /) -> list[str]:
+        """List the words of a text in scripts that it was not trained to read."""
+        return []
+
     def forget_texts(self) -> None:  # noqa: B027  # most have nothing to free
         """Free what only texts need."""
 
@@ -209,6 +213,35 @@ class Scene:
 class LossTerm(LossConfig, ABC):
     """Compute a term of the loss beside the prompts; a config names it under `losses`."""
 
+    def requirements(self) -> tuple[Requirement, ...]:
+        """List the weights that it needs."""
+        return ()
+
     @abstractmethod
     def value(self, image: "Tensor", latent: "Latent", scene: Scene) -> "Tensor":
         """Compute the unweighted loss () of an image (1 3 h w) in [0, 1] and its latent."""
+
+
+# Crops of k images (k n 3 s s) in [0, 1] and one perceptor's embeddings of them, unit vectors (k n d), to the
+# unweighted loss of each crop (k n), differentiably.
+CropMeasure = Callable[["Tensor", "Tensor"], "Tensor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropLossTerm(LossConfig, ABC):
+    """Compute a term of the loss from the crops that a perceptor embeds; a config names it under `losses`.
+
+    The loss of an image is the mean over each perceptor's crops, summed over the perceptors.
+    """
+
+    def requirements(self) -> tuple[Requirement, ...]:
+        """List the weights that it needs."""
+        return ()
+
+    @abstractmethod
+    def prepare(self, perceptor: Perceptor, scene: Scene) -> CropMeasure | None:
+        """Load what a frame's steps need, and give the function that measures a perceptor's crops, or None for none.
+
+        The function gets as many crops at a time as memory allows, so that a crop's loss may not depend on others.
+        Raises VqclipError.
+        """

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from vqclip.config.prompt import Prompt
 from vqclip.config.schedule import Schedule
+from vqclip.config.schema import LossConfig, in_use
 from vqclip.guidance import ops
-from vqclip.guidance.interfaces import LossTerm, Scene
+from vqclip.guidance.interfaces import CropLossTerm, CropMeasure, LossTerm, Perceptor, Scene
 from vqclip.guidance.latent import Latent
 
 
@@ -41,13 +42,31 @@ class Penalty:
     measure: Callable[[Tensor, Latent], Tensor]
 
 
-def penalties(terms: Mapping[str, LossTerm], scene: Scene) -> list[Penalty]:
-    """List the terms whose weight isn't always zero, in their order."""
-    weights = {name: Schedule.parse(term.weight) for name, term in terms.items()}
+@dataclass(frozen=True)
+class CropPenalty:
+    """Hold a named loss of one perceptor's crops, with a weight that follows a schedule."""
+
+    name: str
+    weight: Schedule
+    measure: CropMeasure
+
+
+def penalties(terms: Mapping[str, LossConfig], scene: Scene) -> list[Penalty]:
+    """List the terms of image and latent whose weight isn't always zero, in their order."""
     return [
-        Penalty(name, weights[name], partial(term.value, scene=scene))
-        for name, term in terms.items()
-        if not weights[name].is_zero
+        Penalty(name, Schedule.parse(term.weight), partial(term.value, scene=scene))
+        for name, term in in_use(terms).items()
+        if isinstance(term, LossTerm)
+    ]
+
+
+def crop_penalties(terms: Mapping[str, LossConfig], perceptor: Perceptor, scene: Scene) -> list[CropPenalty]:
+    """List the terms of a perceptor's crops whose weight isn't always zero, in their order."""
+    found = (
+        (n, t, t.prepare(perceptor, scene)) for n, t in in_use(terms).items() if isinstance(t, CropLossTerm)
+    )
+    return [
+        CropPenalty(name, Schedule.parse(term.weight), measure) for name, term, measure in found if measure
     ]
 
 

@@ -15,7 +15,7 @@ from vqclip.config.timeline import Frame
 from vqclip.guidance.cutout_draws import CropDraw
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.interfaces import Drawer
-from vqclip.guidance.loss import Penalty, Target
+from vqclip.guidance.loss import CropPenalty, Penalty, Target
 from vqclip.guidance.memory import MemoryBudget
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import StepGraphs
@@ -31,13 +31,14 @@ class Embeds(Protocol):
 
 @dataclass(frozen=True)
 class PerceptorLoss:
-    """Hold one perceptor with its targets (the prompts' embeddings), its weight, and its number of crops."""
+    """Hold one perceptor with its targets (the prompts' embeddings), weight, number of crops, and their penalties."""
 
     name: str
     perceptor: Embeds
     targets: Sequence[Target]
     weight: float
     crops: int
+    penalties: Sequence[CropPenalty] = ()
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,15 @@ class Objective:
 class StepDraw:
     """Hold one step's numbers for k images, as tensors on one device.
 
-    `rate` is the learning rate (), `weights` are the penalties' weights (p), `shifts` the rolls of tiles (k 2), and
-    `crops` what was drawn for the crops, by perceptor and image.
+    `rate` is the learning rate (), `weights` are the penalties' weights (p), `shifts` the rolls of tiles (k 2), `crops`
+    what was drawn for the crops, by perceptor and image, and `crop_weights` the weights of each perceptor's penalties.
     """
 
     rate: Tensor
     weights: Tensor
     shifts: Tensor | None
     crops: list[list[CropDraw]]
+    crop_weights: list[Tensor]
 
     def of(self, begin: int, end: int) -> "StepDraw":
         """Select the images from `begin` to `end`."""
@@ -102,13 +104,16 @@ def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> St
     def draw_seeds(purpose: str) -> list[int]:
         return [seeds.derive(state.seed, purpose, frame.index, i) for state in states]
 
+    def weights_of(penalties: Sequence[Penalty | CropPenalty]) -> Tensor:
+        return torch.tensor([penalty.weight.at(i, frame.steps) for penalty in penalties], dtype=kind)
+
     shifts = drawer.shifts(latent.shape, draw_seeds("shift"))
     if not fixed and shifts is not None and not shifts.any():
         shifts = None  # nothing is rolled, and the latent keeps its memory layout
     height, width = drawer.drawn_size(latent.shape)
     return StepDraw(
         rate=torch.tensor(objective.learning_rate.at(i, frame.steps) * objective.stride, dtype=kind),
-        weights=torch.tensor([p.weight.at(i, frame.steps) for p in objective.penalties], dtype=kind),
+        weights=weights_of(objective.penalties),
         shifts=shifts,
         crops=[
             [
@@ -117,4 +122,5 @@ def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> St
             ]
             for k, term in enumerate(objective.perceptor_losses)
         ],
+        crop_weights=[weights_of(term.penalties) for term in objective.perceptor_losses],
     )

@@ -16,6 +16,7 @@ from PIL import Image
 from vqclip.base.errors import VqclipError
 from vqclip.config.schema import Config
 from vqclip.guidance.optimize import Step
+from vqclip.media.image import to_pil
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,7 @@ class Result:
 
     def _repr_png_(self) -> bytes:
         """Encode the image as PNG, which notebooks show."""
-        data = io.BytesIO()
-        self.image.save(data, format="PNG")
-        return data.getvalue()
+        return _png(self.image)
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,10 @@ class Stepped:
     def numbers(self) -> dict[str, float]:
         """Read the losses by name as numbers; this waits for the device."""
         return numbers(self.step)
+
+    def _repr_png_(self) -> bytes:
+        """Encode the step's image as PNG, which notebooks show."""
+        return _png(to_pil(self.step.image))
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,12 @@ Event = (
 Events = Generator[Event, None, None]
 
 
+def _png(image: Image.Image) -> bytes:
+    data = io.BytesIO()
+    image.save(data, format="PNG")
+    return data.getvalue()
+
+
 def numbers(step: Step) -> dict[str, float]:
     """Read a step's losses as numbers; this waits for the device."""
     return dict(zip(step.losses, torch.stack(list(step.losses.values())).tolist(), strict=True))
@@ -225,5 +234,5 @@ def result(events: Iterable[Any]) -> Result:
     """
     found = list(results(events))
     if not found:
-        raise VqclipError("nothing was painted")
+        raise VqclipError("no image was made")
     return found[-1]

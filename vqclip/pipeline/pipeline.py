@@ -20,9 +20,10 @@ from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.interfaces import Drawer, FirstImage, Scene, Start
-from vqclip.guidance.loss import penalties
+from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
+from vqclip.guidance.memory_estimate import fitting
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
@@ -99,8 +100,11 @@ class Pipeline:
 
     @property
     def batch_size(self) -> int:
-        """Give how many images of the Config to make at once for the most speed."""
-        return best_batch_size(self.config, self.config.drawer.channels(), self.device)
+        """Give how many images of the Config to make at once for the most speed, as far as memory suffices."""
+        config, frame = self.config, self.film.frame(0)
+        fastest = best_batch_size(config, config.drawer.channels(), self.device)
+        budget = MemoryBudget.of(frame.width, frame.height, self.device)
+        return fitting(config, frame, self._dtype, budget, fastest, self.device) if fastest > 1 else 1
 
     def objective(self, frame: Frame) -> Objective:
         """Make the Objective of a frame."""
@@ -110,11 +114,12 @@ class Pipeline:
         if self.source:
             terms["near_source"] = NearSource(weight=config.source.pull)
         source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
+        scene = Scene(drawer.unit, source, drawer.resize)
         return Objective(
             drawer=drawer,
             cutouts=self.cutouts,
-            perceptor_losses=self._perceptor_losses(frame),
-            penalties=penalties(terms, Scene(drawer.unit, source, drawer.resize)),
+            perceptor_losses=self._perceptor_losses(frame, scene),
+            penalties=penalties(terms, scene),
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate
             ),
@@ -197,7 +202,7 @@ class Pipeline:
                     group["capturable"] = True  # it counts its steps on the device
         return optimizer
 
-    def _perceptor_losses(self, frame: Frame) -> list[PerceptorLoss]:
+    def _perceptor_losses(self, frame: Frame, scene: Scene) -> list[PerceptorLoss]:
         uses = Counter(p.label for p in self.config.perceptors)
         return [
             PerceptorLoss(
@@ -206,6 +211,7 @@ class Pipeline:
                 targets=[embeddings.target(frame_prompt) for frame_prompt in frame.prompts],
                 weight=settings.weight,
                 crops=settings.crops or self.config.cutouts.count,
+                penalties=crop_penalties(self.config.losses, embeddings.perceptor, scene),
             )
             for k, (settings, embeddings) in enumerate(
                 zip(self.config.perceptors, self._embeddings, strict=True)
@@ -220,9 +226,7 @@ def _check_start(config: Config, start: Start, drawer: Drawer) -> None:
     given = "init" if config.init else "source"
     cure = f"leave {given} out" if start.given else f"start {start.name!r} is one"
     model = " ".join(need.name for need in config.drawer.requirements()) or config.drawer.name
-    raise WeightsError(
-        f"{model} is a decoder alone and begins from no picture: {cure}; add --set start=codes"
-    )
+    raise WeightsError(f"{model} is a decoder alone and begins from no image: {cure}; add --set start=codes")
 
 
 def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:

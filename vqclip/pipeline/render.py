@@ -238,7 +238,7 @@ class _Rendering:
                 write_film(run, run.video)
             else:
                 run.save_image(result.image)
-            run.finish(result.record)
+            run.finish(result.record, None if self.config.is_film else self.state)
             yield ImageSaved(run.image)
         yield Finished(result)
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from vqclip.runs import snapshot
 from vqclip.runs.frame_store import FrameStore
 from vqclip.runs.job import slug
 from vqclip.runs.record import IMAGE, RECORD, read_record
+
+log = logging.getLogger(__name__)
 
 CONFIG, PROVENANCE, STEPS, VIDEO = "config.yaml", "provenance.json", "steps.jsonl", "film.mp4"
 
@@ -142,11 +145,19 @@ class Run:
             self._trim_log((state.frame, state.step) if state else (0, 0))
         return state
 
-    def finish(self, record: dict[str, Any]) -> None:
-        """Write the record, which marks the run as finished, and delete the snapshots."""
+    def finish(self, record: dict[str, Any], state: State | None = None) -> None:
+        """Write the record, which marks the run as finished, and keep one snapshot, of `state`, to add steps later."""
         with self._writing():
             write_text(self.folder / RECORD, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
-            snapshot.forget(self.folder)
+            if state is None:
+                return snapshot.forget(self.folder)
+        try:
+            snapshot.write(self.folder, state, self.config.digest)
+            snapshot.forget(self.folder, [snapshot.PREVIOUS])
+        except OSError as error:
+            log.warning(
+                "no steps can be added to this run later: its snapshot can't be written: %s", cause(error)
+            )
 
     def record(self) -> dict[str, Any] | None:
         """Read what `finish` wrote, or give None if the run isn't finished."""
@@ -158,7 +169,7 @@ class Run:
             sweep(self.folder)
             self.frames.tidy()
             if self.record():
-                snapshot.forget(self.folder)
+                snapshot.forget(self.folder, [snapshot.PREVIOUS])
 
     def _trim_log(self, position: tuple[int, int]) -> None:
         """Keep the lines up to a frame's step: later ones will be written again, and the last may be incomplete."""
