@@ -147,10 +147,11 @@ def test_a_place_without_runs_is_one_line(place: str, vqclip: Vqclip) -> None:
     assert not Path("gallery.html").exists()
 
 
-@pytest.mark.parametrize("name", ["gallery.png", "missing/gallery.html", "folder.html"])
+@pytest.mark.parametrize("name", ["gallery.png", "runs/file/gallery.html", "folder.html"])
 def test_a_page_that_cant_be_written_is_refused_before_any_work(name: str, vqclip: Vqclip) -> None:
     make_run(Path("runs"), "an owl")
     Path("folder.html").mkdir()
+    Path("runs/file").touch()
     assert vqclip("gallery", "runs", "-o", name).code == 2
     assert not list(Path().glob("*-thumbnails"))
 

@@ -24,7 +24,7 @@ def write_gallery(folders: Sequence[Path], page: Path) -> int:
     check_page(page)
     thumbnails = page.with_name(page.stem + THUMBNAILS)
     try:
-        thumbnails.mkdir(exist_ok=True)
+        thumbnails.mkdir(parents=True, exist_ok=True)
         runs = list(readable(folders, _reader(page, thumbnails)))
         write_text(page, build(page_data(runs)))
         _sweep(thumbnails, runs)
