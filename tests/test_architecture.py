@@ -32,6 +32,8 @@ FOLDERS = [
     "retrieval",
     "jobs",
     "session",
+    "gallery",
+    "ui",
     "doctor",
     "cli",
 ]

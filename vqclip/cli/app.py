@@ -38,6 +38,8 @@ COMMANDS = (
     "presets",
     "reproduce",
     "diff",
+    "gallery",
+    "ui",
     "show",
     "classify",
     "search",
