@@ -112,7 +112,7 @@ Losses = Annotated[
 Palette = Annotated[
     str | None,
     typer.Option(
-        "--palette", help="Use only these colours: red;#00f, pico8, blue->white, [a.png].", metavar="COLOURS",
+        "--palette", help="Use only these colours: red;#00f, pico8, blue->white, \\[a.png].", metavar="COLOURS",
         rich_help_panel=HOW,
     ),
 ]  # fmt: skip
