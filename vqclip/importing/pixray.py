@@ -1,4 +1,4 @@
-"""pixray's settings: all its arguments, those of its drawers, losses and filters included, each with its counterpart."""
+"""pixray's settings: all its arguments, with those of its drawers, losses and filters, each with its counterpart."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,12 +29,12 @@ CORE = (
     ),
     Argument("image_prompts", "prompts, as [image.png]", v.image_prompts),
     Argument("image_prompt_weight", "the weights of these prompts", folded),
-    Argument("image_prompt_shuffle", reason="every step compares the image with all image prompts, so they have no order"),
+    Argument("image_prompt_shuffle", reason="all image prompts hold in every step"),
     Argument("image_labels", "prompts, as [image.png]", v.image_labels),
     Argument("image_label_weight", "the weights of these prompts", folded),
     Argument("iterations", "steps", lambda value, given: {"steps": whole(value, "iterations")}),
     Argument("save_every", "save_every", v.save_every),
-    Argument("save_intermediates", "save_every", folded, "without it pixray saves over one file, and vqclip doesn't save"),
+    Argument("save_intermediates", "save_every", folded, "otherwise none is kept"),
     Argument("display_every", reason=_NO_DISPLAY),
     Argument("display_clear", reason=_NO_DISPLAY),
     Argument("overlay_image", "overlay.file", to("overlay.file", str)),
@@ -65,7 +65,7 @@ CORE = (
     Argument("learning_rate_drops", "optimizer.drops", v.drops),
     Argument("auto_stop", "plateau.patience, plateau.drops", v.auto_stop),
     Argument("num_cuts", "cutouts.count", folded),
-    Argument("batches", "cutouts.count", folded, "vqclip draws all crops in one step, and passes them in parts where memory is short"),
+    Argument("batches", "cutouts.count", folded, "all crops are drawn in one step"),
     Argument("cut_pow", reason="pixray itself doesn't use it; cutouts.power prefers small crops", usual=(1,)),
     Argument("seed", "seed", to("seed", str)),
     Argument("optimiser", "optimizer.name", v.optimizer),
@@ -86,7 +86,7 @@ CORE = (
 
 DRAWERS = (
     Argument("vqgan_model", "drawer.model", v.vqgan_model, part="vqgan"),
-    Argument("vqgan_config", reason="the .yaml beside the checkpoint is read, or the tensors say as much", part="vqgan"),
+    Argument("vqgan_config", reason="the tensors say as much", part="vqgan"),
     Argument("vqgan_checkpoint", "drawer.model", to("drawer.model", str), part="vqgan"),
     *(
         argument
@@ -142,14 +142,14 @@ LOSSES = (
     Argument("aesthetic_target", "losses.head.target", folded, part="aesthetic"),
     Argument("symmetry_weight", reason="there is no network that predicts memorability", part="resmem"),
     Argument("style_file", "losses.style.image", folded, part="style"),
-    Argument("styleloss_content_weight", reason="losses.structure keeps what an init shows", part="style", usual=(32,)),
-    Argument("styleloss_ospace", reason="losses.style.distance says what is compared", part="style", usual=("uniform",)),
+    Argument("styleloss_content_weight", reason="losses.structure keeps the init", part="style", usual=(32,)),
+    Argument("styleloss_ospace", reason="see losses.style.distance", part="style", usual=("uniform",)),
     Argument("styleloss_skip", reason=_SLOW_STYLE, part="style"),
     Argument("styleloss_every", reason=_SLOW_STYLE, part="style", usual=(1,)),
 )  # fmt: skip
 
 FILTERS = (
-    Argument("lookup_beta", reason="the palette's gradients pass unchanged, so nothing is weighed", part="lookup", usual=(10,)),
+    Argument("lookup_beta", reason="the palette needs no loss", part="lookup", usual=(10,)),
     Argument("wallpaper_type", "tile", v.wallpaper_type, part="wallpaper"),
     Argument("wallpaper_edge_match", reason="tile makes the sides meet by itself", part="wallpaper", usual=(0,)),
 )  # fmt: skip
@@ -163,4 +163,8 @@ def _parts(settings: Mapping[str, Any]) -> set[str]:
     }
 
 
-PROGRAM = Program("pixray", (*CORE, *DRAWERS, *LOSSES, *FILTERS), v.ground, _parts)
+SPELLINGS = {
+    "spot": "spot_prompts", "spot_off": "spot_prompts_off", "cut_power": "cut_pow", "video": "make_video",
+    "deterministic": "cudnn_determinism", "losses": "custom_loss",
+}  # fmt: skip
+PROGRAM = Program("pixray", (*CORE, *DRAWERS, *LOSSES, *FILTERS), v.ground, _parts, SPELLINGS)

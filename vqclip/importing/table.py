@@ -1,7 +1,8 @@
 """Describe another program's arguments, and turn its settings into a config's values by such a table."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from vqclip.base.errors import ConfigError, shorten
@@ -69,6 +70,7 @@ class Program:
     arguments: Sequence[Argument]
     ground: Callable[[Given], dict[str, Any]]  # values of a config, without the settings' own
     parts: Callable[[Mapping[str, Any]], set[str]] = lambda settings: set()
+    spellings: Mapping[str, str] = field(default_factory=dict)  # other names of its arguments
 
     def names(self) -> set[str]:
         return {argument.name for argument in self.arguments}
@@ -76,6 +78,7 @@ class Program:
 
 def convert(settings: Mapping[str, Any], program: Program) -> tuple[dict[str, Any], list[str]]:
     """Return a config's values, and a line for each setting that has no counterpart."""
+    settings = {program.spellings.get(name, name): value for name, value in settings.items()}
     given = Given(settings)
     values = program.ground(given)
     parts = program.parts(settings) | {""}
@@ -151,8 +154,8 @@ def words(value: Any, separator: str = "|") -> list[str]:
 def line(kind: Kind, body: str, numbers: Sequence[float] = (), region: str = "") -> str:
     """Write a prompt as a config has it, with its weight, its stop and the region that it holds for."""
     plain = prompt.format(Prompt(kind, body))
-    named = dict(zip(("weight", "stop"), numbers, strict=False))
-    tail = prompt.format(replace(Prompt(kind, body), **named))[len(plain) :]
+    weight, stop = (*numbers, *(1.0, -math.inf)[len(numbers) :])
+    tail = prompt.format(Prompt(kind, body, weight, stop))[len(plain) :]
     return f"{plain} @ {region}{tail}" if region else plain + tail
 
 
