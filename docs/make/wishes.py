@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw
 
 FILE = Path(__file__).parents[1] / "wishes.md"
 FOLDER = FILE.with_suffix("")
-SIDE = 176
+SIDE = 160
 QUALITY = 88  # of JPEG files
-SHARED = ("--seed", "1", "--size", f"{SIDE}x{SIDE}", "--steps", "60")
+SHARED = ("--seed", "1", "--size", f"{SIDE}x{SIDE}", "--steps", "45")
 MASK = "mask.png"
 HEAD = """# What the options do, in images
 
@@ -55,33 +55,33 @@ BASES = (
 EXAMPLES = (
     Example("palette", "Palette", "The image has the four colours of a palette.",
             (*BUTTERFLY, "--palette", "gameboy"), ("butterfly",), "png"),
-    Example("pixel", "Pixels", "The drawer `pixel` optimises the colours of a coarse grid.",
-            (*BUTTERFLY, "--drawer", "pixel", "--set", "drawer.pixels=22x22"), ("butterfly",), "png"),
-    Example("lines", "Lines", "The drawer `lines` paints with strokes and filled curves, which are saved as SVG too.",
-            (*BUTTERFLY, "--drawer", "lines"), ("butterfly",)),
-    Example("pyramid", "Pyramid", "The drawer `pyramid` needs no VQGAN: it adds up images of many resolutions.",
-            (*BUTTERFLY, "--drawer", "pyramid"), ("butterfly",)),
     Example("wallpaper", "Wallpaper", "The image has the symmetries of one of the 17 plane groups.",
             (*BUTTERFLY, "--filter", "wallpaper:p4m"), ("butterfly",)),
+    Example("pixel", "Pixels", "The drawer `pixel` optimises the colours of a coarse grid.",
+            (*BUTTERFLY, "--drawer", "pixel", "--set", "drawer.pixels=22x22"), ("butterfly",), "png"),
     Example("symmetry", "Symmetry", "The loss `symmetry` makes the left half the mirror image of the right half.",
             (*SHIP, "--loss", "symmetry:100"), ("ship",)),
-    Example("edges", "Edges", "The loss `edges` draws the border to one colour.",
-            (*SHIP, "--loss", "edges:20"), ("ship",)),
-    Example("vignette", "Vignette", "The loss `vignette` makes the outer parts dark.",
-            (*SHIP, "--loss", "vignette:10"), ("ship",)),
-    Example("region", "Regions", "Each prompt holds for one half of the image.",
-            ("a red apple @ left | a blue vase @ right",), ("both",)),
     Example("mask", "Mask", "The image is rendered anew where the mask is white, and the rest is kept to the pixel.",
             ("a sunflower", "--init", "butterfly.jpg", "--mask", MASK, "--set", "mask.feather=6"), ("butterfly", MASK)),
     Example("extend", "Extend", "The image grows on both sides, and what was there is kept.",
-            (*BUTTERFLY, "--init", "butterfly.jpg", "--extend", "left=56,right=56", "--set", "mask.fill=init",
+            (*BUTTERFLY, "--init", "butterfly.jpg", "--extend", "left=48,right=48", "--set", "mask.fill=init",
              "--size", "init"), ("butterfly",)),
+    Example("region", "Regions", "Each prompt holds for one half of the image.",
+            ("a red apple @ left | a blue vase @ right",), ("both",)),
+    Example("vignette", "Vignette", "The loss `vignette` makes the outer parts dark.",
+            (*SHIP, "--loss", "vignette:10"), ("ship",)),
+    Example("lines", "Lines", "The drawer `lines` paints with strokes and filled curves, which are saved as SVG too.",
+            (*BUTTERFLY, "--drawer", "lines", "--steps", "80"), ("butterfly",)),
     Example("structure", "Structure", "The loss `structure` keeps the edges of the init image.",
             (*STAINED, "--loss", "structure:3"), ("butterfly", "glass")),
-    Example("near-init", "Near the init", "The loss `near_init` keeps the colours and shapes of the init image.",
-            ("a yellow flower", "--init", "butterfly.jpg", "--loss", "near_init:5"), ("butterfly",)),
+    Example("pyramid", "Pyramid", "The drawer `pyramid` needs no VQGAN: it adds up images of many resolutions.",
+            (*BUTTERFLY, "--drawer", "pyramid", "--steps", "80"), ("butterfly",)),
     Example("style", "Style by name", "A style adds words around the prompt.",
             (*SHIP, "--style", "woodcut"), ("ship",)),
+    Example("near-init", "Near the init", "The loss `near_init` keeps the colours and shapes of the init image.",
+            ("a yellow flower", "--init", "butterfly.jpg", "--loss", "near_init:5"), ("butterfly",)),
+    Example("edges", "Edges", "The loss `edges` draws the border to one colour.",
+            (*SHIP, "--loss", "edges:20"), ("ship",)),
 )  # fmt: skip
 
 
@@ -112,10 +112,19 @@ def draw_mask(path: Path) -> None:
     mask.save(path)
 
 
+def _in_order() -> Iterator[Example]:
+    """Yield each example after those that it is shown beside."""
+    bases = {each.name: each for each in BASES}
+    for example in EXAMPLES:
+        yield from (bases[name] for name in example.beside if name in bases)
+        yield example
+
+
 def generate(example: Example, runs: Path) -> None:
     """Generate an example's image, and store it in few bytes."""
     words = [str(FOLDER / word) if (FOLDER / word).is_file() else word for word in example.words]
-    shared = SHARED if "--size" not in words else SHARED[:2] + SHARED[4:]
+    pairs = zip(SHARED[::2], SHARED[1::2], strict=True)
+    shared = [word for pair in pairs if pair[0] not in words for word in pair]
     made = runs / f"{example.name}.png"
     given = ["generate", *words[:1], *shared, *words[1:], "--device", "cpu", "-o", made, "--runs", runs]
     subprocess.run([sys.executable, "-m", "vqclip", *map(str, given)], check=True)
@@ -131,7 +140,7 @@ def main(words: Sequence[str]) -> None:
     if "--page" not in words:
         draw_mask(FOLDER / MASK)
         with tempfile.TemporaryDirectory() as runs:
-            for example in (*BASES, *EXAMPLES):
+            for example in _in_order():
                 if not (FOLDER / example.file).exists():
                     generate(example, Path(runs))
     FILE.write_text(page(), encoding="utf-8")
