@@ -118,7 +118,7 @@ def small(words: Sequence[str]) -> list[str]:
 
 def provide_run(words: Sequence[str]) -> None:
     """Give a run that a command names the folder of one that was made before."""
-    if words[0] in ("film", "resume"):
+    if words[0] in ("film", "resume") and not Path(words[1]).exists():
         runs = Path("runs").glob("*/frames" if words[0] == "film" else "*/config.yaml")
         shutil.copytree(next(runs).parent, words[1])
 

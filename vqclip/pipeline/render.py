@@ -194,7 +194,7 @@ class _Rendering:
         losses = numbers(step)
         if not (all(map(math.isfinite, losses.values())) and self.state.latent.z.isfinite().all()):
             is_short = self.objective.drawer.dtype != torch.float32
-            advice = "precision=float32" if is_short else "optimizer.rate=0.01"
+            advice = "precision=float32" if is_short else "optimizer.learning_rate=0.01"
             raise NotFinite(f"the losses of step {step.index} aren't finite numbers; add --set {advice}")
         return losses
 
