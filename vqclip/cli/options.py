@@ -26,7 +26,8 @@ Settings = Annotated[
     ),
 ]
 Size = Annotated[
-    str | None, typer.Option("--size", help="Width x height of the image, in pixels.", metavar="WxH")
+    str | None,
+    typer.Option("--size", help="Width x height in pixels; init; small, large, portrait…", metavar="WxH"),
 ]
 Steps = Annotated[
     int | None,
@@ -41,6 +42,19 @@ Drawer = Annotated[
     typer.Option("--drawer", help="What makes the image: vqgan, or fft (pixels).", metavar="NAME"),
 ]
 Init = Annotated[Path | None, typer.Option("--init", help="Start from this image.", metavar="IMAGE")]
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask", help="Render --init anew where this image is white, and keep the rest.", metavar="FILE"
+    ),
+]
+Extend = Annotated[
+    str | None,
+    typer.Option("--extend", help="Grow --init by so many pixels, and fill them.", metavar="left=64,top=32"),
+]
+Aspect = Annotated[
+    str | None, typer.Option("--aspect", help="Shape of the image, at the same area.", metavar="16:9")
+]
 ImagePrompts = Annotated[
     list[str] | None,
     typer.Option("--image-prompt", help="Use this image as a prompt; repeatable.", metavar="FILE[:weight]"),

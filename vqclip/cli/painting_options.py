@@ -26,7 +26,10 @@ class PaintingOptions:
     preset: options.Preset = None
     file: options.File = None
     settings: options.Settings = None
+    aspect: options.Aspect = None
     init: options.Init = None
+    mask: options.Mask = None
+    extend: options.Extend = None
     drawer: options.Drawer = None
     image_prompts: options.ImagePrompts = None
     device: options.Device = "auto"
@@ -46,6 +49,11 @@ class PaintingOptions:
 
         images = [prompts.format(prompts.image(given)) for given in self.image_prompts or []]
         named = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
+        named |= {"aspect": self.aspect, "extend": self.extend}
+        if self.mask or self.extend:
+            named["size"] = self.size or "init"  # so that what is kept isn't scaled
+        if self.mask:
+            sections = {**sections, "mask": {"file": self.mask}}
         given = {"prompts": [prompt, *images]} | _given(named)
         given |= {name: _given(section) for name, section in sections.items()}
         layers = "+".join(filter(None, [preset, self.preset])) or None

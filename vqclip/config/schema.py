@@ -6,7 +6,6 @@ The values themselves, with a sentence for each key, stand in configs/default.ya
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -18,12 +17,13 @@ from vqclip.config.conversion import fields
 from vqclip.config.prompt import Kind, Prompt
 from vqclip.config.registry import DRAWERS, LOSSES, PERCEPTORS, STARTS
 from vqclip.config.rules import among, check, key, schedule, within
+from vqclip.config.sizes import Margins, parse_extend, parse_size
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
 BORDERS = ("reflect", "smear", "wrap", "grey")  # of the picture, for crops
 EDGES = ("reflect", "wrap", "black", "paint")  # of the last picture, for motion
 UNITS = ("codebook", "latent")  # of learning rates
-LARGEST_SIDE = 16384
+FILLS = ("start", "init")  # of what is rendered anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,14 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaskConfig:
+    file: str | None = key(neutral=None)
+    feather: int = within(0, 1024, neutral=0)
+    invert: bool = key(neutral=False)
+    fill: str = among(*FILLS, neutral="start")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlateauConfig:
     patience: int = within(0)
     improvement: float = within(0)
@@ -158,8 +166,11 @@ class Config:
     prompts: list[str]
     seed: int = within(0, 2**62)
     size: str
+    aspect: str | None = key(neutral=None)
     steps: int = within(1, 1_000_000)
     init: str | None
+    mask: MaskConfig
+    extend: str | None = key(neutral=None)
     start: Any = key(choice=STARTS)  # a StartConfig
     drawer: Any = key(choice=DRAWERS)  # a DrawerConfig
     perceptors: list[PerceptorConfig] = key(items=PERCEPTORS)
@@ -196,6 +207,29 @@ class Config:
             raise ConfigError(f"latent.stages: the scales {scales} must rise and end at 1, as in 0.5, 1")
 
         self._check_film()
+        self._check_mask()
+
+    def _check_mask(self) -> None:
+        """The rules of what keeps a part of the init image."""
+        if not self.is_masked:
+            return
+        name = "extend" if self.extend else "mask.file"
+        if self.init is None:
+            raise ConfigError(
+                f"{name}: it keeps a part of the init image, and there is none; add --init IMAGE"
+            )
+        if self.is_film:
+            raise ConfigError(f"{name}: a mask takes a still, and this is a film; leave it out")
+        margins = self.margins
+        inner = (
+            self.width - margins.left - margins.right,
+            self.height - margins.top - margins.bottom,
+        )
+        if min(inner) < 1:
+            raise ConfigError(
+                f"extend: {self.extend!r} leaves no room for the init image in {self.size}; write --size init, which "
+                "grows"
+            )
 
     def _check_texts(self) -> None:
         """Refuse a text where a perceptor embeds none."""
@@ -249,6 +283,16 @@ class Config:
         return self.scenes > 1 or (self.film.frames or 1) > 1 or self.source.video is not None
 
     @property
+    def is_masked(self) -> bool:
+        """Whether a part of the init image is kept as it is."""
+        return self.mask.file is not None or self.extend is not None
+
+    @property
+    def margins(self) -> Margins:
+        """By how much the init image grows."""
+        return parse_extend(self.extend) if self.extend is not None else Margins()
+
+    @property
     def width(self) -> int:
         return parse_size(self.size)[0]
 
@@ -264,19 +308,6 @@ class Config:
         """
         counted = first_form.of(neutral.counted(self))
         return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """'WxH' -> (width, height) in pixels; raises ConfigError."""
-    match = re.fullmatch(r"\s*(\d{1,9})\s*[xX×]\s*(\d{1,9})\s*", text)
-    if not match:
-        raise ConfigError(f"size: {text!r} is no size; write width x height in pixels, as in 256x256")
-    width, height = int(match[1]), int(match[2])
-    if not (min(width, height) >= 1 and max(width, height) <= LARGEST_SIDE):
-        raise ConfigError(
-            f"size: {text!r} is impossible; each side takes 1 to {LARGEST_SIDE} pixels, as in 256x256"
-        )
-    return width, height
 
 
 def _check_settings(node: Any, prefix: str) -> None:

@@ -165,6 +165,10 @@ class StartTools(Protocol):
     def source(self) -> Any:
         """Give the source video's images, or None."""
 
+    @property
+    def canvas(self) -> Any:
+        """Give the init image with its mask (see masking), or None."""
+
 
 FirstImage = Callable[["Frame", "Generator"], "Tensor"]
 

@@ -31,10 +31,30 @@ def load_image(path: Path) -> Tensor:
 
     The image is turned as its EXIF says, and its colour profile is applied. Broken ones of these are ignored.
     """
+    upright = _load_rgba(path)
+    white = Image.new("RGBA", upright.size, "white")
+    return from_pil(Image.alpha_composite(white, upright))
+
+
+def load_mask(path: Path) -> Tensor:
+    """Read a file as a mask (1 1 h w) in [0, 1]: 1 where it is white, or, if it has any transparency, transparent.
+
+    Raises ImageError.
+    """
+    image = _load_rgba(path)
+    alpha = image.getchannel("A")
+    is_opaque = alpha.getextrema() == (255, 255)
+    levels = np.array(image.convert("L") if is_opaque else alpha)
+    mask = torch.from_numpy(levels)[None, None].float() / 255
+    return mask if is_opaque else 1 - mask
+
+
+def _load_rgba(path: Path) -> Image.Image:
+    """Read a file as RGBA, upright and in sRGB. Raises ImageError."""
     try:
         with _quietly(), Image.open(path) as image:
             image.load()
-            upright = to_srgb(to_eight_bits(_upright(image), getattr(image, "tag_v2", {}))).convert("RGBA")
+            return to_srgb(to_eight_bits(_upright(image), getattr(image, "tag_v2", {}))).convert("RGBA")
     except UnidentifiedImageError:
         raise ImageError(
             f"{path} is not an image that vqclip can read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
@@ -45,8 +65,6 @@ def load_image(path: Path) -> Tensor:
         raise ImageError(f"{path} can't be read: {cause(error)}") from None
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
         raise ImageError(f"{path} can't be read: {error}") from None
-    white = Image.new("RGBA", upright.size, "white")
-    return from_pil(Image.alpha_composite(white, upright))
 
 
 def from_pil(image: Image.Image) -> Tensor:

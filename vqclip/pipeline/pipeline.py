@@ -22,6 +22,7 @@ from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.interfaces import Drawer, FirstImage, Scene, Start
 from vqclip.guidance.loss import penalties
 from vqclip.guidance.losses.near_start import NearSource
+from vqclip.guidance.masking import masked, open_canvas
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
@@ -60,7 +61,9 @@ class Pipeline:
         self.config, self.device, self.base = config, device, base
         # Read the user's own files first: this takes a moment, and they are wrong more often than the models.
         self._start = chosen_start(config)
-        self._first_image: FirstImage | None = self._start.prepare(self) if config.init else None
+        self.canvas = open_canvas(config, base)
+        is_image = config.init and not self.canvas
+        self._first_image: FirstImage | None = self._start.prepare(self) if is_image else None
         video = open_source(config.source, base)
         self.source = Source(video) if video else None
         if video and config.source.flow:
@@ -105,7 +108,8 @@ class Pipeline:
     def objective(self, frame: Frame) -> Objective:
         """Make the Objective of a frame."""
         config = self.config
-        drawer: Drawer = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
+        opened: Drawer = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
+        drawer = masked(opened, self.canvas, [stage.scale for stage in frame.stages])
         terms: dict[str, Any] = dict(config.losses)
         if self.source:
             terms["near_source"] = NearSource(weight=config.source.pull)
