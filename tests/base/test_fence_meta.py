@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 import torch
 from conftest import Tiny
+from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqclip.base.device import strengths
 from vqclip.guidance import motion
 from vqclip.guidance.loss import Target
+from vqclip.guidance.masking import MaskedDrawer
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.optimize import Step, take_step
 from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
+from vqclip.guidance.records import mapped
 from vqclip.guidance.state import State
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import numbers
@@ -69,7 +72,10 @@ def without_numbers(view: PerceptorLoss) -> PerceptorLoss:
     assert isinstance(perceptor, OpenCLIPPerceptor)
     perceptor._visual.to(META)
     perceptor.mean, perceptor.std = perceptor.mean.to(META), perceptor.std.to(META)
-    targets = [Target(target.prompt, target.embeddings.to(META)) for target in view.targets]
+    targets = [
+        Target(target.prompt, target.embeddings.to(META), mapped(target.region, lambda x: x.to(META)))
+        for target in view.targets
+    ]
     return dataclasses.replace(view, targets=targets)
 
 
@@ -78,7 +84,10 @@ def take_one(pipeline: Pipeline, images: int) -> tuple[Watch, list[State]]:
     frame = pipeline.film.frame(0)
     objective = pipeline.objective(frame)
     begun = [pipeline.begin(frame, objective, seed) for seed in range(images)]
-    drawer = objective.drawer
+    drawer: Any = objective.drawer
+    if isinstance(drawer, MaskedDrawer):
+        drawer._canvases = mapped(drawer._canvases, lambda x: x.to(META))
+        drawer = drawer._drawer
     drawer.vqgan.to(META)
     drawer.low, drawer.high = drawer.low.to(META), drawer.high.to(META)
     objective: Objective = dataclasses.replace(
@@ -108,6 +117,8 @@ STEPS: dict[str, dict[str, Any]] = {
     "recomputed": {"recompute": True},
     "negative": {"prompts": ["a red apple | fog:-0.5:-0.7"]},
     "bf16": {"precision": "bfloat16"},
+    "regions": {"prompts": ["a red apple @ left | an owl @ not 0,0,.5,.5 | fog"]},
+    "mask": {"init": "init.png", "extend": "left=4"},
 }
 
 
@@ -115,6 +126,7 @@ STEPS: dict[str, dict[str, Any]] = {
 def test_a_step_waits_for_no_number(given: dict[str, Any], tiny: Tiny) -> None:
     """And copies once from the CPU: what was drawn by chance."""
     settings = dict(given)
+    Image.new("RGB", (8, 8)).save("init.png")
     images, recompute = settings.pop("pictures", 1), settings.pop("recompute", False)
     pipeline = Pipeline(tiny(**settings), CPU)
     pipeline._budget.recompute = recompute

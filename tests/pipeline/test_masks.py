@@ -165,7 +165,8 @@ def test_the_command_takes_the_size_of_the_init_image(vqclip: Vqclip) -> None:
         "top=16", "--steps", 1, "--set", "cutouts.count=1", "-o", "out.png", "-q", "--device", "cpu",
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert Image.open("out.png").size == (48, 48)
+    with Image.open("out.png") as made:
+        assert made.size == (48, 48)
 
 
 def test_configs_without_them_keep_their_digests() -> None:

@@ -6,6 +6,7 @@ The values themselves, with a sentence for each key, stand in configs/default.ya
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -140,6 +141,8 @@ class StoryConfig:
     fade: float = within(0, 1)
     fresh: float = within(0, 1)
     after: str = among("stay", "repeat")
+    prefix: str = key(neutral="")
+    suffix: str = key(neutral="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,8 +267,24 @@ class Config:
 
     @cached_property
     def lines(self) -> tuple[tuple[tuple[Prompt, ...], ...], ...]:
-        """Every line's scenes, parsed; a line of one scene is wished for throughout."""
-        return tuple(tuple(map(tuple, prompt.scenes(line))) for line in self.prompts)
+        """Every line's scenes, parsed; a line of one scene is wished for throughout.
+
+        The texts of lines of several have the story's prefix and suffix.
+        """
+        parsed = [prompt.scenes(line) for line in self.prompts]
+        return tuple(
+            tuple(tuple(self._framed(each, len(scenes)) for each in scene) for scene in scenes)
+            for scenes in parsed
+        )
+
+    def _framed(self, given: Prompt, scenes: int) -> Prompt:
+        """A prompt of a line of so many scenes, with what its text has before and after it."""
+        if scenes == 1 or given.kind is not Kind.TEXT or not (self.story.prefix or self.story.suffix):
+            return given
+        text = " ".join(
+            part.strip() for part in (self.story.prefix, given.body, self.story.suffix) if part.strip()
+        )
+        return dataclasses.replace(given, body=re.sub(r" (?=[,;.])", "", text))
 
     @property
     def parsed_prompts(self) -> tuple[Prompt, ...]:

@@ -1,6 +1,8 @@
 """Compute the losses of images, and the gradient of their sum with respect to the latents."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from vqclip.base import determinism
 from vqclip.guidance.cutout_draws import CropDraw
 from vqclip.guidance.memory import batches
 from vqclip.guidance.objective import Objective, PerceptorLoss, StepDraw
+from vqclip.guidance.regions import shares_of
 from vqclip.guidance.state import State
 
 ImageLosses = list[tuple[Tensor, dict[str, Tensor]]]  # each image (1 3 h w) with its losses () by name
@@ -81,23 +84,75 @@ def perceptor_loss(
     """Compute one perceptor's losses (k) of images (k 3 h w) by prompt, and add their gradient to `leaf.grad`.
 
     A loss is w · mean over crops of d(E(crop), target), as `Target.loss` measures it. The perceptor embeds a chunk of
-    crops at a time and passes backward through each chunk at once, which bounds the memory.
+    crops at a time and passes backward through each chunk at once, which bounds the memory. Prompts of a region weigh
+    each crop by what the region covers of it, and their gradient stays within the region: one more backward pass.
     """
     pairs = zip(torch.split(leaf, 1), draws, strict=True)
     cut, side = objective.cutouts.cut, term.perceptor.size
     crops = torch.stack([cut(image, draw, side) for image, draw in pairs])
     pixels = crops.detach().requires_grad_()  # k n 3 s s
-    sums, scale = [torch.zeros(len(leaf), device=leaf.device) for _ in term.targets], objective.gradient_scale
-    for chunk in torch.split(pixels, objective.budget.chunk_size(term.crops, len(leaf)), 1):
+    parts, scale = _parts(leaf, term, objective, draws), objective.gradient_scale
+    sums = {k: torch.zeros(len(leaf), device=leaf.device) for k in range(len(term.targets))}
+    size, begin = objective.budget.chunk_size(term.crops, len(leaf)), 0
+    for chunk in torch.split(pixels, size, 1):
         embeddings = torch.unflatten(term.perceptor.embed_crops(chunk.flatten(0, 1)), 0, chunk.shape[:2])
         share = term.weight * chunk.shape[1] / pixels.shape[1]
-        losses = [share * target.loss(embeddings) for target in term.targets]
-        torch.autograd.backward(losses, [torch.full_like(loss, scale) for loss in losses])
-        sums = [a + loss.detach() for a, loss in zip(sums, losses, strict=True)]
+        for part in parts:
+            window = slice(begin, begin + chunk.shape[1])
+            losses = [share * term.targets[k].loss(embeddings, part.shares_in(window)) for k in part.targets]
+            with part.confined(pixels, window):
+                torch.autograd.backward(
+                    losses, [torch.full_like(x, scale) for x in losses], retain_graph=part is not parts[-1]
+                )
+            for k, loss in zip(part.targets, losses, strict=True):
+                sums[k] = sums[k] + loss.detach()
+        begin += chunk.shape[1]
     assert pixels.grad is not None
     torch.autograd.backward(crops, pixels.grad if scale == 1 else pixels.grad / scale)
     named: dict[str, Tensor] = {}
-    for target, loss in zip(term.targets, sums, strict=True):
+    for target, loss in zip(term.targets, sums.values(), strict=True):
         name = f"{term.name}: {target.prompt.label}"
         named[name] = named.get(name, 0) + loss  # a config may name a prompt twice
     return named
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Hold the numbers of the targets of one region, with its mask in the crops (k n 1 s s), if they have a region."""
+
+    targets: Sequence[int]
+    mask: Tensor | None = None
+    shares: Tensor | None = None  # of the crops (k n)
+
+    def shares_in(self, window: slice) -> Tensor | None:
+        return None if self.shares is None else self.shares[:, window]
+
+    @contextmanager
+    def confined(self, pixels: Tensor, window: slice) -> Iterator[None]:
+        """Let gradients that are added to `pixels.grad` meanwhile reach only the region."""
+        if self.mask is None:
+            yield
+            return
+        before, pixels.grad = pixels.grad, None
+        yield
+        assert pixels.grad is not None
+        pixels.grad[:, window] *= self.mask[:, window].to(pixels.grad)
+        if before is not None:
+            pixels.grad += before
+
+
+def _parts(leaf: Tensor, term: PerceptorLoss, objective: Objective, draws: Sequence[CropDraw]) -> list[_Part]:
+    """Group a perceptor's targets by their regions; all that have none are one group."""
+    groups: dict[int, list[int]] = {}
+    for k, target in enumerate(term.targets):
+        groups.setdefault(id(target.region), []).append(k)
+    parts, size = [], (leaf.shape[2], leaf.shape[3])
+    for group in groups.values():
+        region = term.targets[group[0]].region
+        if region is None:
+            parts.append(_Part(group))
+        else:
+            border = objective.cutouts.config.border
+            mask = region.in_crops(size, draws, term.perceptor.size, border)
+            parts.append(_Part(group, mask, shares_of(mask)))
+    return parts

@@ -12,24 +12,29 @@ from vqclip.config.schedule import Schedule
 from vqclip.guidance import ops
 from vqclip.guidance.interfaces import LossTerm, Scene
 from vqclip.guidance.latent import Latent
+from vqclip.guidance.regions import RegionMask
 
 
 @dataclass(frozen=True)
 class Target:
-    """Hold a Prompt with one Perceptor's embeddings of it: m unit vectors (m d)."""
+    """Hold a Prompt with one Perceptor's embeddings of it, m unit vectors (m d), and the mask of its region, if any."""
 
     prompt: Prompt
     embeddings: Tensor
+    region: RegionMask | None = None
 
-    def loss(self, crops: Tensor) -> Tensor:
+    def loss(self, crops: Tensor, shares: Tensor | None = None) -> Tensor:
         """Compute the weighted distance of one image's crops (n d) or of k images' (k n d), averaged over n m pairs.
 
         A negative weight turns the sign of the distance. Where the signed distance is below the prompt's stop,
-        its value counts but its gradient doesn't.
+        its value counts but its gradient doesn't. `shares` (n) or (k n) weigh the crops, where they aren't equal.
         """
         weight, stop = self.prompt.weight, self.prompt.stop
         distance = ops.spherical_distance(crops[..., None, :], self.embeddings) * (1 if weight >= 0 else -1)
-        return abs(weight) * ops.straight_through(distance, distance.clamp(min=stop)).mean((-2, -1))
+        stopped = ops.straight_through(distance, distance.clamp(min=stop))
+        if shares is not None:
+            stopped = stopped * shares[..., None]
+        return abs(weight) * stopped.mean((-2, -1))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Keep a part of an image: render what a mask marks anew, and show the rest as it was, to the pixel."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -126,9 +126,6 @@ class MaskedDrawer:
         return composite(image, kept, mask)
 
 
-def masked(drawer: Drawer, canvas: Canvas | None, scales: Sequence[float]) -> Drawer:
-    """Make a drawer that keeps what the canvas keeps, at the scales of a frame's stages."""
-    if canvas is None:
-        return drawer
-    sizes = {drawer.drawn_size(drawer.latent_shape(scale)) for scale in (*scales, 1.0)}
-    return cast(Drawer, MaskedDrawer(drawer, canvas, sizes))
+def masked(drawer: Drawer, canvas: Canvas | None, sizes: Iterable[tuple[int, int]]) -> Drawer:
+    """Make a drawer that keeps what the canvas keeps in images of these sizes (h, w), or give the drawer itself."""
+    return cast(Drawer, MaskedDrawer(drawer, canvas, sizes)) if canvas else drawer

@@ -13,6 +13,7 @@ from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.interfaces import Perceptor
 from vqclip.guidance.loss import Target
 from vqclip.guidance.ops import slerp, unit
+from vqclip.guidance.regions import RegionMask
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +38,16 @@ class PromptEmbeddings:
         """Give the unit vectors (m d) of a prompt."""
         return self._known[prompt.content]
 
-    def target(self, frame_prompt: FramePrompt) -> Target:
-        """Make the Target of a frame's prompt; between two scenes, interpolate from the last prompt's embedding."""
+    def target(self, frame_prompt: FramePrompt, regions: Mapping[str, RegionMask]) -> Target:
+        """Make the Target of a frame's prompt; between two scenes, interpolate from the last prompt's embedding.
+
+        `regions` has the mask of each region by its text.
+        """
         embedding = self.of(frame_prompt.prompt)
         if frame_prompt.leaving is not None:
             embedding = slerp(self.of(frame_prompt.leaving), embedding, frame_prompt.share)
-        return Target(frame_prompt.prompt, embedding)
+        region = frame_prompt.prompt.region
+        return Target(frame_prompt.prompt, embedding, None if region is None else regions[region])
 
     def _embed(self, prompt: Prompt) -> Tensor:
         """Embed a text, or an image's crops, or draw a random direction."""

@@ -1,7 +1,7 @@
 """Load a Config's models onto a device, and make the first State and the Objective of each frame."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,7 @@ from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
+from vqclip.guidance.regions import region_masks
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
 from vqclip.media.image import load_image
@@ -74,6 +75,7 @@ class Pipeline:
             for prompt in config.parsed_prompts
             if prompt.kind is Kind.IMAGE
         }
+        region_masks(config.parsed_prompts, base, [(1, 1)], device)  # refuses files that can't be read
         self._dtype = dtype = devices.dtype_for(config.precision, device)
         devices.allow_tf32(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
@@ -109,7 +111,9 @@ class Pipeline:
         """Make the Objective of a frame."""
         config = self.config
         opened: Drawer = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
-        drawer = masked(opened, self.canvas, [stage.scale for stage in frame.stages])
+        sizes = {opened.drawn_size(opened.latent_shape(stage.scale)) for stage in frame.stages}
+        sizes.add(opened.drawn_size(opened.latent_shape()))
+        drawer = masked(opened, self.canvas, sizes)
         terms: dict[str, Any] = dict(config.losses)
         if self.source:
             terms["near_source"] = NearSource(weight=config.source.pull)
@@ -117,7 +121,7 @@ class Pipeline:
         return Objective(
             drawer=drawer,
             cutouts=self.cutouts,
-            perceptor_losses=self._perceptor_losses(frame),
+            perceptor_losses=self._perceptor_losses(frame, sizes),
             penalties=penalties(terms, Scene(drawer.unit, source, drawer.resize)),
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate
@@ -201,13 +205,16 @@ class Pipeline:
                     group["capturable"] = True  # it counts its steps on the device
         return optimizer
 
-    def _perceptor_losses(self, frame: Frame) -> list[PerceptorLoss]:
+    def _perceptor_losses(self, frame: Frame, sizes: Iterable[tuple[int, int]]) -> list[PerceptorLoss]:
+        """Make a frame's perceptor losses; `sizes` (h, w) are those of the images that are drawn."""
+        prompts = [frame_prompt.prompt for frame_prompt in frame.prompts]
+        regions = region_masks(prompts, self.base, sizes, self.device)
         uses = Counter(p.label for p in self.config.perceptors)
         return [
             PerceptorLoss(
                 name=_label(settings, k, uses),
                 perceptor=embeddings.perceptor,
-                targets=[embeddings.target(frame_prompt) for frame_prompt in frame.prompts],
+                targets=[embeddings.target(frame_prompt, regions) for frame_prompt in frame.prompts],
                 weight=settings.weight,
                 crops=settings.crops or self.config.cutouts.count,
             )
