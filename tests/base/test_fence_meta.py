@@ -119,6 +119,10 @@ STEPS: dict[str, dict[str, Any]] = {
     "bf16": {"precision": "bfloat16"},
     "regions": {"prompts": ["a red apple @ left | an owl @ not 0,0,.5,.5 | fog"]},
     "mask": {"init": "init.png", "extend": "left=4"},
+    "near": {
+        "init": "init.png",
+        "losses": {"near_init": 1, "init_meaning": 1, "near_images": {"targets": ["init.png"]}},
+    },
 }
 
 

@@ -6,7 +6,7 @@ Reading a config must not load torch: neither this module nor one with an implem
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -198,20 +198,40 @@ class Start(StartConfig, ABC):
 
 
 @dataclass(frozen=True)
+class Reference:
+    """Hold an image to compare with: its pixels (1 3 h w) by size (h, w), its latent (1 d y x), and its embeddings.
+
+    The latent is None where the drawer can't encode. The embeddings (1 d) are those of the whole image, by perceptor.
+    """
+
+    pixels: "Mapping[tuple[int, int], Tensor]"
+    latent: "Tensor | None"
+    embeddings: "Sequence[Tensor]"
+
+
+@dataclass(frozen=True)
 class Scene:
     """Give a loss term what it may ask about a frame: its latent's unit, and the source's latent (1 d y x).
 
-    `resize` resamples latents to so many rows and columns.
+    `resize` resamples latents to so many rows and columns. `references` are the images that terms ask for, by file, of
+    which `init` is one; `embed` embeds the whole of an image (1 3 h w) by each perceptor.
     """
 
     unit: float = 1.0
     source: "Tensor | None" = None
     resize: "Callable[[Tensor, int, int], Tensor] | None" = None
+    init: str | None = None
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    embed: "Callable[[Tensor], Sequence[Tensor]] | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossTerm(LossConfig, ABC):
     """Compute a term of the loss beside the prompts; a config names it under `losses`."""
+
+    def files(self, init: str | None) -> tuple[str, ...]:
+        """List the image files that `value` finds in the scene's references; raises ConfigError."""
+        return ()
 
     @abstractmethod
     def value(self, image: "Tensor", latent: "Latent", scene: Scene) -> "Tensor":

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,12 +49,15 @@ class Penalty:
 
 def penalties(terms: Mapping[str, LossTerm], scene: Scene) -> list[Penalty]:
     """List the terms whose weight isn't always zero, in their order."""
-    weights = {name: Schedule.parse(term.weight) for name, term in terms.items()}
     return [
-        Penalty(name, weights[name], partial(term.value, scene=scene))
-        for name, term in terms.items()
-        if not weights[name].is_zero
+        Penalty(name, Schedule.parse(term.weight), partial(term.value, scene=scene))
+        for name, term in used(terms).items()
     ]
+
+
+def used(terms: Mapping[str, Any]) -> dict[str, LossTerm]:
+    """Select the terms whose weight isn't always zero."""
+    return {name: term for name, term in terms.items() if not Schedule.parse(term.weight).is_zero}
 
 
 def total(losses: Mapping[str, Tensor]) -> Tensor:

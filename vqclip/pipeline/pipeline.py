@@ -20,7 +20,7 @@ from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.interfaces import Drawer, FirstImage, Scene, Start
-from vqclip.guidance.loss import penalties
+from vqclip.guidance.loss import penalties, used
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.masking import masked, open_canvas
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
@@ -28,6 +28,7 @@ from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
+from vqclip.guidance.references import WholeView, make_references
 from vqclip.guidance.regions import region_masks
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
@@ -76,6 +77,11 @@ class Pipeline:
             if prompt.kind is Kind.IMAGE
         }
         region_masks(config.parsed_prompts, base, [(1, 1)], device)  # refuses files that can't be read
+        self._references = {
+            file: self.canvas.image if self.canvas and file == config.init else load_image(base / file)
+            for term in used(config.losses).values()
+            for file in term.files(config.init)
+        }
         self._dtype = dtype = devices.dtype_for(config.precision, device)
         devices.allow_tf32(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
@@ -122,7 +128,7 @@ class Pipeline:
             drawer=drawer,
             cutouts=self.cutouts,
             perceptor_losses=self._perceptor_losses(frame, sizes),
-            penalties=penalties(terms, Scene(drawer.unit, source, drawer.resize)),
+            penalties=penalties(terms, self._scene(drawer, source, sorted(sizes))),
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate
             ),
@@ -133,6 +139,15 @@ class Pipeline:
             learning_rate_unit=config.optimizer.unit,
             restart=config.optimizer.restart,
         )
+
+    def _scene(self, drawer: Drawer, source: Tensor | None, sizes: list[tuple[int, int]]) -> Scene:
+        """Make what loss terms may ask about a frame; `sizes` (h, w) are those of the images that are drawn."""
+        scene = Scene(drawer.unit, source, drawer.resize, self.config.init)
+        if not self._references:
+            return scene
+        view = WholeView([each.perceptor for each in self._embeddings], sizes, self.device)
+        references = make_references(self._references, drawer, sizes, view)
+        return replace(scene, references=references, embed=view.embed)
 
     def begin(self, frame: Frame, objective: Objective, seed: int) -> State:
         """Make the State before the first step of a film or still, from a seed."""

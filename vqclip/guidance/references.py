@@ -1,0 +1,57 @@
+"""Prepare the images that loss terms compare with, before the first step, so that a step copies nothing."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from vqclip.guidance.crop_sampling import place_crops, warp
+from vqclip.guidance.interfaces import Drawer, Perceptor, Reference
+from vqclip.guidance.ops import cover
+from vqclip.guidance.records import sent
+
+
+class WholeView:
+    """Embed the whole of an image by each perceptor: one square view around it, reflected beyond its border."""
+
+    def __init__(
+        self, perceptors: Iterable[Perceptor], sizes: Collection[tuple[int, int]], device: torch.device
+    ):
+        """`sizes` (h, w) are those of all images that will be embedded."""
+        self._perceptors = list(perceptors)
+        self._map = torch.eye(3, device=device)[None]
+        self._placements = {
+            (size, perceptor.size): sent(_around(*size, perceptor.size), device)
+            for size in sizes
+            for perceptor in self._perceptors
+        }
+
+    def embed(self, image: Tensor) -> list[Tensor]:
+        """Embed an image (1 3 h w) as unit vectors (1 d), differentiably."""
+        size = image.shape[2], image.shape[3]
+        return [
+            perceptor.embed_crops(
+                warp(image, self._map, self._placements[size, perceptor.size], perceptor.size, "reflect")
+            )
+            for perceptor in self._perceptors
+        ]
+
+
+def _around(height: int, width: int, size: int) -> object:
+    """Place the square around an image, as the anchors among the crops are placed."""
+    x, y, half = width / 2, height / 2, max(width, height) / 2
+    return place_crops(torch.tensor([[x - half, y - half, x + half, y + half]]), height, width, size)
+
+
+@torch.no_grad()
+def make_references(
+    images: Mapping[str, Tensor], drawer: Drawer, sizes: Sequence[tuple[int, int]], view: WholeView
+) -> dict[str, Reference]:
+    """Make the references of images (1 3 h w), for drawn images of these sizes (h, w)."""
+    return {file: _reference(image, drawer, sizes, view) for file, image in images.items()}
+
+
+def _reference(image: Tensor, drawer: Drawer, sizes: Sequence[tuple[int, int]], view: WholeView) -> Reference:
+    pixels = {size: cover(image, *size).clamp(0, 1).to(drawer.device) for size in sizes}
+    latent = drawer.encode(image, drawer.latent_shape()) if drawer.encodes else None
+    return Reference(pixels, latent, view.embed(pixels[sizes[0]]))
