@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from collections import Counter
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqclip.base.device import strengths
 from vqclip.guidance import motion
-from vqclip.guidance.loss import Target
+from vqclip.guidance.loss import Penalty, Target
 from vqclip.guidance.masking import MaskedDrawer
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.optimize import Step, take_step
@@ -73,10 +74,23 @@ def without_numbers(view: PerceptorLoss) -> PerceptorLoss:
     perceptor._visual.to(META)
     perceptor.mean, perceptor.std = perceptor.mean.to(META), perceptor.std.to(META)
     targets = [
-        Target(target.prompt, target.embeddings.to(META), mapped(target.region, lambda x: x.to(META)))
-        for target in view.targets
+        Target(target.prompt, target.embeddings.to(META), on_meta(target.region)) for target in view.targets
     ]
     return dataclasses.replace(view, targets=targets)
+
+
+def on_meta(record: Any) -> Any:
+    return mapped(record, lambda x: x.to(META))
+
+
+def scene_without_numbers(penalty: Penalty) -> Penalty:
+    """A penalty whose scene has moved to the meta device."""
+    measure: Any = penalty.measure
+    scene = measure.keywords["scene"]
+    if scene.embed is not None:
+        view = scene.embed.__self__
+        view._map, view._placements = on_meta(view._map), on_meta(view._placements)
+    return dataclasses.replace(penalty, measure=partial(measure.func, scene=on_meta(scene)))
 
 
 def take_one(pipeline: Pipeline, images: int) -> tuple[Watch, list[State]]:
@@ -86,12 +100,14 @@ def take_one(pipeline: Pipeline, images: int) -> tuple[Watch, list[State]]:
     begun = [pipeline.begin(frame, objective, seed) for seed in range(images)]
     drawer: Any = objective.drawer
     if isinstance(drawer, MaskedDrawer):
-        drawer._canvases = mapped(drawer._canvases, lambda x: x.to(META))
+        drawer._canvases = on_meta(drawer._canvases)
         drawer = drawer._drawer
     drawer.vqgan.to(META)
     drawer.low, drawer.high = drawer.low.to(META), drawer.high.to(META)
     objective: Objective = dataclasses.replace(
-        objective, perceptor_losses=[without_numbers(view) for view in objective.perceptor_losses]
+        objective,
+        perceptor_losses=[without_numbers(view) for view in objective.perceptor_losses],
+        penalties=[scene_without_numbers(penalty) for penalty in objective.penalties],
     )
     states = [State.begin(state.latent.z.to(META), pipeline.make_optimizer, state.seed) for state in begun]
     with Watch() as watch:

@@ -12,7 +12,11 @@ from vqclip.base.errors import ConfigError
 from vqclip.pipeline.pipeline import Pipeline
 
 pytestmark = pytest.mark.usefixtures("device")
-STEPS = {"steps": 30, "latent": {"stages": [{"scale": 1.0, "share": 1.0}], "ema_decay": 0.0}}
+STEPS = {
+    "steps": 30,
+    "optimizer": {"learning_rate": "0.2 -> 0"},
+    "latent": {"stages": [{"scale": 1.0, "share": 1.0}], "ema_decay": 0.0},
+}
 
 
 def write_images() -> None:

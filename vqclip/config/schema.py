@@ -118,6 +118,15 @@ class MaskConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverlayConfig:
+    file: str | None = key(neutral=None)
+    every: int = within(1, 1_000_000, neutral=10)
+    offset: int = within(0, 1_000_000, neutral=0)
+    until: int | None = within(0, neutral=None)
+    alpha: float = within(0, 1, neutral=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlateauConfig:
     patience: int = within(0)
     improvement: float = within(0)
@@ -182,6 +191,7 @@ class Config:
     latent: LatentConfig
     losses: dict[str, LossConfig] = key(registry=LOSSES)
     plateau: PlateauConfig
+    overlay: OverlayConfig
     tile: bool
     film: FilmConfig
     story: StoryConfig

@@ -17,6 +17,7 @@ from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.loss import Penalty, Target
 from vqclip.guidance.memory import MemoryBudget
+from vqclip.guidance.overlay import Overlay
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import StepGraphs
 
@@ -58,6 +59,7 @@ class Objective:
     graphs: StepGraphs | None = None
     learning_rate_unit: str = "codebook"  # as in the config
     restart: int = 0  # steps after which the optimiser's moments are reset; 0: never
+    overlay: Overlay | None = None
 
     @property
     def stride(self) -> float:

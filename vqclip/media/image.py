@@ -41,12 +41,14 @@ def load_mask(path: Path) -> Tensor:
 
     Raises ImageError.
     """
-    image = _load_rgba(path)
-    alpha = image.getchannel("A")
-    is_opaque = alpha.getextrema() == (255, 255)
-    levels = np.array(image.convert("L") if is_opaque else alpha)
-    mask = torch.from_numpy(levels)[None, None].float() / 255
-    return mask if is_opaque else 1 - mask
+    clear = load_transparency(path)
+    return clear if clear.any() else load_image(path).mean(1, keepdim=True)
+
+
+def load_transparency(path: Path) -> Tensor:
+    """Read how transparent a file's pixels are (1 1 h w), in [0, 1]. Raises ImageError."""
+    alpha = np.array(_load_rgba(path).getchannel("A"))
+    return 1 - torch.from_numpy(alpha)[None, None].float() / 255
 
 
 def _load_rgba(path: Path) -> Image.Image:

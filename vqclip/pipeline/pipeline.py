@@ -26,6 +26,7 @@ from vqclip.guidance.masking import masked, open_canvas
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
+from vqclip.guidance.overlay import check_overlay, open_overlay
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
 from vqclip.guidance.references import WholeView, make_references
@@ -77,6 +78,7 @@ class Pipeline:
             if prompt.kind is Kind.IMAGE
         }
         region_masks(config.parsed_prompts, base, [(1, 1)], device)  # refuses files that can't be read
+        self._overlay = open_overlay(config.overlay, base, config.width, config.height)
         self._references = {
             file: self.canvas.image if self.canvas and file == config.init else load_image(base / file)
             for term in used(config.losses).values()
@@ -91,6 +93,7 @@ class Pipeline:
         self.models = cache or ModelCache(device, pull, keeps_texts=False)
         drawer = config.drawer.open(self.models, dtype, config.width, config.height, config.tile)
         _check_start(config, self._start, drawer)
+        check_overlay(self._overlay, drawer)
         entries: list[Any] = config.perceptors
         self._embeddings = [
             PromptEmbeddings(
@@ -138,6 +141,7 @@ class Pipeline:
             graphs=self._graphs,
             learning_rate_unit=config.optimizer.unit,
             restart=config.optimizer.restart,
+            overlay=self._overlay,
         )
 
     def _scene(self, drawer: Drawer, source: Tensor | None, sizes: list[tuple[int, int]]) -> Scene:
