@@ -9,6 +9,9 @@ from conftest import DEVICE, Tiny, paint
 from PIL import Image
 
 from vqclip.base.errors import ConfigError
+from vqclip.guidance.interfaces import Reference, Scene
+from vqclip.guidance.latent import Latent
+from vqclip.guidance.losses.near_init import NearInit
 from vqclip.pipeline.pipeline import Pipeline
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -30,12 +33,18 @@ def distance(config: Any, file: str) -> float:
     return float(np.sqrt(np.square(made - np.asarray(Image.open(file).convert("RGB"), np.float64)).mean()))
 
 
-@pytest.mark.parametrize("norm", ["l1", "l2"])
-def test_weights_to_the_inits_pixels_order_the_distances(norm: str, tiny: Tiny) -> None:
+def test_norms_are_their_formulas() -> None:
+    reference = Reference({(4, 4): torch.full((1, 3, 4, 4), 0.5)}, None, ())
+    scene, latent = Scene(init="a", references={"a": reference}), Latent.begin(torch.zeros(1, 1, 1, 1))
+    values = [NearInit(norm=norm).value(torch.zeros(1, 3, 4, 4), latent, scene) for norm in ("l1", "l2")]
+    assert [float(value) for value in values] == [0.5, 0.25]
+
+
+def test_weights_to_the_inits_pixels_order_the_distances(tiny: Tiny) -> None:
     write_images()
     off = [
         distance(
-            tiny(drawer="fft", init="init.png", losses={"near_init": {"weight": w, "norm": norm}}, **STEPS),
+            tiny(drawer="fft", init="init.png", losses={"near_init": w}, **STEPS),
             "init.png",
         )
         for w in (0, 10, 1000)

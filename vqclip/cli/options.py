@@ -55,6 +55,10 @@ Extend = Annotated[
 Aspect = Annotated[
     str | None, typer.Option("--aspect", help="Shape of the image, at the same area.", metavar="16:9")
 ]
+Style = Annotated[
+    str | None,
+    typer.Option("--style", help="watercolour, oil, ink, photo…; join several with +.", metavar="NAME"),
+]
 ImagePrompts = Annotated[
     list[str] | None,
     typer.Option("--image-prompt", help="Use this image as a prompt; repeatable.", metavar="FILE[:weight]"),

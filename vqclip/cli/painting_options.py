@@ -30,6 +30,7 @@ class PaintingOptions:
     init: options.Init = None
     mask: options.Mask = None
     extend: options.Extend = None
+    style: options.Style = None
     drawer: options.Drawer = None
     image_prompts: options.ImagePrompts = None
     device: options.Device = "auto"
@@ -49,7 +50,7 @@ class PaintingOptions:
 
         images = [prompts.format(prompts.image(given)) for given in self.image_prompts or []]
         named = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
-        named |= {"aspect": self.aspect, "extend": self.extend}
+        named |= {"aspect": self.aspect, "extend": self.extend, "style": self.style}
         if self.mask or self.extend:
             named["size"] = self.size or "init"  # so that what is kept isn't scaled
         if self.mask:

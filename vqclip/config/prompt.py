@@ -3,9 +3,9 @@ r"""Parse prompts. A Prompt is a text, an image or a noise seed, with a weight a
     line    =  scene { "^" scene }
     scene   =  prompt { "|" prompt }
     prompt  =  body [ " @ " region ] [ ":" weight [ ":" stop ] ]
-    body    =  text  |  "quoted text"  |  [image.png]  |  [noise:7]
+    body    =  text  |  "quoted text"  |  label:text  |  [image.png]  |  [vector.npz]  |  [noise:7]
     region  =  left | right | top | bottom | centre | edges | x,y,w,h | [mask.png], or "not " and one of them
-    weight  =  number  |  "{" schedule over a film's frames "}"
+    weight  =  number  |  "{" schedule over a film's frames, or a still's steps "}"
 
 Numbers are read from the right, two at the most, so `a clock: study in blue` is all text. A whole number that
 follows a digit is text as well (`meet at 10:30`, `16:9`). Within a text `\:` `\|` `\^` `\\` stand for the signs
@@ -39,15 +39,22 @@ class Kind(Enum):
     TEXT = "text"
     IMAGE = "image"
     NOISE = "noise"
+    LABEL = "label"
+    VECTOR = "vector"
+
+
+VECTORS = (".npz", ".json")  # suffixes of files of embeddings
+READ = (Kind.TEXT, Kind.LABEL)  # what a perceptor reads as text
+_LABEL = re.compile(r"\s*label:\s*(?=\S)")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt. `body` is the text, the image's path, or the seed of a noise. A negative weight moves the image away.
+    """A prompt. `body` is the text, the path of an image or of embeddings, or the seed of a noise. A negative weight moves the image away.
 
     Below the distance `stop` a prompt has no gradient. With a negative weight the distance counts as negative.
-    `course` is the weight's schedule over the frames of a film, where it has one. `region` is the part of the image
-    that it holds for, as it was written.
+    `course` is the weight's schedule, where it has one, over a film's frames or a still's steps. `region` is the part
+    of the image that it holds for, as it was written.
     """
 
     kind: Kind
@@ -62,17 +69,17 @@ class Prompt:
         """The prompt's kind and body, without its numbers."""
         return self.kind, self.body
 
-    def at(self, frame: int, frames: int) -> "Prompt":
-        """Return the prompt for one frame of a film, with a plain weight."""
+    def at(self, position: int, whole: int) -> "Prompt":
+        """Return the prompt for one frame of a film, or one step of a still, with a plain weight."""
         if self.course is None:
             return self
-        return replace(self, weight=Schedule.parse(self.course).at(frame, frames), course=None)
+        return replace(self, weight=Schedule.parse(self.course).at(position, whole), course=None)
 
     @property
     def label(self) -> str:
         """The prompt without its numbers, to print."""
-        body = {Kind.TEXT: self.body, Kind.IMAGE: f"[{self.body}]", Kind.NOISE: f"[noise:{self.body}]"}
-        return body[self.kind] + self._place
+        patterns = {Kind.TEXT: "{}", Kind.LABEL: "label:{}", Kind.NOISE: "[noise:{}]"}
+        return patterns.get(self.kind, "[{}]").format(self.body) + self._place
 
     @property
     def _place(self) -> str:
@@ -107,12 +114,16 @@ def scenes(line: str) -> list[list[Prompt]]:
 def format(prompt: Prompt) -> str:
     """Return the line that `parse` reads back as this prompt."""
     match prompt.kind:
-        case Kind.IMAGE:
+        case Kind.IMAGE | Kind.VECTOR:
             body = f"[{_escape(prompt.body, ']')}]"
         case Kind.NOISE:
             body = f"[noise:{prompt.body}]"
+        case Kind.LABEL:
+            body = f"label:{_escape(prompt.body, ':|^')}"
         case Kind.TEXT:
-            plain = prompt.body == prompt.body.strip() and not re.search(r'[:|^\\"\[\]]|\d$| @ ', prompt.body)
+            plain = prompt.body == prompt.body.strip() and not re.search(
+                r'[:|^\\"\[\]]|\d$| @ |^label:', prompt.body
+            )
             escaped = _escape(prompt.body, '"')
             body = prompt.body if plain else f'"{escaped}"'
     stop = "" if prompt.stop == float("-inf") else f":{_number(prompt.stop)}"
@@ -135,7 +146,8 @@ def _parse_one(line: str) -> tuple[Prompt, str]:
         numbers, region = _numbers_only(tail, line)
         noise = _NOISE.fullmatch(bracketed[1].strip())
         path = _unescape(bracketed[1], "]").strip()
-        kind, body = (Kind.NOISE, noise[1]) if noise else (Kind.IMAGE, path)
+        kind = Kind.VECTOR if path.lower().endswith(VECTORS) else Kind.IMAGE
+        kind, body = (Kind.NOISE, noise[1]) if noise else (kind, path)
     elif quoted := _QUOTED.match(line):
         tail = _plain(line[quoted.end() :])
         given = line[: quoted.end() + len(tail)]
@@ -145,7 +157,9 @@ def _parse_one(line: str) -> tuple[Prompt, str]:
         given = _plain(line)
         text, numbers = _peel(given)
         text, region = _placed(text)
-        kind, body = Kind.TEXT, _unescape(text.strip(), ":|^")
+        label = _LABEL.match(text)
+        kind, text = (Kind.LABEL, text[label.end() :]) if label else (Kind.TEXT, text)
+        body = _unescape(text.strip(), ":|^")
     return replace(_build(kind, body, numbers, given), region=region), line[len(given) :]
 
 

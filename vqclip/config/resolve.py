@@ -12,7 +12,7 @@ from typing import Any, get_args
 from vqclip.base import seeds
 from vqclip.base.errors import ConfigError, shorten, suggest
 from vqclip.base.paths import CONFIGS
-from vqclip.config import dotted, neutral, renames, shorthands, sizes, yaml12
+from vqclip.config import dotted, neutral, renames, shorthands, sizes, styles, yaml12
 from vqclip.config.conversion import build, fields, merge
 from vqclip.config.recipes import recipe_of
 from vqclip.config.registry import Registry
@@ -84,7 +84,7 @@ class Base:
         values = _over(ground.values, above) | untouched
         if values.get("seed") is None:
             values["seed"] = draw()
-        return build(Config, sizes.in_pixels(values))
+        return build(Config, styles.applied(sizes.in_pixels(values)))
 
 
 def base(preset: str | None = None, file: Path | None = None, settings: Sequence[str] = ()) -> Base:

@@ -6,7 +6,6 @@ The values themselves, with a sentence for each key, stand in configs/default.ya
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -15,12 +14,14 @@ from typing import Any, ClassVar, get_args, get_origin
 from vqclip.base.errors import ConfigError, shorten
 from vqclip.config import first_form, neutral, prompt
 from vqclip.config.conversion import fields
-from vqclip.config.prompt import Kind, Prompt
+from vqclip.config.prompt import READ, Kind, Prompt
 from vqclip.config.registry import DRAWERS, LOSSES, PERCEPTORS, STARTS
 from vqclip.config.rules import among, check, key, schedule, within
 from vqclip.config.sizes import Margins, parse_extend, parse_size
+from vqclip.config.styles import joined
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
+TEMPLATES = ["a photo of a {}", "a painting of a {}", "a drawing of a {}", "a {}", "a close view of a {}"]
 BORDERS = ("reflect", "smear", "wrap", "grey")  # of the picture, for crops
 EDGES = ("reflect", "wrap", "black", "paint")  # of the last picture, for motion
 UNITS = ("codebook", "latent")  # of learning rates
@@ -127,6 +128,19 @@ class OverlayConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TextsConfig:
+    templates: list[str] = key(neutral=TEMPLATES)
+    split: bool = key(neutral=False)
+
+    def __post_init__(self) -> None:
+        wrong = next((text for text in self.templates if "{}" not in text), None)
+        if wrong is not None or not self.templates:
+            raise ConfigError(
+                f'texts.templates: {shorten(wrong)} has no {{}} for the label; write texts as in ["a photo of a {{}}"]'
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlateauConfig:
     patience: int = within(0)
     improvement: float = within(0)
@@ -176,6 +190,8 @@ class SourceConfig:
 @dataclass(frozen=True, kw_only=True)
 class Config:
     prompts: list[str]
+    style: str | None = key(neutral=None)
+    texts: TextsConfig
     seed: int = within(0, 2**62)
     size: str
     aspect: str | None = key(neutral=None)
@@ -246,7 +262,7 @@ class Config:
 
     def _check_texts(self) -> None:
         """Refuse a text where a perceptor embeds none."""
-        text = next((prompt.body for prompt in self.parsed_prompts if prompt.kind is Kind.TEXT), None)
+        text = next((prompt.body for prompt in self.parsed_prompts if prompt.kind in READ), None)
         blind = next((entry.label for entry in self.perceptors if not entry.reads_texts), None)
         if text is not None and blind is not None:
             raise ConfigError(
@@ -260,11 +276,6 @@ class Config:
         if len(numbers) > 1:
             raise ConfigError(
                 f"prompts: lines of {' and '.join(map(str, numbers))} scenes; all that tell a story need as many"
-            )
-        course = next((prompt for prompt in self.parsed_prompts if prompt.course), None)
-        if course and not self.is_film:
-            raise ConfigError(
-                f"prompts: {{{course.course}}} is a weight over a film's frames, and this is a still; write a number"
             )
         if self.film.window % 2 == 0:
             raise ConfigError(
@@ -291,10 +302,7 @@ class Config:
         """A prompt of a line of so many scenes, with what its text has before and after it."""
         if scenes == 1 or given.kind is not Kind.TEXT or not (self.story.prefix or self.story.suffix):
             return given
-        text = " ".join(
-            part.strip() for part in (self.story.prefix, given.body, self.story.suffix) if part.strip()
-        )
-        return dataclasses.replace(given, body=re.sub(r" (?=[,;.])", "", text))
+        return dataclasses.replace(given, body=joined(self.story.prefix, given.body, self.story.suffix))
 
     @property
     def parsed_prompts(self) -> tuple[Prompt, ...]:

@@ -54,8 +54,8 @@ def compute_losses(objective: Objective, states: Sequence[State], draw: StepDraw
     # network, not of all of them together.
     leaf = torch.cat(images).detach().requires_grad_()
     losses: dict[str, Tensor] = {}  # by name, one for each image (k)
-    for term, crops in zip(objective.perceptor_losses, draw.crops, strict=True):
-        losses |= perceptor_loss(leaf, term, objective, crops)
+    for term, crops, weights in zip(objective.perceptor_losses, draw.crops, draw.prompts, strict=True):
+        losses |= perceptor_loss(leaf, term, objective, crops, weights)
     for penalty, weight in zip(objective.penalties, draw.weights, strict=True):
         pairs = zip(images, states, strict=True)
         measured = [penalty.measure(image, state.latent) for image, state in pairs]
@@ -79,13 +79,15 @@ def compute_losses(objective: Objective, states: Sequence[State], draw: StepDraw
 
 
 def perceptor_loss(
-    leaf: Tensor, term: PerceptorLoss, objective: Objective, draws: Sequence[CropDraw]
-) -> dict[str, Tensor]:
+    leaf: Tensor, term: PerceptorLoss, objective: Objective, draws: Sequence[CropDraw],
+    weights: Tensor | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
     """Compute one perceptor's losses (k) of images (k 3 h w) by prompt, and add their gradient to `leaf.grad`.
 
     A loss is w · mean over crops of d(E(crop), target), as `Target.loss` measures it. The perceptor embeds a chunk of
     crops at a time and passes backward through each chunk at once, which bounds the memory. Prompts of a region weigh
     each crop by what the region covers of it, and their gradient stays within the region: one more backward pass.
+    `weights` (t) are the prompts' weights in this step, where these change.
     """
     pairs = zip(torch.split(leaf, 1), draws, strict=True)
     cut, side = objective.cutouts.cut, term.perceptor.size
@@ -99,7 +101,13 @@ def perceptor_loss(
         share = term.weight * chunk.shape[1] / pixels.shape[1]
         for part in parts:
             window = slice(begin, begin + chunk.shape[1])
-            losses = [share * term.targets[k].loss(embeddings, part.shares_in(window)) for k in part.targets]
+            losses = [
+                share
+                * term.targets[k].loss(
+                    embeddings, part.shares_in(window), None if weights is None else weights[k]
+                )
+                for k in part.targets
+            ]
             with part.confined(pixels, window):
                 torch.autograd.backward(
                     losses, [torch.full_like(x, scale) for x in losses], retain_graph=part is not parts[-1]
@@ -133,12 +141,18 @@ class _Part:
         if self.mask is None:
             yield
             return
-        before, pixels.grad = pixels.grad, None
+        before = _take_gradient(pixels)
         yield
-        assert pixels.grad is not None
-        pixels.grad[:, window] *= self.mask[:, window].to(pixels.grad)
-        if before is not None:
-            pixels.grad += before
+        grad = _take_gradient(pixels)
+        assert grad is not None
+        grad[:, window] *= self.mask[:, window].to(grad)
+        pixels.grad = grad if before is None else before + grad
+
+
+def _take_gradient(pixels: Tensor) -> Tensor | None:
+    """Give a leaf's gradient, and leave it without one."""
+    grad, pixels.grad = pixels.grad, None
+    return grad
 
 
 def _parts(leaf: Tensor, term: PerceptorLoss, objective: Objective, draws: Sequence[CropDraw]) -> list[_Part]:

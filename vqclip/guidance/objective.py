@@ -81,13 +81,15 @@ class StepDraw:
     """Hold one step's numbers for k images, as tensors on one device.
 
     `rate` is the learning rate (), `weights` are the penalties' weights (p), `shifts` the rolls of tiles (k 2), and
-    `crops` what was drawn for the crops, by perceptor and image.
+    `crops` what was drawn for the crops, by perceptor and image. `prompts` are the prompts' weights (t), by
+    perceptor, or None where they are the same in every step.
     """
 
     rate: Tensor
     weights: Tensor
     shifts: Tensor | None
     crops: list[list[CropDraw]]
+    prompts: list[Tensor | None]
 
     def of(self, begin: int, end: int) -> "StepDraw":
         """Select the images from `begin` to `end`."""
@@ -119,4 +121,13 @@ def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> St
             ]
             for k, term in enumerate(objective.perceptor_losses)
         ],
+        prompts=[_prompt_weights(term.targets, i, frame.steps) for term in objective.perceptor_losses],
     )
+
+
+def _prompt_weights(targets: Sequence[Target], step: int, steps: int) -> Tensor | None:
+    """Compute the weights (t) of prompts at a step, if any of them changes over the steps."""
+    prompts = [target.prompt for target in targets]
+    if all(prompt.course is None for prompt in prompts):
+        return None
+    return torch.tensor([prompt.at(step, steps).weight for prompt in prompts])

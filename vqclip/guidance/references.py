@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vqclip.guidance.crop_sampling import place_crops, warp
+from vqclip.guidance.cutout_draws import Placement
 from vqclip.guidance.interfaces import Drawer, Perceptor, Reference
 from vqclip.guidance.ops import cover
 from vqclip.guidance.records import sent
@@ -37,7 +38,7 @@ class WholeView:
         ]
 
 
-def _around(height: int, width: int, size: int) -> object:
+def _around(height: int, width: int, size: int) -> Placement:
     """Place the square around an image, as the anchors among the crops are placed."""
     x, y, half = width / 2, height / 2, max(width, height) / 2
     return place_crops(torch.tensor([[x - half, y - half, x + half, y + half]]), height, width, size)

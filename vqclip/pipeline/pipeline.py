@@ -97,7 +97,13 @@ class Pipeline:
         entries: list[Any] = config.perceptors
         self._embeddings = [
             PromptEmbeddings(
-                self.models.perceptor(entry, dtype), k, config.parsed_prompts, images, self.cutouts
+                self.models.perceptor(entry, dtype),
+                k,
+                config.parsed_prompts,
+                images,
+                self.cutouts,
+                config.texts,
+                base,
             )
             for k, entry in enumerate(entries)
         ]
@@ -213,7 +219,8 @@ class Pipeline:
             if isinstance(entry, OpenCLIPConfig) and known.perceptor.name == name:
                 return known
         reader = self.models.perceptor(OpenCLIPConfig(model=name), torch.float32)
-        return PromptEmbeddings(reader, 0, self.config.parsed_prompts, self._images, self.cutouts)
+        prompts = [prompt for prompt in self.config.parsed_prompts if prompt.kind is not Kind.VECTOR]
+        return PromptEmbeddings(reader, 0, prompts, self._images, self.cutouts, self.config.texts)
 
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """Make the Config's optimiser of one tensor; the loop sets its learning rate in each step."""
