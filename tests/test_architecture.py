@@ -58,6 +58,7 @@ LIGHT = (
     "jobs.batch",
     "requirements.needs",
     "cli.app",
+    "cli.inits",
     "cli.options",
     "cli.outputs",
     "cli.painting_options",

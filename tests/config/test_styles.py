@@ -52,5 +52,7 @@ def test_what_is_no_style_is_refused(text: str, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_an_unknown_style_is_refused_with_a_hint() -> None:
-    with pytest.raises(ConfigError, match="there is no style 'watercolor', only .* did you mean watercolour"):
+    with pytest.raises(
+        ConfigError, match=r"there is no style 'watercolor', only .* did you mean watercolour"
+    ):
         prompts_of("an owl", style="watercolor")

@@ -41,7 +41,10 @@ Drawer = Annotated[
     str | None,
     typer.Option("--drawer", help="What makes the image: vqgan, or fft (pixels).", metavar="NAME"),
 ]
-Init = Annotated[Path | None, typer.Option("--init", help="Start from this image.", metavar="IMAGE")]
+Init = Annotated[
+    str | None,
+    typer.Option("--init", help="Start from this image: a file, a pattern, or an address.", metavar="IMAGE"),
+]
 Mask = Annotated[
     Path | None,
     typer.Option(

@@ -50,8 +50,9 @@ _LABEL = re.compile(r"\s*label:\s*(?=\S)")
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt. `body` is the text, the path of an image or of embeddings, or the seed of a noise. A negative weight moves the image away.
+    """A prompt. `body` is the text, the path of an image or of embeddings, or the seed of a noise.
 
+    A negative weight moves the image away.
     Below the distance `stop` a prompt has no gradient. With a negative weight the distance counts as negative.
     `course` is the weight's schedule, where it has one, over a film's frames or a still's steps. `region` is the part
     of the image that it holds for, as it was written.

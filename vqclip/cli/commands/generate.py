@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 
 from vqclip.base.errors import UsageError
 from vqclip.cli import options
+from vqclip.cli.inits import each_init
 from vqclip.cli.outputs import plan_outputs
 from vqclip.cli.painting_options import PaintingOptions, painting
 from vqclip.config import prompt as prompts
@@ -64,13 +65,14 @@ def generate(
     The path of each finished image goes to stdout. Progress output goes to stderr.
     """
     prompts.parse(prompt)  # a story is told by another command
-    config = common.config(prompt, "tile" if tile else None)
     check_best(best, judge, count)
-    settings = video_settings(
-        config, video, seconds=seconds, fps=fps, hold=hold, forth_and_back=forth_and_back or None
-    )
-    outputs = plan_outputs(config, output, count, best or count, settings)
-    common.run(outputs, keep=best, judge=judge, batch_size=batch_size)
+    for one, target in each_init(common, output):
+        config = one.config(prompt, "tile" if tile else None)
+        settings = video_settings(
+            config, video, seconds=seconds, fps=fps, hold=hold, forth_and_back=forth_and_back or None
+        )
+        outputs = plan_outputs(config, target, count, best or count, settings)
+        one.run(outputs, keep=best, judge=judge, batch_size=batch_size)
 
 
 def check_best(best: int | None, judge: str | None, count: int) -> None:
