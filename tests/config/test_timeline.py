@@ -114,9 +114,9 @@ class TestStory:
         with pytest.raises(ConfigError, match="2 and 3 scenes"):
             tiny(prompts=["a ^ b", "a ^ b ^ c"])
 
-    def test_a_still_has_no_weight_over_time(self, tiny: Tiny) -> None:
-        with pytest.raises(ConfigError, match="this is a still"):
-            tiny(prompts=["fog:{0 -> 1}"])
+    def test_a_stills_weight_stays_a_schedule_over_its_steps(self, tiny: Tiny) -> None:
+        (fog,) = Film(tiny(prompts=["fog:{0 -> 1}"])).frame(0).prompts
+        assert fog.prompt.course == "0 -> 1"
 
 
 class TestPictures:

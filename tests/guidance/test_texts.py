@@ -152,6 +152,7 @@ def test_weights_are_arithmetic_on_gradients(tiny: Tiny) -> None:
     [
         ("label:tabby cat", Prompt(Kind.LABEL, "tabby cat")),
         ("label: tabby cat:2", Prompt(Kind.LABEL, "tabby cat", 2)),
+        ("[label:room 10]:2", Prompt(Kind.LABEL, "room 10", 2)),
         ('"label:cat"', Prompt(Kind.TEXT, "label:cat")),
         ("[a b.npz]:0.5", Prompt(Kind.VECTOR, "a b.npz", 0.5)),
         ("[textoff.json]", Prompt(Kind.VECTOR, "textoff.json")),

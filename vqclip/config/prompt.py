@@ -3,7 +3,7 @@ r"""Parse prompts. A Prompt is a text, an image or a noise seed, with a weight a
     line    =  scene { "^" scene }
     scene   =  prompt { "|" prompt }
     prompt  =  body [ " @ " region ] [ ":" weight [ ":" stop ] ]
-    body    =  text  |  "quoted text"  |  label:text  |  [image.png]  |  [vector.npz]  |  [noise:7]
+    body    =  text  |  "quoted text"  |  label:text  |  [label:text]  |  [image.png]  |  [vector.npz]  |  [noise:7]
     region  =  left | right | top | bottom | centre | edges | x,y,w,h | [mask.png], or "not " and one of them
     weight  =  number  |  "{" schedule over a film's frames, or a still's steps "}"
 
@@ -120,7 +120,7 @@ def format(prompt: Prompt) -> str:
         case Kind.NOISE:
             body = f"[noise:{prompt.body}]"
         case Kind.LABEL:
-            body = f"label:{_escape(prompt.body, ':|^')}"
+            body = f"[label:{_escape(prompt.body, ']')}]"
         case Kind.TEXT:
             plain = prompt.body == prompt.body.strip() and not re.search(
                 r'[:|^\\"\[\]]|\d$| @ |^label:', prompt.body
@@ -149,6 +149,8 @@ def _parse_one(line: str) -> tuple[Prompt, str]:
         path = _unescape(bracketed[1], "]").strip()
         kind = Kind.VECTOR if path.lower().endswith(VECTORS) else Kind.IMAGE
         kind, body = (Kind.NOISE, noise[1]) if noise else (kind, path)
+        if label := _LABEL.match(path):
+            kind, body = Kind.LABEL, path[label.end() :]
     elif quoted := _QUOTED.match(line):
         tail = _plain(line[quoted.end() :])
         given = line[: quoted.end() + len(tail)]
