@@ -1,6 +1,6 @@
 """Measure vqclip against the plain loop of its peers, on this machine's CPU or a GPU: scripts/bench [--device cuda]
 
-One table: seconds a step, pictures an hour (150 steps each), peak memory of a fresh process and what --plan said of it,
+One table: seconds a step, images an hour (150 steps each), peak memory of a fresh process and what --plan said of it,
 time to help and to the first step (in brackets as a multiple of importing torch and reading the weights), operations a
 step, and their share of what the machine's matrix products reach in the same run, in fp32 or bf16, whichever is faster.
 Every figure is a median of rounds in which all take turns, every ratio one of ratios within a round, so that other work

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--preset", default="draft")
     options = parser.parse_args()
     words = ["generate", "a red apple", "--preset", options.preset, "--count", str(options.count)]
-    ways = {"alone": [*words, "--together", "1"], "together": words}
+    ways = {"alone": [*words, "--batch-size", "1"], "together": words}
     seeds = itertools.count(1, options.count)
     rates: dict[str, list[float]] = {name: [] for name in ways}
     peaks: dict[str, list[float]] = {name: [] for name in ways}
@@ -37,13 +37,11 @@ def main() -> None:
     for name, command in ways.items():
         plan = json.loads(subprocess.check_output([VQCLIP, *command, "--plan", "--json", "-q"]))
         print(
-            f"{name:9} {statistics.median(rates[name]):5.0f} pictures an hour, {plan['together']}, "
+            f"{name:9} {statistics.median(rates[name]):5.0f} images an hour, {plan['together']}, "
             f"peak {statistics.median(peaks[name]):.2f} GiB, planned {plan['memory']}"
         )
     ratios = [several / single for single, several in zip(*rates.values(), strict=True)]
-    print(
-        f"{options.preset}, {options.count} pictures: {statistics.median(ratios):.2f} times as many together"
-    )
+    print(f"{options.preset}, {options.count} images: {statistics.median(ratios):.2f} times as many together")
 
 
 def paint(command: list[str]) -> tuple[float, float]:

@@ -34,7 +34,7 @@ def main() -> None:
         print(", ".join(f"{name} {measured[-1]:.0f}" for name, measured in rates.items()), flush=True)
     single, several = (statistics.median(measured) for measured in rates.values())
     print(
-        f"{options.preset}: {single:.0f} pictures an hour with one worker of {cores()} threads, {several:.0f} with "
+        f"{options.preset}: {single:.0f} images an hour with one worker of {cores()} threads, {several:.0f} with "
         f"{cores()} workers of one; {several / single:.2f} times as many"
     )
 

@@ -27,6 +27,7 @@ from benchmarks.device_checks import Row
 from benchmarks.device_steps import SMALL, WHOLE, Measured, Pace, measure_plain, measure_vqclip, profile
 from vqclip.base import determinism
 from vqclip.base import device as devices
+from vqclip.models import kernels
 
 MIB = 2**20
 # Milliseconds of a step on an H200, and the share of the plain loop's memory.
@@ -121,6 +122,7 @@ def speed(check: Check, case: Case) -> Iterator[Row]:
     target = TARGETS.get(case.name, float("inf"))
     shown = f"≤ {target:g} ms" if case.name in TARGETS else ""
     yield Row(f"{case.name} step", shown, ms(ours), verdict(check, 1000 * ours.seconds <= target))
+    yield with_triton(check, named, ours)
     plain = measure_plain(named, check.pace, check.device)
     yield Row(f"{case.name} step, plain loop", "", f"{ms(plain)}, × {plain.seconds / ours.seconds:.1f}", "–")
     if ours.memory and plain.memory:
@@ -129,6 +131,21 @@ def speed(check: Check, case: Case) -> Iterator[Row]:
         yield Row(f"{case.name} memory", f"≤ × {MEMORY:g}", value, verdict(check, share <= MEMORY))
     else:
         yield Row(f"{case.name} memory", f"≤ × {MEMORY:g}", "this device doesn't tell", "–")
+
+
+def with_triton(check: Check, case: Case, ours: Measured) -> Row:
+    """The step's time with Triton's kernels, which VQCLIP_TRITON=1 asks for; a ratio below 1 speaks for them."""
+    name = f"{case.name} step, VQCLIP_TRITON=1"
+    os.environ["VQCLIP_TRITON"] = "1"
+    try:
+        if not devices.strengths(check.device).triton:
+            return Row(name, "", "a GPU's alone", "–")
+        if kernels.with_triton(check.device) is None:
+            return Row(name, "", "they fail or don't agree here; the line above says why", "fail")
+        found = measure_vqclip(case, check.pace, check.device)
+        return Row(name, "", f"{ms(found)}, × {found.seconds / ours.seconds:.2f}", "–")
+    finally:
+        del os.environ["VQCLIP_TRITON"]
 
 
 def launches(check: Check, case: Case) -> Iterator[Row]:

@@ -8,7 +8,7 @@ from benchmarks.rounds import Figures
 
 Summary = Mapping[str, Mapping[str, Figures]]
 COLUMNS = (
-    "case", "", "s a step", "pictures/h", "peak GiB", "plan GiB", "help s", "first step s", "GFLOP", "of peak"
+    "case", "", "s a step", "images/h", "peak GiB", "plan GiB", "help s", "first step s", "GFLOP", "of peak"
 )  # fmt: skip
 COLOURS = ("#1f6f8b", "#c0562b")
 

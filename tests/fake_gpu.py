@@ -164,6 +164,7 @@ def fake_gpu(patch: pytest.MonkeyPatch, capability: tuple[int, int] = (9, 0)) ->
     patch.setattr("vqclip.base.device.present", lambda: ["cuda:0", "cpu"])
     patch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
     patch.setattr(torch.cuda, "get_device_name", lambda *_: "none")
+    patch.setattr(torch.cuda, "mem_get_info", lambda *_: (64 * 2**30, 80 * 2**30))
     patch.setattr(torch.autograd, "backward", backward)
     patch.setattr("vqclip.guidance.step_graph.CudaGraphs", Aside)
     patch.setattr("vqclip.guidance.optimize.take_step", watched(gpu, optimize.take_step))

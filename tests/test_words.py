@@ -13,10 +13,11 @@ from vqclip.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 # The only list of them. Say prompt, step or update, objective, request, frame store, video, cache, embeddings, worker,
-# weight transfer, manifest, memory budget, batch or progress output.
+# weight transfer, manifest, memory budget, batch or progress output, image, rendered or made.
 OLD_WORDS = (
     "company", "conversation", "crew", "easel", "economy", "flipbook", "footage", "freight", "hasten", "hollow",
-    "ledger", "meanings", "nudge", "nudged", "nudges", "painter", "parcel", "reel", "seat", "seats", "shelf",
+    "ledger", "meanings", "nudge", "nudged", "nudges", "painted", "painter", "parcel",
+    "picture", "pictures", "reel", "seat", "seats", "shelf",
     "studio", "tighten", "told", "wish", "wished", "wishes",
 )  # fmt: skip
 OLD = re.compile(rf"\b({'|'.join(OLD_WORDS)})\b", re.IGNORECASE)

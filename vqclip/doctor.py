@@ -1,4 +1,4 @@
-"""What a machine has and lacks for painting, each finding with what to do about it."""
+"""Check what a machine has and lacks for making images, each finding with what to do about it."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ from vqclip.weights.catalog import human
 ENOUGH_MEMORY, ENOUGH_DISK = (
     4 * 10**9,
     2 * 10**9,
-)  # bytes: for the mini models with room, for a converted VQGAN
+)  # bytes: for the mini models with room, for a converted model
 _PACKAGES = (
     "torch",
     "torchvision",
@@ -45,7 +45,7 @@ class Finding:
     topic: str
     text: str
     advice: str = ""
-    hinders: bool = False  # painting with what ships is not possible
+    hinders: bool = False  # no image can be made with what ships
 
     @property
     def verdict(self) -> str:
@@ -83,13 +83,13 @@ def _devices() -> Iterator[Finding]:
         dtype = devices.arithmetic("auto", device)
         yield Finding("device", f"{devices.describe(device)}, in {dtype}")
     if devices.present() == ["cpu"]:
-        advice = "paint small, or on a machine with a GPU that torch was built for"
+        advice = "make small images, or use a machine with a GPU that torch was built for"
         yield Finding("device", "no GPU that this torch can use", advice)
 
 
 def _memory() -> Finding:
     free = devices.free_memory(torch.device("cpu"))
-    advice = "" if free >= ENOUGH_MEMORY else "close something, or paint with --preset draft"
+    advice = "" if free >= ENOUGH_MEMORY else "close something, or use --preset draft"
     return Finding("memory", f"{human(free)} free", advice)
 
 

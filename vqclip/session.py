@@ -1,17 +1,14 @@
 """Use vqclip as a library: a Session keeps models loaded, and yields events while it makes images."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vqclip.base import device as devices
-from vqclip.base import runtime
-from vqclip.base.errors import ImageError, UsageError
+from vqclip.base.errors import UsageError
 from vqclip.base.stop import StopToken
 from vqclip.config import resolve as configs
-from vqclip.config.diff import changes
 from vqclip.config.schema import Config
 from vqclip.guidance.perceptors.chosen import perceptor_named
 from vqclip.jobs import batch as batches
@@ -19,18 +16,16 @@ from vqclip.jobs.batch import Task
 from vqclip.jobs.launcher import Launcher
 from vqclip.jobs.placement import Placement
 from vqclip.jobs.processes import WorkerSpec
+from vqclip.jobs.reproduce import carried_config, reproduce
 from vqclip.jobs.run_batch import BatchEvents, run_batch
-from vqclip.jobs.worker import BATCH_SEEDS, Videos, Worker
-from vqclip.media.image import from_pil, load_image, read_metadata
-from vqclip.pipeline.events import Compared, Differs, Events, Finished, Ranked, Result, VideoSaved, result
+from vqclip.jobs.worker import Videos, Worker
+from vqclip.media.image import read_metadata
+from vqclip.pipeline.events import Events, Result, VideoSaved, result
 from vqclip.pipeline.film_video import remake_film
 from vqclip.pipeline.model_cache import ModelCache
-from vqclip.pipeline.reranker import Reranker
-from vqclip.runs.frame_store import FrameStore
+from vqclip.pipeline.reranker import Reranker, ranked
 from vqclip.runs.job import Job
 from vqclip.runs.run import read_config
-
-LARGEST_BATCH = 64  # images in one batch
 
 PromptOrConfigs = str | Config | Sequence[Config]
 
@@ -115,23 +110,7 @@ class Session:
         requests = _configs(prompt, count, preset, settings)
         name = judge or requests[0].perceptors[0].label
         events = self.generate(requests, batch_size=batch_size, runs=runs, video=video, stop=stop)
-        return self._ranked(events, self._reranker(name, requests[0]), keep, stop)
-
-    def _ranked(
-        self, events: Events, reranker: Callable[[], Reranker], keep: int, stop: StopToken | None
-    ) -> Events:
-        scored: list[tuple[float, Result]] = []
-        judge: Reranker | None = None
-        with closing(events):
-            for event in events:
-                yield event
-                if isinstance(event, Finished):
-                    judge, made = judge or reranker(), event.result
-                    scored.append((judge.score(from_pil(made.image), made.config.parsed_prompts), made))
-        if stop and stop.stopped:
-            return
-        for rank, (score, made) in enumerate(sorted(scored, key=lambda pair: -pair[0]), 1):
-            yield Ranked(made, score, rank, rank <= keep)
+        return ranked(events, self._reranker(name, requests[0]), keep, stop)
 
     def _reranker(self, name: str, config: Config) -> Callable[[], Reranker]:
         """Give a maker of the Reranker, which loads its own CLIP if the pipeline frees its text towers."""
@@ -165,23 +144,7 @@ class Session:
         """
         image = Path(image)
         metadata = read_metadata(image)
-        return self._reproduce(image, carried_config(image, metadata), metadata, _path(runs), stop)
-
-    def _reproduce(
-        self, image: Path, config: Config, metadata: dict[str, Any], runs: Path | None, stop: StopToken | None
-    ) -> Events:
-        worker, threads = self._worker, metadata.get("threads")
-        if not (isinstance(threads, int) and threads > 0 and devices.threads(worker.device)):
-            threads = worker.threads
-        with runtime.threads(threads):
-            now = worker.provenance(config)
-        for key, then, today in changes({key: metadata.get(key) for key in now}, now):
-            yield Differs(key, then, today)
-        with closing(worker.again(config, _batch_seeds(metadata, config), runs, threads, stop)) as events:
-            for event in events:
-                yield event
-                if isinstance(event, Finished):
-                    yield _compared(image, event.result, metadata)
+        return reproduce(self._worker, image, carried_config(image, metadata), metadata, _path(runs), stop)
 
     def batch(
         self,
@@ -205,18 +168,23 @@ class Session:
         ...     print(event)
         """
         tasks = batches.plan(Path(file), Path(runs), preset=preset, base=config, settings=settings)
-        return self.run_tasks(tasks, batches.folder_of(Path(file), Path(runs)), placement, stop)
+        return self.run_tasks(tasks, batches.folder_of(Path(file), Path(runs), tasks), placement, stop, file)
 
     def run_tasks(
-        self, tasks: Sequence[Task], folder: Path, placement: Placement | None, stop: StopToken | None
+        self,
+        tasks: Sequence[Task],
+        folder: Path,
+        placement: Placement | None,
+        stop: StopToken | None,
+        file: str | Path,
     ) -> BatchEvents:
-        """Run the tasks of a planned batch."""
+        """Run the tasks of a batch that was planned from `file`."""
         placement = placement or Placement(1, self._worker.threads, [str(self._worker.device)])
 
         def launcher(jobs: Sequence[Job]) -> Launcher:
             return placement.launcher(jobs, self._worker.pull, self._of)
 
-        return run_batch(tasks, folder, launcher, stop or StopToken())
+        return run_batch(tasks, folder, launcher, stop or StopToken(), Path(file))
 
     def _of(self, spec: WorkerSpec) -> Worker:
         """Give this Session's worker, or make one for another device or number of threads."""
@@ -264,14 +232,6 @@ def generate(prompt: str, *, device: str = "auto", **options: Any) -> Result:
     return result(Session(device, keeps_models=False).generate(prompt, **options))
 
 
-def carried_config(image: Path, metadata: dict[str, Any]) -> Config:
-    """Read the Config from a saved image's metadata; raises ImageError."""
-    try:
-        return configs.from_dict(metadata.get("config") or {})
-    except UsageError as error:
-        raise ImageError(f"{image} carries a config that this version can't paint: {error}") from None
-
-
 def _configs(
     prompt: PromptOrConfigs, count: int, preset: str | None, settings: dict[str, Any]
 ) -> list[Config]:
@@ -285,21 +245,3 @@ def _configs(
 
 def _path(given: str | Path | None) -> Path | None:
     return None if given is None else Path(given)
-
-
-def _batch_seeds(metadata: dict[str, Any], config: Config) -> list[int]:
-    """Read the seeds of an image's batch from its metadata; give none if they aren't there."""
-    seeds = metadata.get(BATCH_SEEDS)
-    if config.is_film or not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
-        return []
-    is_one = config.seed in seeds and len(set(seeds)) == len(seeds) <= LARGEST_BATCH
-    return seeds if is_one else []
-
-
-def _compared(image: Path, made: Result, metadata: dict[str, Any]) -> Compared:
-    """Compare a saved still, or frame of a film, with the same image of a new run."""
-    again = from_pil(made.image)
-    if "frame" in metadata and made.folder:
-        again = load_image(FrameStore(made.folder).images[int(metadata["frame"])])
-    off = (load_image(image) - again).abs()
-    return Compared(made, float((off.amax(1) > 0).float().mean()), float(off.max()))

@@ -112,8 +112,8 @@ class TestGenerate:
         assert plan["size"] == "17x15"
         assert [re.sub(".*(present|missing).*", r"\1", model) for model in plan["models"]] == ["present"] * 2
         assert plan["stages"] == [
-            "steps 1 to 1: latent 5x4, painted at 10x8",
-            "steps 2 to 2: latent 9x8, painted at 18x16",
+            "steps 1 to 1: latent 5x4, decoded at 10x8",
+            "steps 2 to 2: latent 9x8, decoded at 18x16",
         ]
         assert re.fullmatch(r"about \d+\.\d\d GiB", plan["memory"])
         assert len(plan["outputs"]) == 2
@@ -158,7 +158,7 @@ class TestResume:
         before = path.stat().st_mtime_ns
         done = vqclip("resume", str(path.parent))
         assert (done.code, done.lines) == (0, [str(path)])
-        assert "painted   already" in done.err
+        assert "made      already" in done.err
         assert path.stat().st_mtime_ns == before
 
     def test_finds_relative_pictures_from_another_working_folder(
@@ -317,14 +317,16 @@ REFUSALS = [
     (["a", "--set", "cutouts.cuont=3"], 2, "did you mean cutouts.count"),
     (["a", "--set", "steps=many"], 2, "steps: "),
     (["a", "--set", "steps"], 2, "is no KEY=VALUE"),
-    (["a", "--steps", "many"], 2, "Invalid value for '--steps'"),
+    (["a", "--steps", "many"], 2, "--steps: 'many' is no whole number; write one as in 7"),
     (["a", "--steps", "0"], 2, "steps: 0 is out of range"),
     (["a", "--size", "0x0"], 2, "'0x0' is impossible"),
     (["a", "--size", "big"], 2, "'big' is no size; write width x height"),
     (["a", "--seed", "-1"], 2, "seed: -1 is out of range"),
-    (["a", "--seed", "x"], 2, "Invalid value for '--seed'"),
-    (["a", "--count", "0"], 2, "Invalid value for '--count'"),
+    (["a", "--seed", "1.5"], 2, "seed: '1.5' is no whole number; write one as in 7, or words"),
+    (["a", "--count", "0"], 2, "--count: 0 is too small; 1 or more is allowed"),
     (["a", "--preset", "drat"], 2, "did you mean draft?"),
+    (["a", "--batch-size", "65"], 2, "--batch-size: 65 is too large; 64 at most is allowed"),
+    (["a", "--video", "--video-seconds", "x"], 2, "--video-seconds: 'x' is no number; write one as in 0.5"),
     (["a", "--sizes", "3x3"], 2, "--sizes"),
     (["a", "b"], 2, "unexpected extra argument"),
     ([], 2, "Missing argument 'PROMPT'"),
@@ -336,8 +338,10 @@ REFUSALS = [
     (["a", "-c", "bad.yaml"], 2, "is not YAML"),
     (["a", "-c", "hostile.yaml"], 2, "is not YAML"),
     (["a", "-c", "folder.png"], 2, "can't be read: is a directory"),
-    (["a", "-o", "a.jpg"], 2, "name it a.png"),
-    (["a", "-o", "nowhere/a.png"], 2, "there is no folder nowhere"),
+    (["a", "-o", "a.bmp"], 2, "name it a.png"),
+    (["a", "-o", "afile/a.png"], 2, "afile is a file; name a folder"),
+    (["a", "-o", "cut.png"], 2, "cut.png exists already; add --force"),
+    (["a", "-o", "{sed}.png"], 2, "{sed} is none of seed, slug; did you mean seed?"),
     (["a", "-o", "folder.png"], 2, "is a folder; name a file in it"),
     (["a", "--device", "cuda:7"], 2, "this machine hasn't got it"),
     (["a", "--device", "toaster"], 2, "is no device; write auto, cpu"),

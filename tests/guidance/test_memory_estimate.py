@@ -7,6 +7,7 @@ from torch import nn
 
 from vqclip.base.errors import WeightsError
 from vqclip.config.timeline import Film
+from vqclip.guidance import memory_estimate
 from vqclip.guidance.drawers.vqgan_memory import sparing_bytes
 from vqclip.guidance.kept_bytes import kept_bytes, weight_bytes
 from vqclip.guidance.memory import MemoryBudget
@@ -83,3 +84,23 @@ def test_recomputing_keeps_less_and_large_pictures_begin_with_it(tiny: Tiny) -> 
         assert sparing_bytes(vqgan, z) < 0.8 * kept_bytes(vqgan.decode, z, [vqgan])
     assert not MemoryBudget.of(512, 512, torch.device("cpu")).recompute
     assert MemoryBudget.of(1024, 1024, torch.device("cpu")).recompute
+
+
+def test_a_batch_is_as_large_as_a_devices_memory_and_on_a_host_as_asked(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(size="64x64")
+    frame, gpu = Film(config).frame(0), torch.device("meta")  # strengths takes what is no CPU for a GPU
+
+    def fit(free: int, device: torch.device = gpu) -> int:
+        monkeypatch.setattr(memory_estimate, "free_memory", lambda device: free)
+        return memory_estimate.fitting(config, frame, torch.float32, MemoryBudget(), 16, device)
+
+    def needed(images: int) -> int:
+        total = estimate(config, frame, torch.float32, MemoryBudget(), images, gpu).total
+        return int(total / memory_estimate.FREE) + 1
+
+    assert fit(2**40) == 16
+    assert [fit(needed(images)) for images in (1, 2, 5)] == [1, 2, 5]
+    assert fit(0) == 1
+    assert fit(0, torch.device("cpu")) == 16

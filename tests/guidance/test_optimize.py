@@ -19,7 +19,7 @@ from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.drawers.vqgan import VQGANDrawer
 from vqclip.guidance.gradient import compute_losses
 from vqclip.guidance.interfaces import Scene
-from vqclip.guidance.loss import Target, penalties, total
+from vqclip.guidance.loss import CropPenalty, Target, penalties, total
 from vqclip.guidance.memory import MemoryBudget, plain_shortages
 from vqclip.guidance.objective import Objective, PerceptorLoss, draw_step
 from vqclip.guidance.ops import unit
@@ -100,6 +100,35 @@ def test_comes_nearer_to_what_is_wished(tiny: Tiny) -> None:
         setting = Setting(tiny, [view(goal)], steps=40, latent=whole)
         losses = [step.losses["eye: eye wishes"].item() for step in setting.steps()]
         assert sum(losses[-5:]) < 0.66 * sum(losses[:5])
+
+
+def spread(crops: Tensor, embeddings: Tensor) -> Tensor:
+    """A loss of each crop that has a slope in pixels and embeddings."""
+    return crops.square().mean((2, 3, 4)) + embeddings[..., 0]
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 64])
+def test_the_gradient_of_crops_losses_is_that_of_the_whole_graph(tiny: Tiny, chunk: int) -> None:
+    """One penalty of two perceptors' crops is added under its name."""
+    penalty = CropPenalty("spread", Schedule.parse("0:2, 1:0"), spread)
+    views = [
+        dataclasses.replace(each, targets=each.targets[:1], penalties=[penalty])
+        for each in (view(RED, "one"), view(BLUE, "two", size=12, crops=4, weight=0.5))
+    ]
+    setting = Setting(tiny, views, Recorder, chunk=chunk)
+    objective, state = setting.objective, setting.state
+    image, expected, losses = objective.drawer.decode(state.latent.z), torch.zeros(()), []
+    for k, each in enumerate(views):
+        seed = seeds.derive(state.seed, f"crops {k}")
+        crops = objective.cutouts.of(image, each.perceptor.size, seed, each.crops).pixels
+        embeddings = each.perceptor.embed_crops(crops)
+        expected = expected + 2 * spread(crops[None], embeddings[None]).mean()
+        losses.append(each.weight * each.targets[0].loss(embeddings))
+    (gradient,) = torch.autograd.grad(expected + sum(losses), state.latent.z)
+    (step,) = take_step(setting.frame, objective, [state])
+    torch.testing.assert_close(state.optimizer.seen, gradient, rtol=1e-4, atol=1e-7)  # type: ignore[attr-defined]
+    torch.testing.assert_close(step.losses["spread"], expected.detach(), rtol=1e-5, atol=1e-6)
+    assert list(step.losses) == ["one: one wishes", "spread", "two: two wishes"]
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 4, 5])
@@ -237,7 +266,7 @@ def test_a_step_that_no_measure_makes_room_for_leaves_the_state_as_it_was(tiny: 
     setting = Setting(tiny, [narrow(0)])
     before, _ = setting.state.to_tensors()
     before = {name: value.clone() for name, value in before.items()}
-    with pytest.raises(OutOfMemory, match="paint smaller"):
+    with pytest.raises(OutOfMemory, match="make smaller images"):
         setting.steps()
     after, _ = setting.state.to_tensors()
     assert setting.state.step == 0
@@ -253,7 +282,7 @@ def test_other_errors_are_no_shortage(tiny: Tiny) -> None:
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried")])
 def test_a_shortage_outside_of_steps_is_told_plainly(error: Exception) -> None:
-    with pytest.raises(OutOfMemory, match="paint smaller"), plain_shortages():
+    with pytest.raises(OutOfMemory, match="make smaller images"), plain_shortages():
         raise error
     with pytest.raises(RuntimeError, match="a bug"), plain_shortages():
         raise RuntimeError("a bug")

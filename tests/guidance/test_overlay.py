@@ -7,7 +7,7 @@ import pytest
 from conftest import Tiny, paint
 from PIL import Image
 
-from vqclip.config.schema import OverlayConfig
+from vqclip.config.sections import OverlayConfig
 from vqclip.guidance.overlay import open_overlay
 from vqclip.pipeline.events import Result
 

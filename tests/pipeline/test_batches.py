@@ -164,29 +164,29 @@ def painted(vqclip: Vqclip, tiny: Tiny, tmp_path: Path) -> Any:
 
 class TestCommand:
     def test_a_picture_says_who_was_painted_with_it(self, painted: Any) -> None:
-        done = painted("--together", "3", "-o", "a.png")
+        done = painted("--batch-size", "3", "-o", "a.png")
         assert [line for line in done.lines if Path(line).is_file()] == [
             f"a-{seed}.png" for seed in range(7, 12)
         ]
         assert [read_metadata(Path(line))["together"] for line in done.lines] == [[7, 8, 9]] * 3 + [
             [10, 11]
         ] * 2
-        assert len(re.findall(r"painted +6 steps in [\d.]+ s, [23] pictures", done.err)) == 2
+        assert len(re.findall(r"made +6 steps in [\d.]+ s, [23] images", done.err)) == 2
 
     def test_one_at_a_time_is_as_if_each_were_asked_for(self, painted: Any, vqclip: Vqclip) -> None:
-        several, single = painted("--together", "1").lines, painted("--seed", "9", "--count", "1").lines
+        several, single = painted("--batch-size", "1").lines, painted("--seed", "9", "--count", "1").lines
         assert Path(several[2]).read_bytes() == Path(single[0]).read_bytes()
         assert "together" not in read_metadata(Path(several[2]))
 
     def test_the_company_changes_no_more_than_rounding(self, painted: Any) -> None:
-        pairs = zip(painted("--together", "5").lines, painted("--together", "1").lines, strict=True)
+        pairs = zip(painted("--batch-size", "5").lines, painted("--batch-size", "1").lines, strict=True)
         assert (
             max(float((load_image(Path(a)) - load_image(Path(b))).abs().max()) for a, b in pairs) <= 2 / 255
         )
 
     def test_reproduce_asks_the_same_company(self, painted: Any, vqclip: Vqclip) -> None:
         """And no other picture is left behind."""
-        image = painted("--together", "5").lines[3]
+        image = painted("--batch-size", "5").lines[3]
         folders = len(list(Path("runs").iterdir()))
         done = vqclip("reproduce", image, "--json")
         assert json.loads(done.out)["same"]
@@ -211,7 +211,7 @@ class TestCommand:
                 "vqclip.cli.display.report.PlainReport.step",
                 lambda _, step: os.kill(os.getpid(), signal.SIGINT),
             )
-            stopped = painted("--together", "2")
+            stopped = painted("--batch-size", "2")
         assert stopped.code == 130
         folders = re.findall(r"stopped at step 1 of 6; go on with: vqclip resume (\S+)", stopped.err)
         assert len(folders) == 2
@@ -220,12 +220,12 @@ class TestCommand:
         assert "goes on alone" in done.err
 
     def test_the_plan_says_how_many_and_what_they_need(self, painted: Any) -> None:
-        plans = [json.loads(painted("--plan", "--json", "--together", k).out) for k in ("1", "4")]
+        plans = [json.loads(painted("--plan", "--json", "--batch-size", k).out) for k in ("1", "4")]
         assert [plan["together"] for plan in plans] == ["1 at once", "4 at once"]
         assert json.loads(painted("--plan", "--json").out)["together"] == "5 at once"
         assert "together" not in json.loads(painted("--plan", "--json", "--count", "1").out)
 
     def test_videos_of_each(self, painted: Any) -> None:
-        done = painted("--count", "2", "--together", "2", "--video", "-o", "a.png")
+        done = painted("--count", "2", "--batch-size", "2", "--video", "-o", "a.png")
         assert done.code == 0
         assert len(list(Path("runs").glob("*/*.mp4"))) + len(list(Path().glob("*.mp4"))) >= 2

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vqclip.base.errors import ConfigError
 from vqclip.config import resolve as configs
-from vqclip.config.schema import MaskConfig
+from vqclip.config.sections import MaskConfig
 from vqclip.config.sizes import Margins
 from vqclip.guidance.masking import feathered, make_canvas
 

@@ -21,7 +21,7 @@ from rounding import fingerprint
 
 from vqclip.config import resolve as configs
 from vqclip.config.renames import RENAMES
-from vqclip.jobs.manifest import MANIFEST
+from vqclip.jobs.batch_folder import MANIFEST
 from vqclip.media.image import read_metadata, save_png
 from vqclip.runs.provenance import provenance
 from vqclip.runs.run import read_config
@@ -137,7 +137,7 @@ def test_a_finished_run_is_known_to_be_finished(vqclip: Vqclip, name: str) -> No
     assert name.endswith(read_config(folder).digest)
     before = (folder / "image.png").stat().st_mtime_ns
     done = vqclip("resume", str(folder))
-    assert "painted   already" in done.err
+    assert "made      already" in done.err
     assert (done.code, (folder / "image.png").stat().st_mtime_ns) == (0, before)
 
 

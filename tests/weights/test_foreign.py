@@ -182,7 +182,7 @@ def test_min_dalle(tmp_path: Path, reverse: bool) -> None:
     loaded = load_vqgan(str(tmp_path / "detoker.pt"))
     z = torch.randn(1, 5, 4, 4)
     torch.testing.assert_close(loaded.decode(z), model.decode(z))
-    with pytest.raises(WeightsError, match="reads no pictures"):
+    with pytest.raises(WeightsError, match="reads no images"):
         loaded.encode(torch.zeros(1, 3, 8, 8))
 
 

@@ -1,6 +1,7 @@
 """Find devices, their arithmetic, and what each is fast at."""
 
 import os
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -22,13 +23,14 @@ class Strengths:
     own_kernels: (
         bool  # the kernels that models.cpu_kernels picked by hand; elsewhere torch's public functions
     )
+    triton: bool  # runs our Triton kernels; VQCLIP_TRITON=1 asks for them, which no GPU has proved yet
     bfloat16: bool  # multiplies bf16 matrices; emulation would be slower than fp32
     tf32: bool  # multiplies fp32 matrices rounded to TF32 where that is allowed
     float16: bool  # has all that painting needs in fp16
     keeps_pages: bool  # its memory is this process's heap, which can keep the pages of large tensors
-    counts_threads: bool  # shares sums among torch's threads, so that pictures depend on their number
+    counts_threads: bool  # shares sums among torch's threads, so that images depend on their number
     crops: int  # how many one perceptor looks at together
-    numbers: int  # in the decoder's largest tensor, of all pictures that are fastest as one batch
+    numbers: int  # in the decoder's largest tensor, of all images that are fastest as one batch
     host: bool  # its memory is where steps are drawn: nothing has to be sent there
     fixed_shapes: bool  # a step's shapes mustn't depend on chance, nor may its numbers be read
     pinned: bool  # takes copies from pinned memory while the host goes on
@@ -42,14 +44,15 @@ def strengths(device: torch.device) -> Strengths:
     """Return what a device is fast at. No other code asks for the kind of device."""
     if device.type == "cpu":
         return Strengths(
-            own_kernels=True, bfloat16=_cpu_multiplies_bfloat16(), keeps_pages=True, counts_threads=True,
+            own_kernels=True, triton=False, bfloat16=_cpu_multiplies_bfloat16(), keeps_pages=True, counts_threads=True,
             tf32=False, float16=False, crops=16, numbers=2**23, host=True,
             fixed_shapes=False, pinned=False, graphs=False,
             ordered_gradients=True, whole_number_sums=True, deterministic_switches=False,
         )  # fmt: skip
     is_cuda, is_ampere = device.type == "cuda", _gpu_multiplies_bfloat16(device)
     return Strengths(
-        own_kernels=False, bfloat16=is_ampere, tf32=is_ampere, float16=True, keeps_pages=False, counts_threads=False,
+        own_kernels=False, triton=is_ampere and _is_on("VQCLIP_TRITON"),
+        bfloat16=is_ampere, tf32=is_ampere, float16=True, keeps_pages=False, counts_threads=False,
         crops=64, numbers=2**26, host=False, fixed_shapes=True, pinned=is_cuda, graphs=is_cuda,
         ordered_gradients=False, whole_number_sums=device.type != "mps", deterministic_switches=is_cuda,
     )  # fmt: skip
@@ -77,6 +80,19 @@ def present() -> list[str]:
     """Return the devices of this machine, the fastest first."""
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def used_memory(device: torch.device) -> int:
+    """Give the most bytes that this process has held so far: of the device's memory, or of the system's on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory()
+    try:
+        import resource  # noqa: PLC0415  # Windows has none
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def free_memory(device: torch.device) -> int:
@@ -115,6 +131,10 @@ def allow_tf32(precision: str, device: torch.device) -> None:
 def threads(device: torch.device) -> int | None:
     """Return the number of threads that a device's sums depend on, or None where they don't."""
     return torch.get_num_threads() if strengths(device).counts_threads else None
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no", "off")
 
 
 def _gpu_multiplies_bfloat16(device: torch.device) -> bool:

@@ -20,17 +20,17 @@ _ADDRESS = re.compile(r"https?://\S+", re.IGNORECASE)
 
 
 def each_init(
-    common: "PaintingOptions", output: Path | None
-) -> Iterator[tuple["PaintingOptions", Path | None]]:
+    common: "PaintingOptions", output: str | None
+) -> Iterator[tuple["PaintingOptions", str | None]]:
     """Give the options and the output of each image that --init names; {stem} in the output is the image's name."""
     files = files_of(common.init, common.pull)
-    if len(files) > 1 and output is not None and "{stem}" not in str(output):
+    if len(files) > 1 and output is not None and "{stem}" not in output:
         raise UsageError(
             f"--init names {len(files)} images, and -o one; write {{stem}} into it, as in -o 'out/{{stem}}.png'"
         )
     for file in files:
-        named = output and file and Path(str(output).replace("{stem}", Path(file).stem))
-        yield replace(common, init=file), named or output
+        stem = file and Path(file).stem.replace("{", "{{").replace("}", "}}")  # -o is a template
+        yield replace(common, init=file), output.replace("{stem}", stem) if output and stem else output
 
 
 def files_of(init: str | None, pull: bool) -> list[str | None]:

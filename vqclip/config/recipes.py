@@ -2,7 +2,7 @@
 
 from vqclip.weights import catalog
 
-UNKNOWN = "recipes/nerdyrodent"  # for files, and for cards that name none: what most pictures were made with
+UNKNOWN = "recipes/nerdyrodent"  # for files, and for cards that name none: what most images were made with
 
 
 def recipe_of(vqgan: str) -> str:

@@ -79,6 +79,9 @@ DRAWERS = Registry(
     lambda: {
         "vqgan": "vqclip.guidance.drawers.vqgan_config:VQGANConfig",
         "fft": "vqclip.guidance.drawers.fft_config:FFTConfig",
+        "lines": "vqclip.guidance.drawers.lines_config:LinesConfig",
+        "pixel": "vqclip.guidance.drawers.pixel_config:PixelConfig",
+        "pyramid": "vqclip.guidance.drawers.pyramid_config:PyramidConfig",
     },
 )  # fmt: skip
 STARTS = Registry(
@@ -98,3 +101,4 @@ PERCEPTORS = Registry(
     lambda: {"open_clip": "vqclip.guidance.perceptors.open_clip_config:OpenCLIPConfig"},
     usual="open_clip",
 )  # fmt: skip
+FILTERS = Registry("filter", "vqclip.filters", "filters", lambda: by_file("vqclip.guidance.filters"))

@@ -3,19 +3,21 @@
 import dataclasses
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from vqclip.base import seeds
 from vqclip.base.errors import ConfigError, shorten, suggest
 from vqclip.base.paths import CONFIGS
 from vqclip.config import dotted, neutral, renames, shorthands, sizes, styles, yaml12
+from vqclip.config import presets as preset_files
 from vqclip.config.conversion import build, fields, merge
+from vqclip.config.known_keys import check_keys
 from vqclip.config.recipes import recipe_of
-from vqclip.config.registry import Registry
+from vqclip.config.registry import DRAWERS
 from vqclip.config.schema import Config
 
 log = logging.getLogger(__name__)
@@ -68,8 +70,8 @@ class Base:
         return cache(recipe_of)
 
     @cached_property
-    def _on(self) -> Callable[[str | None], _Ground]:
-        """What lies on a recipe, by its name; None where the drawer has none."""
+    def _on(self) -> Callable[[str], _Ground]:
+        """What lies on a recipe, by its name; empty where the drawer has none."""
         default = _shipped("default.yaml")
         return cache(lambda name: _Ground(_lay(default, read_preset(name) if name else {}, self.above)))
 
@@ -79,7 +81,9 @@ class Base:
         """Merge settings and what the caller gives over this, as the function `resolve` does."""
         above = _lay(*_modernise(map(_parse_setting, settings), "--set "), *_modernise([given], ""))
         drawer = _over(_over(_shipped("default.yaml"), self.above), above)["drawer"]
-        ground = self._on(self._recipe_of(str(drawer["model"])) if drawer["name"] == "vqgan" else None)
+        by_card = drawer["name"] == "vqgan"
+        recipe = self._recipe_of(str(drawer["model"])) if by_card else DRAWERS.load(drawer["name"]).recipe
+        ground = self._on(recipe)
         untouched = {name: section for name, section in ground.sections.items() if name not in above}
         values = _over(ground.values, above) | untouched
         if values.get("seed") is None:
@@ -124,30 +128,43 @@ def dump(config: Config) -> str:
 
 
 def presets() -> list[str]:
-    """Return the names of all presets, as `--preset` takes them."""
-    folder = CONFIGS / "presets"
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
-
-
-def keys() -> list[str]:
-    """Return the dotted names of all keys and sections of a Config."""
-    return list(dict.fromkeys([*_keys(Config), *shorthands.KEYS]))
-
-
-def old_keys() -> list[str]:
-    """Return the old dotted names of keys, which are still read."""
-    return [rename.old for rename in renames.RENAMES]
+    """Return the names of the presets that ship with vqclip, as `--preset` takes them."""
+    return list(preset_files.shipped())
 
 
 def read_preset(names: str) -> dict[str, Any]:
-    """Read one preset, or several joined by '+', of which later ones win."""
-    known = presets()
+    """Read one preset, or several joined by '+', of which later ones win; the user's own among them."""
+    return _read_presets(names, ())
+
+
+def _read_presets(names: str, extending: tuple[str, ...]) -> dict[str, Any]:
+    shipped = preset_files.shipped()
+    files = {**preset_files.own(), **shipped}
     for name in names.split("+"):
-        if name not in known:
-            raise ConfigError(
-                f"there is no preset {shorten(name)}, only {', '.join(known)}{suggest(name, known)}"
-            )
-    return _lay(*(_shipped(f"presets/{name}.yaml") for name in names.split("+")))
+        if name not in files:
+            known = ", ".join(files)
+            raise ConfigError(f"there is no preset {shorten(name)}, only {known}{suggest(name, files)}")
+    return _lay(*(
+        _shipped(f"presets/{name}.yaml") if name in shipped else _own(name, files[name], extending)
+        for name in names.split("+")
+    ))  # fmt: skip
+
+
+def _own(name: str, path: Path, extending: tuple[str, ...]) -> dict[str, Any]:
+    """A preset of the user, over the one that it extends, if any; `extending` are those that extend it."""
+    if name in extending:
+        raise ConfigError(f"{path}: the preset extends itself, by {' and '.join(extending)}")
+    values = read_yaml(path)
+    below = values.pop("extends", None)
+    if below is not None and not isinstance(below, str):
+        raise ConfigError(
+            f"{path}: extends: {shorten(below)} is no preset's name; write one, as in extends: draft"
+        )
+    layer = _layer(values, f"{path}: ")
+    try:
+        return _lay(*([_read_presets(below, (*extending, name))] if below else []), layer)
+    except ConfigError as error:
+        raise error if str(error).startswith(str(path)) else ConfigError(f"{path}: {error}") from None
 
 
 @cache
@@ -188,7 +205,11 @@ def _hashes_quoted(value: str) -> str:
 
 def _read_layer(path: Path) -> dict[str, Any]:
     """A user's file. One that says all that the first configs did was written by `dump`, and hangs on no recipe."""
-    (layer,) = _modernise([read_yaml(path)], f"{path}: ")
+    return _layer(read_yaml(path), f"{path}: ")
+
+
+def _layer(values: Mapping[str, Any], place: str) -> dict[str, Any]:
+    (layer,) = _modernise([values], place)
     is_whole = neutral.is_whole(layer, Config, besides=("prompts", "seed"))
     return neutral.completed(layer, Config) if is_whole else layer
 
@@ -219,7 +240,7 @@ def _unversioned(values: Mapping[str, Any], place: str = "") -> dict[str, Any]:
 def _lay(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Check the keys of layers, and merge each over the one before."""
     for layer in layers:
-        _check_keys(layer, Config)
+        check_keys(layer, Config)
     return reduce(_over, layers, {})
 
 
@@ -230,78 +251,3 @@ def _over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         if len(names) == 2 and names[1] not in (None, names[0]):
             under = {name: value for name, value in under.items() if name != key}
     return merge(under, over)
-
-
-def _check_keys(layer: Any, schema: Any, prefix: str = "") -> None:
-    """Refuse keys that the schema doesn't have, and plain values where it has keys."""
-    if not isinstance(layer, Mapping):
-        example = f"{prefix}{_first_key(schema)}"
-        raise ConfigError(
-            f"{prefix.rstrip('.')}: {shorten(layer)} is one value; this takes keys, such as {example}"
-        )
-    hints = {field.name: hint for field, hint in fields(schema)}
-    rules = {field.name: field.metadata for field, _ in fields(schema)}
-    for key, value in layer.items():
-        if key not in hints:
-            raise ConfigError(_unknown_key(f"{prefix}{key}"))
-        if registry := rules[key].get("registry"):
-            _check_entries(value, registry)
-            continue
-        if registry := rules[key].get("items"):
-            for i, entry in enumerate(value if isinstance(value, list) else [value]):
-                _check_keys(entry, registry.load_kind(entry), f"{prefix}{key}[{i}].")
-            continue
-        item = next(iter(get_args(hints[key])), hints[key])
-        if not dataclasses.is_dataclass(item):
-            continue
-        if item is hints[key]:
-            _check_keys(value, item, f"{prefix}{key}.")
-        else:
-            for i, entry in enumerate(value if isinstance(value, list) else [value]):
-                _check_keys(entry, item, f"{prefix}{key}[{i}].")
-
-
-def _first_key(schema: Any) -> str:
-    """The first key of a dataclass that must be given, or the first of all."""
-    keys = dataclasses.fields(schema)
-    return next((field.name for field in keys if field.default is dataclasses.MISSING), keys[0].name)
-
-
-def _check_entries(values: Any, registry: Registry) -> None:
-    """Refuse entries that a registry doesn't have, and keys that these don't have."""
-    if not isinstance(values, Mapping):
-        example = f"{registry.key}.{registry.names()[0]}"
-        raise ConfigError(
-            f"{registry.key}: {shorten(values)} is one value; this takes keys, such as {example}"
-        )
-    for name, entry in values.items():
-        _check_keys(entry, registry.load(name), f"{registry.key}.{name}.")
-
-
-@cache
-def _unknown_key(key: str) -> str:
-    known = keys()
-    leaf = key.rpartition(".")[2]
-    alike = [name for name in known if name.rpartition(".")[2] == leaf]
-    alike += [rename.new for rename in renames.RENAMES if rename.old.rpartition(".")[2] == leaf]
-    hint = f"; did you mean {' or '.join(alike)}?" if alike else suggest(key, known)
-    return f"there is no key {shorten(key)} in a config{hint or '; `vqclip config show` prints them all'}"
-
-
-def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
-    """Return the dotted names of all keys and sections of a dataclass. An item of a list is `[0]`."""
-    for field, hint in fields(schema):
-        name, item = field.name, next(iter(get_args(hint)), hint)
-        yield prefix + name
-        if registry := field.metadata.get("registry"):
-            for entry in registry.names():
-                yield f"{prefix}{name}.{entry}"
-                yield from _keys(registry.load(entry), f"{prefix}{name}.{entry}.")
-        elif registry := field.metadata.get("choice"):
-            for entry in registry.names():
-                yield from _keys(registry.load(entry), f"{prefix}{name}.")
-        elif registry := field.metadata.get("items"):
-            for entry in registry.names():
-                yield from _keys(registry.load(entry), f"{prefix}{name}[0].")
-        elif dataclasses.is_dataclass(item):
-            yield from _keys(item, f"{prefix}{name}{'' if item is hint else '[0]'}.")

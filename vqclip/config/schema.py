@@ -8,24 +8,24 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
-from typing import Any, ClassVar, get_args, get_origin
+from functools import cached_property
+from typing import Any, ClassVar
 
-from vqclip.base.errors import ConfigError, shorten
-from vqclip.config import first_form, neutral, prompt
-from vqclip.config.conversion import fields
-from vqclip.config.prompt import READ, Kind, Prompt
-from vqclip.config.registry import DRAWERS, LOSSES, PERCEPTORS, STARTS
-from vqclip.config.rules import among, check, key, schedule, within
+from vqclip.config import first_form, neutral, prompt, together
+from vqclip.config.palette import parse as parse_palette
+from vqclip.config.prompt import Kind, Prompt
+from vqclip.config.registry import DRAWERS, FILTERS, LOSSES, PERCEPTORS, STARTS
+from vqclip.config.rules import among, key, schedule, within
+from vqclip.config.schedule import Moment, Schedule
+from vqclip.config.sections import MaskConfig, OverlayConfig, TextsConfig
 from vqclip.config.sizes import Margins, parse_extend, parse_size
 from vqclip.config.styles import joined
+from vqclip.config.validation import check_settings
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
-TEMPLATES = ["a photo of a {}", "a painting of a {}", "a drawing of a {}", "a {}", "a close view of a {}"]
-BORDERS = ("reflect", "smear", "wrap", "grey")  # of the picture, for crops
-EDGES = ("reflect", "wrap", "black", "paint")  # of the last picture, for motion
+BORDERS = ("reflect", "smear", "wrap", "grey")  # of the image, for crops
+EDGES = ("reflect", "wrap", "black", "paint")  # of the last image, for motion
 UNITS = ("codebook", "latent")  # of learning rates
-FILLS = ("start", "init")  # of what is rendered anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +75,12 @@ class OptimizerConfig:
     learning_rate: str = schedule(minimum=0)
     unit: str = among(*UNITS, neutral="codebook")
     restart: int = within(0, 1_000_000, neutral=0)
+    drops: list[str] = key(neutral=[])
+    drop_factor: float = within(0, 1, neutral=0.1)
+
+    def __post_init__(self) -> None:
+        for moment in self.drops:
+            Moment.parse(moment, "optimizer.drops")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +99,8 @@ class LatentConfig:
 class DrawerConfig:
     """The name of what draws the image; a drawer's own dataclass adds its keys."""
 
+    recipe: ClassVar[str] = ""  # the preset that it paints well with, if it has one
+
     name: str
 
 
@@ -110,40 +118,33 @@ class LossConfig:
     weight: str = schedule()
 
 
-@dataclass(frozen=True, kw_only=True)
-class MaskConfig:
-    file: str | None = key(neutral=None)
-    feather: int = within(0, 1024, neutral=0)
-    invert: bool = key(neutral=False)
-    fill: str = among(*FILLS, neutral="start")
+def in_use(losses: Mapping[str, LossConfig]) -> dict[str, LossConfig]:
+    """Select the terms whose weight isn't always zero."""
+    return {name: term for name, term in losses.items() if not Schedule.parse(term.weight).is_zero}
 
 
 @dataclass(frozen=True, kw_only=True)
-class OverlayConfig:
-    file: str | None = key(neutral=None)
-    every: int = within(1, 1_000_000, neutral=10)
-    offset: int = within(0, 1_000_000, neutral=0)
-    until: int | None = within(0, neutral=None)
-    alpha: float = within(0, 1, neutral=1.0)
+class FilterConfig:
+    """The name of what changes the drawn image; a filter's own dataclass adds its keys."""
+
+    kind: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextsConfig:
-    templates: list[str] = key(neutral=TEMPLATES)
-    split: bool = key(neutral=False)
+class PaletteConfig:
+    colours: list[str] = key(neutral=[])
+    lock: bool = key(neutral=True)
 
     def __post_init__(self) -> None:
-        wrong = next((text for text in self.templates if "{}" not in text), None)
-        if wrong is not None or not self.templates:
-            raise ConfigError(
-                f'texts.templates: {shorten(wrong)} has no {{}} for the label; write texts as in ["a photo of a {{}}"]'
-            )
+        if self.colours:
+            parse_palette(self.colours, "palette")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlateauConfig:
     patience: int = within(0)
     improvement: float = within(0)
+    drops: int = within(0, 100, neutral=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +193,7 @@ class Config:
     prompts: list[str]
     style: str | None = key(neutral=None)
     texts: TextsConfig
-    seed: int = within(0, 2**62)
+    seed: int = key(minimum=0, maximum=2**62, words=True)
     size: str
     aspect: str | None = key(neutral=None)
     steps: int = within(1, 1_000_000)
@@ -206,8 +207,11 @@ class Config:
     optimizer: OptimizerConfig
     latent: LatentConfig
     losses: dict[str, LossConfig] = key(registry=LOSSES)
+    palette: PaletteConfig
+    filters: list[FilterConfig] = key(items=FILTERS, neutral=[])
     plateau: PlateauConfig
     overlay: OverlayConfig
+    save_every: int = within(0, 1_000_000, neutral=0)
     tile: bool
     film: FilmConfig
     story: StoryConfig
@@ -216,75 +220,9 @@ class Config:
     precision: str = among("auto", "float32", "tf32", "bfloat16", "float16")
 
     def __post_init__(self) -> None:
-        _check_settings(self, "")
+        check_settings(self)
         _ = self.parsed_prompts, self.width  # both are read here for the first time, and may be refused
-        self._check_together()
-
-    def _check_together(self) -> None:
-        """The rules that hold between keys."""
-        if not self.perceptors:
-            raise ConfigError(
-                "perceptors: nobody looks at the picture; name at least one, as in [{model: mini-clip}]"
-            )
-        self._check_texts()
-        if self.cutouts.smallest > self.cutouts.largest:
-            raise ConfigError(
-                f"cutouts: smallest {self.cutouts.smallest} exceeds largest {self.cutouts.largest}"
-            )
-        scales = [stage.scale for stage in self.latent.stages]
-        if not scales or scales[-1] != 1 or scales != sorted(scales):
-            raise ConfigError(f"latent.stages: the scales {scales} must rise and end at 1, as in 0.5, 1")
-
-        self._check_film()
-        self._check_mask()
-
-    def _check_mask(self) -> None:
-        """The rules of what keeps a part of the init image."""
-        if not self.is_masked:
-            return
-        name = "extend" if self.extend else "mask.file"
-        if self.init is None:
-            raise ConfigError(
-                f"{name}: it keeps a part of the init image, and there is none; add --init IMAGE"
-            )
-        if self.is_film:
-            raise ConfigError(f"{name}: a mask takes a still, and this is a film; leave it out")
-        margins = self.margins
-        inner = (
-            self.width - margins.left - margins.right,
-            self.height - margins.top - margins.bottom,
-        )
-        if min(inner) < 1:
-            raise ConfigError(
-                f"extend: {self.extend!r} leaves no room for the init image in {self.size}; write --size init, which "
-                "grows"
-            )
-
-    def _check_texts(self) -> None:
-        """Refuse a text where a perceptor embeds none."""
-        text = next((prompt.body for prompt in self.parsed_prompts if prompt.kind in READ), None)
-        blind = next((entry.label for entry in self.perceptors if not entry.reads_texts), None)
-        if text is not None and blind is not None:
-            raise ConfigError(
-                f"prompts: the perceptor {blind} reads no texts, and {shorten(text)} is one; write an image, as in "
-                "[file.png], or take another perceptor"
-            )
-
-    def _check_film(self) -> None:
-        """The rules that hold between keys of a film."""
-        numbers = sorted({len(line) for line in self.lines} - {1})
-        if len(numbers) > 1:
-            raise ConfigError(
-                f"prompts: lines of {' and '.join(map(str, numbers))} scenes; all that tell a story need as many"
-            )
-        if self.film.window % 2 == 0:
-            raise ConfigError(
-                f"film.window: {self.film.window} frames have no middle one; write an odd number"
-            )
-        if self.source.end is not None and self.source.end <= self.source.begin:
-            raise ConfigError(
-                f"source: it would end at {self.source.end:g} s and begin at {self.source.begin:g} s"
-            )
+        together.check(self)
 
     @cached_property
     def lines(self) -> tuple[tuple[tuple[Prompt, ...], ...], ...]:
@@ -316,7 +254,7 @@ class Config:
 
     @property
     def is_film(self) -> bool:
-        """Whether more than one picture is asked for."""
+        """Whether more than one image is asked for."""
         return self.scenes > 1 or (self.film.frames or 1) > 1 or self.source.video is not None
 
     @property
@@ -345,45 +283,3 @@ class Config:
         """
         counted = first_form.of(neutral.counted(self))
         return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _check_settings(node: Any, prefix: str) -> None:
-    """Refuse a value that breaks its key's rules, here or in a section below."""
-    for name, is_section, rules in _leaves(node.__class__):
-        value = getattr(node, name)
-        if is_section and isinstance(value, list):
-            for i, item in enumerate(value):
-                _check_one(item, f"{prefix}{name}[{i}].")
-        elif is_section and isinstance(value, dict):
-            for term, item in value.items():
-                _check_one(item, f"{prefix}{name}.{term}.")
-        elif is_section:
-            _check_one(value, f"{prefix}{name}.")
-        elif rules:
-            check(prefix + name, value, rules)
-
-
-def _check_one(section: Any, prefix: str) -> None:
-    (_check_section if _is_hashable(section.__class__) else _check_settings)(section, prefix)
-
-
-# A batch has thousands of Configs, and most of their sections are equal: each is looked at once.
-_check_section = lru_cache(maxsize=4096)(_check_settings)
-
-
-@cache
-def _leaves(schema: Any) -> tuple[tuple[str, bool, Mapping[str, Any]], ...]:
-    """Name, whether it is a section or a list of sections, and rules of each field."""
-    return tuple(
-        (
-            leaf.name,
-            "choice" in leaf.metadata or any(map(dataclasses.is_dataclass, (hint, *get_args(hint)))),
-            leaf.metadata,
-        )
-        for leaf, hint in fields(schema)
-    )
-
-
-@cache
-def _is_hashable(schema: Any) -> bool:
-    return not any(get_origin(hint) is list for _, hint in fields(schema))

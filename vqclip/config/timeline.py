@@ -61,7 +61,7 @@ class Frame:
     steps: int
     stages: tuple[Stage, ...]
     scene: int = 0
-    fresh: float = 0.0  # the share of its scene's own beginning that is mixed into the last picture
+    fresh: float = 0.0  # the share of its scene's own beginning that is mixed into the last image
     move: Move = STANDSTILL
 
 

@@ -7,10 +7,11 @@ Reading a config must not load torch: neither this module nor one with an implem
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from vqclip.config.schema import DrawerConfig, LossConfig, PerceptorConfig, StartConfig
+from vqclip.config.schema import DrawerConfig, FilterConfig, LossConfig, PerceptorConfig, StartConfig
 from vqclip.weights.requirement import Requirement
 
 if TYPE_CHECKING:
@@ -75,6 +76,22 @@ class Drawer(Protocol):
         """Move an optimiser's moments as the image moved; `grid` gives the sampling grid (see motion) for a shape."""
 
 
+@runtime_checkable
+class MovesLatents(Protocol):
+    """What a Drawer does too that moves a film's latents itself: others move the image, and encode it anew."""
+
+    def move(self, z: "Tensor", grid: "Tensor") -> "Tensor":
+        """Move a latent as a sampling grid (1 y x 2; see motion) moves an image."""
+
+
+@runtime_checkable
+class WritesSVG(Protocol):
+    """What a Drawer of vectors does too: its file lies beside the image."""
+
+    def svg(self, z: "Tensor") -> str:
+        """Write a latent's image as the text of an SVG file."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DrawerEntry(DrawerConfig, ABC):
     """Configure a kind of drawer; a config names it under `drawer`."""
@@ -125,6 +142,10 @@ class Perceptor(ABC):
     def tokens(self, text: str, /) -> int:
         """Count the tokens of a text; those after `context` are not read."""
         return 0
+
+    def foreign_words(self, text: str, /) -> list[str]:
+        """List the words of a text in scripts that it was not trained to read."""
+        return []
 
     def forget_texts(self) -> None:  # noqa: B027  # most have nothing to free
         """Free what only texts need."""
@@ -213,26 +234,89 @@ class Reference:
 class Scene:
     """Give a loss term what it may ask about a frame: its latent's unit, and the source's latent (1 d y x).
 
-    `resize` resamples latents to so many rows and columns. `references` are the images that terms ask for, by file, of
-    which `init` is one; `embed` embeds the whole of an image (1 3 h w) by each perceptor.
+    `resize` resamples latents to so many rows and columns. `given` gives the image (1 3 h w) that the user gave: the
+    source's frame, or the init. Relative paths begin at `base`, and `models` keeps networks loaded. `references` are
+    the images that terms ask for, by file, of which `init` is one; `embed` embeds the whole of an image (1 3 h w) by
+    each perceptor.
     """
 
     unit: float = 1.0
     source: "Tensor | None" = None
     resize: "Callable[[Tensor, int, int], Tensor] | None" = None
+    given: "Callable[[], Tensor] | None" = None
+    base: Path = Path()
+    models: Any = None
     init: str | None = None
     references: Mapping[str, Reference] = field(default_factory=dict)
     embed: "Callable[[Tensor], Sequence[Tensor]] | None" = None
+
+
+Measure = Callable[
+    ["Tensor", "Latent"], "Tensor"
+]  # the unweighted loss () of an image (1 3 h w) and its latent
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossTerm(LossConfig, ABC):
     """Compute a term of the loss beside the prompts; a config names it under `losses`."""
 
+    def requirements(self) -> tuple[Requirement, ...]:
+        """List the weights that it needs."""
+        return ()
+
     def files(self, init: str | None) -> tuple[str, ...]:
         """List the image files that `value` finds in the scene's references; raises ConfigError."""
         return ()
 
+    def prepare(self, scene: Scene) -> Measure:
+        """Load what it needs for a frame's steps, and give the function that measures; raises VqclipError."""
+        return partial(self.value, scene=scene)
+
     @abstractmethod
     def value(self, image: "Tensor", latent: "Latent", scene: Scene) -> "Tensor":
         """Compute the unweighted loss () of an image (1 3 h w) in [0, 1] and its latent."""
+
+
+Apply = Callable[
+    ["Tensor"], "Tensor"
+]  # images (n 3 h w) in [0, 1] to images of the same shape, differentiably
+
+
+class FilterTools(Protocol):
+    """Give a filter what it may use while it is opened."""
+
+    base: Path  # where relative paths begin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(FilterConfig, ABC):
+    """Change each image after it is drawn, before crops are cut and before it is saved; an item of `filters`."""
+
+    @abstractmethod
+    def open(self, tools: FilterTools) -> Apply:
+        """Load what it needs, and give the function that changes images; raises VqclipError."""
+
+
+# Crops of k images (k n 3 s s) in [0, 1] and one perceptor's embeddings of them, unit vectors (k n d), to the
+# unweighted loss of each crop (k n), differentiably.
+CropMeasure = Callable[["Tensor", "Tensor"], "Tensor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropLossTerm(LossConfig, ABC):
+    """Compute a term of the loss from the crops that a perceptor embeds; a config names it under `losses`.
+
+    The loss of an image is the mean over each perceptor's crops, summed over the perceptors.
+    """
+
+    def requirements(self) -> tuple[Requirement, ...]:
+        """List the weights that it needs."""
+        return ()
+
+    @abstractmethod
+    def prepare(self, perceptor: Perceptor, scene: Scene) -> CropMeasure | None:
+        """Load what a frame's steps need, and give the function that measures a perceptor's crops, or None for none.
+
+        The function gets as many crops at a time as memory allows, so that a crop's loss may not depend on others.
+        Raises VqclipError.
+        """

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -10,8 +9,9 @@ from torch import Tensor
 
 from vqclip.config.prompt import Prompt
 from vqclip.config.schedule import Schedule
+from vqclip.config.schema import LossConfig, in_use
 from vqclip.guidance import ops
-from vqclip.guidance.interfaces import LossTerm, Scene
+from vqclip.guidance.interfaces import CropLossTerm, CropMeasure, LossTerm, Perceptor, Scene
 from vqclip.guidance.latent import Latent
 from vqclip.guidance.regions import RegionMask
 
@@ -49,17 +49,32 @@ class Penalty:
     measure: Callable[[Tensor, Latent], Tensor]
 
 
-def penalties(terms: Mapping[str, LossTerm], scene: Scene) -> list[Penalty]:
-    """List the terms whose weight isn't always zero, in their order."""
+@dataclass(frozen=True)
+class CropPenalty:
+    """Hold a named loss of one perceptor's crops, with a weight that follows a schedule."""
+
+    name: str
+    weight: Schedule
+    measure: CropMeasure
+
+
+def penalties(terms: Mapping[str, LossConfig], scene: Scene) -> list[Penalty]:
+    """List the terms of image and latent whose weight isn't always zero, in their order."""
     return [
-        Penalty(name, Schedule.parse(term.weight), partial(term.value, scene=scene))
-        for name, term in used(terms).items()
+        Penalty(name, Schedule.parse(term.weight), term.prepare(scene))
+        for name, term in in_use(terms).items()
+        if isinstance(term, LossTerm)
     ]
 
 
-def used(terms: Mapping[str, Any]) -> dict[str, LossTerm]:
-    """Select the terms whose weight isn't always zero."""
-    return {name: term for name, term in terms.items() if not Schedule.parse(term.weight).is_zero}
+def crop_penalties(terms: Mapping[str, LossConfig], perceptor: Perceptor, scene: Scene) -> list[CropPenalty]:
+    """List the terms of a perceptor's crops whose weight isn't always zero, in their order."""
+    found = (
+        (n, t, t.prepare(perceptor, scene)) for n, t in in_use(terms).items() if isinstance(t, CropLossTerm)
+    )
+    return [
+        CropPenalty(name, Schedule.parse(term.weight), measure) for name, term, measure in found if measure
+    ]
 
 
 def total(losses: Mapping[str, Tensor]) -> Tensor:

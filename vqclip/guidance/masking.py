@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.base.errors import ConfigError
-from vqclip.config.schema import Config, MaskConfig
+from vqclip.config.schema import Config
+from vqclip.config.sections import MaskConfig
 from vqclip.config.sizes import Margins
 from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.ops import cover, resize

@@ -21,7 +21,7 @@ LARGE = 768 * 768
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_ADVICE = "memory doesn't suffice, even crop by crop: paint smaller (--size) or with smaller models"
+_ADVICE = "memory doesn't suffice, even crop by crop: make smaller images (--size) or with smaller models"
 # How errors of torch's allocators and libraries say that memory ran out; CUDA's has a class of its own.
 _WORDS = ("can't allocate memory", "out of memory", "could not create a memory")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from vqclip.base.device import strengths
+from vqclip.base.device import free_memory, strengths
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Frame
 from vqclip.guidance.memory import SMALL, MemoryBudget
@@ -24,6 +24,7 @@ WORKSPACE = 1.25
 HOLED_WORKSPACE = 2.4
 # Tensors as large as the image, in fp32: itself, before and after it is clamped, gradients, differences in penalties.
 PICTURES = 8
+FREE = 0.9  # the share of a device's free memory that a batch may take; fragments fill the rest
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,17 @@ def estimate(
     has_holes = config.width * config.height <= SMALL and strengths(device).keeps_pages
     image = images * PICTURES * 3 * 4 * config.width * config.height
     return Estimate(weights, image, decoder, looking, HOLED_WORKSPACE if has_holes else WORKSPACE)
+
+
+def fitting(
+    config: Config, frame: Frame, dtype: torch.dtype, budget: MemoryBudget, images: int, device: torch.device
+) -> int:
+    """Count how many of `images` images of a frame fit at once into what a device has free; at least one.
+
+    A host's memory isn't asked, so that there the batches, and with them the pixels, follow from the Config alone.
+    """
+    if strengths(device).host:
+        return images
+    free = free_memory(device) * FREE - RESIDENT
+    one, two = (estimate(config, frame, dtype, budget, count, device).total - RESIDENT for count in (1, 2))
+    return max(1, min(images, 1 + int((free - one) / max(1, two - one))))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vqclip.base.errors import ConfigError
-from vqclip.config.schema import OverlayConfig
+from vqclip.config.sections import OverlayConfig
 from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.ops import cover, resize
 from vqclip.media.image import load_image, load_transparency
@@ -32,7 +32,7 @@ class Overlay:
     @torch.no_grad()
     def stamp(self, z: Tensor, drawer: Drawer) -> None:
         """Change a latent (1 d y x), in place, into that of its image with the stamp on it."""
-        drawn = drawer.decode(z)
+        drawn = drawer.decode_full(z)  # before filters, which would be applied twice
         image, alpha = (resize(x, *drawn.shape[2:]).clamp(0, 1).to(drawn) for x in (self.image, self.alpha))
         z.copy_(drawer.encode(drawn + alpha * (image - drawn), (z.shape[2], z.shape[3])))
 

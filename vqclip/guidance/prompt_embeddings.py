@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from vqclip.base import seeds
 from vqclip.base.errors import ConfigError
 from vqclip.config.prompt import Kind, Prompt
-from vqclip.config.schema import TextsConfig
+from vqclip.config.sections import TextsConfig
 from vqclip.config.timeline import FramePrompt
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.interfaces import Perceptor
@@ -92,6 +92,11 @@ class PromptEmbeddings:
 
     def _read(self, text: str) -> Tensor:
         tokens, context = self.perceptor.tokens(text), self.perceptor.context
+        if foreign := self.perceptor.foreign_words(text):
+            log.warning(
+                "%s was trained on English texts and can't read %s; write the prompt in English, "
+                "or take a multilingual CLIP", self.perceptor.name, ", ".join(foreign),
+            )  # fmt: skip
         if tokens <= context:
             return self.perceptor.embed_texts([text])
         if self._texts.split:

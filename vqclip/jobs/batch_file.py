@@ -11,24 +11,21 @@ Among keys, `prompt` is one prompt or several with "|" between them, and `preset
 A line ends only at a newline.
 """
 
-import itertools
-import math
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vqclip.base.errors import ConfigError, UsageError, cause, shorten, suggest
-from vqclip.config import dotted, strict_json, table, yaml12
+from vqclip.base.errors import ConfigError, UsageError, cause, shorten, spelled, suggest
+from vqclip.config import dotted, known_keys, strict_json, table, yaml12
 from vqclip.config import prompt as prompts
-from vqclip.config import resolve as configs
 from vqclip.config.conversion import merge
+from vqclip.jobs.batch_matrix import combine
 
 DEEPEST = 20  # levels of nesting; a config has four
-MOST_COMBINATIONS = 100_000
 FLAGS = {
     "--size": "size", "--steps": "steps", "--seed": "seed", "--init": "init", "--preset": "preset",
     "--set": "set", "--image-prompt": "image",
@@ -60,7 +57,7 @@ def read(path: Path) -> list[Entry]:
     try:
         entries = list(reader(_text_of(path)))
     except OSError as error:
-        raise ConfigError(f"{path} can't be read: {cause(error)}") from None
+        raise ConfigError(f"{spelled(path)} can't be read: {cause(error)}") from None
     except UsageError as error:
         raise ConfigError(f"{path}: {error}") from None
     if not entries:
@@ -118,7 +115,9 @@ def _of_flags(prompt: str, text: str) -> dict[str, Any]:
 
 
 def _read_table(text: str) -> Iterator[Entry]:
-    columns, rows = table.read(text, {*configs.keys(), "prompt", "prompts", "preset"}, {"prompt", "prompts"})
+    columns, rows = table.read(
+        text, {*known_keys.keys(), "prompt", "prompts", "preset"}, {"prompt", "prompts"}
+    )
     for line, cells in rows:
         given = {column: cell for column, cell in zip(columns, cells, strict=False) if cell.strip()}
         extra = [cell for cell in cells[len(columns) :] if cell]
@@ -186,7 +185,7 @@ def _of_parts(content: Any) -> Iterator[Entry]:
         raise ConfigError("`defaults` takes keys with values, and `jobs` a list")
     below = _nested(defaults)
     yield from _of_list(below, jobs)
-    for number, combination in enumerate(_combine(content.get("matrix") or {}), 1):
+    for number, combination in enumerate(combine(content.get("matrix") or {}), 1):
         yield _guarded(f"combination {number}", "", partial(_over, below, combination))
 
 
@@ -197,45 +196,6 @@ def _of_list(defaults: dict[str, Any], jobs: list[Any]) -> Iterator[Entry]:
 
 
 _PARTS = ("defaults", "jobs", "matrix")
-
-
-def _combine(matrix: Any) -> Iterator[dict[str, Any]]:
-    """Yield every combination of the matrix's lists; `{name}` in a text is replaced by the value of that list."""
-    if not isinstance(matrix, dict):
-        raise ConfigError("`matrix` takes names with lists, as in style: [cubism, fauvism]")
-    matrix = {str(name): value for name, value in matrix.items()}
-    axes = {name: values for name, values in matrix.items() if isinstance(values, list)}
-    texts = {name: value for name, value in matrix.items() if name not in axes}
-    if unknown := _fields(texts.values()) - axes.keys():
-        raise ConfigError(f"matrix: there is no list {min(unknown)!r}{suggest(min(unknown), axes)}")
-    keys = {*configs.keys(), *configs.old_keys(), "prompt", "preset"}
-    if unused := axes.keys() - _fields([*texts.values(), *itertools.chain(*axes.values())]) - keys:
-        name = min(unused)
-        raise ConfigError(f"matrix: {name!r} is no key of a config, and no text says {{{name}}}")
-    if (count := math.prod(map(len, axes.values()))) > MOST_COMBINATIONS:
-        raise ConfigError(
-            f"matrix: {count:g} combinations are more than {MOST_COMBINATIONS}; make it smaller"
-        )
-    for values in itertools.product(*axes.values()) if matrix else ():
-        chosen = dict(zip(axes, values, strict=True))
-        filled = {name: _fill(value, chosen) for name, value in (texts | chosen).items()}
-        yield {name: value for name, value in filled.items() if name in keys}
-
-
-def _fill(value: Any, chosen: Mapping[str, Any]) -> Any:
-    if not isinstance(value, str):
-        return value
-    return re.sub(r"{(\w+)}", lambda name: _spell(chosen[name[1]]) if name[1] in chosen else name[0], value)
-
-
-def _spell(value: Any) -> str:
-    """Spell a value as a file does."""
-    return {"None": "null", "True": "true", "False": "false"}.get(repr(value), str(value))
-
-
-def _fields(values: Iterable[Any]) -> set[str]:
-    """Find the names in braces in those values that are texts."""
-    return {name for value in values if isinstance(value, str) for name in re.findall(r"{(\w+)}", value)}
 
 
 def _guarded(position: str, title: str, read_job: Callable[[], Any]) -> Entry:

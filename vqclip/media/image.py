@@ -1,4 +1,4 @@
-"""Read and write images. A written PNG carries the Config that made it."""
+"""Read and write images. A written image carries the Config that made it."""
 
 import contextlib
 import json
@@ -13,11 +13,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from vqclip.base.errors import ImageError, SaveError, cause
+from vqclip.base.errors import ImageError, SaveError, cause, is_url, spelled
 from vqclip.base.files import atomic
+from vqclip.media import xmp
 from vqclip.media.pixels import to_eight_bits, to_srgb
 
 CHUNK = "vqclip"  # keyword of the iTXt chunk
+LARGEST_JPEG_PACKET = 65_502  # bytes of XMP in a segment of a JPEG
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -62,6 +64,8 @@ def _load_rgba(path: Path) -> Image.Image:
             f"{path} is not an image that vqclip can read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
         ) from None
     except FileNotFoundError:
+        if is_url(path):
+            raise ImageError(f"{spelled(path)} is a URL; download the image, and name its file") from None
         raise ImageError(f"there is no image {path}") from None
     except OSError as error:
         raise ImageError(f"{path} can't be read: {cause(error)}") from None
@@ -102,18 +106,41 @@ def save_png(image: Image.Image, path: Path, metadata: dict[str, Any]) -> None:
         raise SaveError(f"{path} can't be written: {cause(error)}") from None
 
 
+def save_image(image: Image.Image, path: Path, metadata: dict[str, Any], title: str) -> None:
+    """Write a PNG, JPEG or WebP, by its suffix, with metadata. Raises SaveError, and then leaves the old file."""
+    kind = path.suffix.lower()
+    if kind == ".png":
+        return save_png(image, path, metadata)
+    packet = xmp.encode(metadata, title)
+    if kind != ".webp" and len(packet) > LARGEST_JPEG_PACKET:
+        raise SaveError(f"{path}: the config is too long for a JPEG ({len(packet)} bytes); save it as .png")
+    try:
+        with atomic(path) as file:
+            if kind == ".webp":
+                image.save(file, format="WEBP", quality=95, method=6, xmp=packet)
+            else:
+                image.save(file, format="JPEG", quality=95, subsampling=0, xmp=packet)
+    except OSError as error:
+        raise SaveError(f"{path} can't be written: {cause(error)}") from None
+
+
 def read_metadata(path: Path) -> dict[str, Any]:
     """Read the metadata of an image that vqclip saved. Raises ImageError if there is none."""
     try:
         with _quietly(), Image.open(path) as image:
             image.load()  # text may follow the pixels
-            text = image.info.get(CHUNK)
+            text = image.info.get(CHUNK) or _of_xmp(image.info.get("xmp"))
     except Exception as error:
         load_image(path)  # says what is wrong with it
         raise ImageError(f"{path} can't be read: {error}") from None
     if not isinstance(text, str):
-        raise ImageError(f"{path} carries no config; only PNGs that vqclip saved do")
+        raise ImageError(f"{path} carries no config; only images that vqclip saved do")
     try:
         return dict(json.loads(text))
     except (ValueError, TypeError):
         raise ImageError(f"{path} carries a config that is damaged") from None
+
+
+def _of_xmp(packet: Any) -> str | None:
+    """Find the metadata in what a JPEG or a WebP carries."""
+    return xmp.decode(packet) if isinstance(packet, bytes) else None

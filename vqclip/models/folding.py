@@ -8,7 +8,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from vqclip.models.frozen_layers import UpsampleConv, equip
 from vqclip.models.kernels import CPU, kernels_for
-from vqclip.models.vqgan import VQGAN, Upsample
+from vqclip.models.vqgan import VQGAN
+from vqclip.models.vqgan_layers import Upsample
 
 
 def freeze(vqgan: VQGAN, device: torch.device = CPU) -> VQGAN:

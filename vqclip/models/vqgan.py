@@ -4,30 +4,21 @@ The network is the one of "Taming Transformers for High-Resolution Image Synthes
 arXiv 2012.09841) as latent-diffusion kept it; module names spell the state dict that both publish. MoVQGAN ("MoVQ",
 Zheng et al., 2022, arXiv 2209.09002) differs in its decoder's normalisation.
 
-Letters in shapes: n pictures, h w pixels, y x latent cells (h = y * factor), d latent channels, k codes.
+Letters in shapes: n images, h w pixels, y x latent cells (h = y * factor), d latent channels, k codes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vqclip.base.errors import WeightsError
-from vqclip.models.frozen_layers import Conv2d, learns
+from vqclip.models.frozen_layers import Conv2d
 from vqclip.models.kernels import PUBLIC
 from vqclip.models.quantizers import QUANTIZERS, living
-
-# Cells whose attention torch may write out as a matrix of cells by cells, which it does where channels don't lie side
-# by side: in the encoder, and in a decoder whose channels don't lie last. Beyond, that would be gigabytes; below, it
-# costs nothing, and seeds keep their pixels.
-WRITTEN_OUT = 2**12
-
-Norm = Callable[[int], Any]  # channels -> Normalize or SpatialNorm; called with the features and the latent
+from vqclip.models.vqgan_layers import Downsample, Level, Middle, Norm, Normalize, SpatialNorm, Upsample
 
 
 @dataclass(frozen=True)
@@ -38,7 +29,9 @@ class Architecture:
     ch_mult: tuple[int, ...] = (1, 1, 2, 2, 4)
     num_res_blocks: int = 2
     attn_resolutions: tuple[int, ...] = (16,)
-    resolution: int = 256  # only says at which depth `attn_resolutions` lie; any size can be painted
+    resolution: int = (
+        256  # only says at which depth `attn_resolutions` lie; images of any size can be decoded
+    )
     in_channels: int = 3
     out_ch: int = 3
     z_channels: int = 256
@@ -81,135 +74,10 @@ class Architecture:
         return self.resolution // 2**level in self.attn_resolutions
 
 
-class Normalize(nn.GroupNorm):
-    """The family's group normalisation, with its epsilon; it has no use for the latent."""
-
-    kernels = PUBLIC
-
-    def __init__(self, channels: int, a: Architecture):
-        super().__init__(a.norm_groups, channels, eps=1e-6)
-
-    def forward(self, x: Tensor, _: Tensor | None = None) -> Tensor:
-        return super().forward(x)
-
-    def silu(self, x: Tensor, _: Tensor | None = None) -> Tensor:
-        return F.silu(self(x)) if learns(self) else self.kernels.norm_silu(x, self)
-
-
-class SpatialNorm(nn.Module):
-    """MoVQ's (eq. 5): what is normalised is scaled and shifted, place by place, by what the latent says there."""
-
-    def __init__(self, channels: int, a: Architecture):
-        super().__init__()
-        self.norm_layer = nn.GroupNorm(a.norm_groups, channels, eps=1e-6)
-        self.conv_y, self.conv_b = (Conv2d(a.embed_dim, channels, 1) for _ in range(2))
-
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        # The paper enlarges first; a 1x1 convolution doesn't mind, and is cheaper on the small latent.
-        scale, shift = (F.interpolate(conv(z), size=x.shape[2:]) for conv in (self.conv_y, self.conv_b))
-        return self.norm_layer(x) * scale + shift
-
-    def silu(self, x: Tensor, z: Tensor) -> Tensor:
-        return F.silu(self(x, z))
-
-
-class ResnetBlock(nn.Module):
-    """Two normalised 3x3 convolutions around a shortcut."""
-
-    def __init__(self, channels_in: int, channels_out: int, norm: Norm):
-        super().__init__()
-        self.norm1 = norm(channels_in)
-        self.conv1 = Conv2d(channels_in, channels_out, 3, padding=1)
-        self.norm2 = norm(channels_out)
-        self.conv2 = Conv2d(channels_out, channels_out, 3, padding=1)
-        if channels_in != channels_out:
-            self.nin_shortcut = Conv2d(channels_in, channels_out, 1)
-
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        h = self.conv1(self.norm1.silu(x, z))
-        h = self.conv2(self.norm2.silu(h, z))
-        return h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
-
-
-class AttnBlock(nn.Module):
-    """Single-head self-attention over all positions."""
-
-    def __init__(self, channels: int, norm: Norm):
-        super().__init__()
-        self.norm = norm(channels)
-        self.q, self.k, self.v, self.proj_out = (Conv2d(channels, channels, 1) for _ in range(4))
-
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        h = self.norm(x, z)
-        q, k, v = (rearrange(part(h), "n c y x -> n 1 (y x) c") for part in (self.q, self.k, self.v))
-        if q.shape[2] > WRITTEN_OUT:
-            q, k, v = (part.contiguous() for part in (q, k, v))
-        h = rearrange(F.scaled_dot_product_attention(q, k, v), "n 1 (y x) c -> n c y x", y=x.shape[2])
-        return x + self.proj_out(h)
-
-
-class Downsample(nn.Module):
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv = Conv2d(channels, channels, 3, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (0, 1, 0, 1)))  # the family pads right and below only
-
-
-class Upsample(nn.Module):
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv = Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-
-
-def pass_block(block: nn.Module, x: Tensor, z: Tensor, recompute: bool) -> Tensor:
-    """block(x, z); with `recompute` only x is kept, and the block is passed again on the way back."""
-    if not recompute:
-        return block(x, z)
-    return checkpoint(block, x, z, use_reentrant=False, preserve_rng_state=False)
-
-
-class Level(nn.Module):
-    """The residual blocks of one resolution, each followed by attention where the architecture asks for it."""
-
-    def __init__(self, channels_in: int, channels_out: int, blocks: int, attends: bool, norm: Norm):
-        super().__init__()
-        widths = [channels_in, *[channels_out] * blocks]
-        self.block = nn.ModuleList(ResnetBlock(w, channels_out, norm) for w in widths[:-1])
-        self.attn = nn.ModuleList(AttnBlock(channels_out, norm) for _ in range(blocks * attends))
-        self.downsample: nn.Module | None = None
-        self.upsample: nn.Module | None = None
-
-    def forward(self, x: Tensor, z: Tensor, recompute: bool = False) -> Tensor:
-        for i, block in enumerate(self.block):
-            x = pass_block(block, x, z, recompute)
-            if self.attn:
-                x = self.attn[i](x, z)
-        for resample in (self.downsample, self.upsample):
-            x = resample(x) if resample else x
-        return x
-
-
-class Middle(nn.Module):
-    def __init__(self, channels: int, attends: bool, norm: Norm):
-        super().__init__()
-        self.block_1 = ResnetBlock(channels, channels, norm)
-        self.attn_1 = AttnBlock(channels, norm) if attends else None
-        self.block_2 = ResnetBlock(channels, channels, norm)
-
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        x = self.block_1(x, z)
-        return self.block_2(self.attn_1(x, z) if self.attn_1 else x, z)
-
-
 class Encoder(nn.Module):
     def __init__(self, a: Architecture):
         super().__init__()
-        norm: Norm = partial(Normalize, a=a)
+        norm: Norm = partial(Normalize, groups=a.norm_groups)
         widths = [a.ch, *(a.ch * m for m in a.ch_mult)]
         self.conv_in = Conv2d(a.in_channels, a.ch, 3, padding=1)
         self.down = nn.ModuleList(
@@ -232,7 +100,9 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     def __init__(self, a: Architecture):
         super().__init__()
-        norm: Norm = partial(SpatialNorm if a.spatial_norm else Normalize, a=a)
+        norm: Norm = partial(Normalize, groups=a.norm_groups)
+        if a.spatial_norm:
+            norm = partial(SpatialNorm, groups=a.norm_groups, latent_channels=a.embed_dim)
         widths = [a.ch * m for m in a.ch_mult]
         self.conv_in = Conv2d(a.z_channels, widths[-1], 3, padding=1)
         self.mid = Middle(widths[-1], a.mid_attention, norm)
@@ -247,7 +117,7 @@ class Decoder(nn.Module):
         self.conv_out = Conv2d(widths[0], a.out_ch, 3, padding=1)
 
     def forward(self, x: Tensor, z: Tensor, recompute: bool = False) -> Tensor:
-        """Features (n z_channels y x) of a latent z (n d y x) -> pictures."""
+        """Features (n z_channels y x) of a latent z (n d y x) -> images."""
         x = self.mid(self.conv_in(x), z)
         for level in reversed(self.up):
             x = level(x, z, recompute)
@@ -255,7 +125,7 @@ class Decoder(nn.Module):
 
 
 class VQGAN(nn.Module):
-    """Pictures to latents and back. Pictures are (n 3 h w) in about [-1, 1], latents (n d y x)."""
+    """Encode images as latents, and decode them. Images are (n 3 h w) in about [-1, 1], latents (n d y x)."""
 
     kernels = PUBLIC
 
@@ -279,10 +149,10 @@ class VQGAN(nn.Module):
         return self.quantize.codebook
 
     def encode(self, images: Tensor) -> Tensor:
-        """Pictures (n 3 h w) -> latents (n d y x) that are not yet codes; WeightsError if this is a decoder alone."""
+        """Images (n 3 h w) -> latents (n d y x) that are not yet codes; WeightsError if this is a decoder alone."""
         if self.encoder is None or self.quant_conv is None:
             raise WeightsError(
-                "this VQGAN is a decoder alone and reads no pictures: nothing that was painted can be moved or go on"
+                "this VQGAN is a decoder alone and reads no images: no image can be moved, or begun from"
             )
         return self.quant_conv(self.encoder(images))
 
@@ -301,7 +171,7 @@ class VQGAN(nn.Module):
         return rearrange(F.embedding(codes, self.codebook), "n y x d -> n d y x")
 
     def decode(self, z: Tensor, recompute: bool = False) -> Tensor:
-        """Latents (n d y x) -> pictures (n 3 h w); `recompute` spares memory, takes time, and changes no gradient."""
+        """Latents (n d y x) -> images (n 3 h w); `recompute` spares memory, takes time, and changes no gradient."""
         # What is looked up in the codebook has its channels last, and convolutions pass on the layout that they read.
         z = z.contiguous(memory_format=self.kernels.layout)
         image = self.decoder(self.post_quant_conv(z), z, recompute)

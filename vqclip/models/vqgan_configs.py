@@ -178,7 +178,7 @@ def read_shapes(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         return _of_shapes(tensors)
     except KeyError as error:
         if _has_moments(tensors):
-            raise WeightsError(f"{path} is a KL autoencoder, which has no codebook to paint with") from None
+            raise WeightsError(f"{path} is a KL autoencoder, which has no codebook to decode from") from None
         raise WeightsError(
             f"{path} is no whole VQGAN: it lacks {error.args[0]} (it has {name_some(tensors)})"
         ) from None

@@ -93,8 +93,8 @@ def _matched(weights: Path, told: Mapping[str, Any] = MappingProxyType({})) -> t
     )
     if set(channels) != {COLOURS}:
         raise WeightsError(
-            f"{weights} is a VQGAN of pictures with {channels[-1]} channels, as segmentations or depths have; "
-            f"vqclip paints with those of {COLOURS}"
+            f"{weights} is a VQGAN of images with {channels[-1]} channels, as segmentations or depths have; "
+            f"vqclip takes those of {COLOURS}"
         )
     return model, tensors
 
@@ -131,7 +131,7 @@ class SkipInit(TorchFunctionMode):
     """Builds networks for the weights of a file: none are drawn at random, and the file's are taken, not copied.
 
     Random ones on the meta device would even import half of torch's compiler, 1.5 s. Copies would fill memory with what
-    is there already: a file's mapped pages, which are let go once the weights have the kind that painting wants.
+    is there already: a file's mapped pages, which are let go once the weights have the kind that decoding wants.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

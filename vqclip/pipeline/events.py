@@ -16,6 +16,7 @@ from PIL import Image
 from vqclip.base.errors import VqclipError
 from vqclip.config.schema import Config
 from vqclip.guidance.optimize import Step
+from vqclip.media.image import to_pil
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,7 @@ class Result:
 
     def _repr_png_(self) -> bytes:
         """Encode the image as PNG, which notebooks show."""
-        data = io.BytesIO()
-        self.image.save(data, format="PNG")
-        return data.getvalue()
+        return _png(self.image)
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,10 @@ class Stepped:
         """Read the losses by name as numbers; this waits for the device."""
         return numbers(self.step)
 
+    def _repr_png_(self) -> bytes:
+        """Encode the step's image as PNG, which notebooks show."""
+        return _png(to_pil(self.step.image))
+
 
 @dataclass(frozen=True)
 class Progressed:
@@ -125,6 +128,35 @@ class FrameSaved:
 
     path: Path
     number: int
+
+
+@dataclass(frozen=True)
+class StillSaved:
+    """Say that the image after `step` steps of a frame was saved at `path`, as `save_every` asks."""
+
+    path: Path
+    step: int
+
+
+@dataclass(frozen=True)
+class PlateauReached:
+    """Say that the loss of image `seed` hasn't improved by `improvement` (a share) for `patience` steps at `step`.
+
+    The learning rate was then multiplied by `factor`, or, where that is None, the frame's steps end.
+    """
+
+    seed: int
+    frame: int
+    step: int
+    patience: int
+    improvement: float
+    factor: float | None
+
+    def __str__(self) -> str:
+        why = f"the loss fell by less than {self.improvement:.2%} in {self.patience} steps"
+        if self.factor is None:
+            return f"stopped early at step {self.step}: {why}"
+        return f"learning rate x {self.factor:g} at step {self.step}: {why}"
 
 
 @dataclass(frozen=True)
@@ -197,6 +229,8 @@ Event = (
     | Progressed
     | ImageSaved
     | FrameSaved
+    | StillSaved
+    | PlateauReached
     | VideoSaved
     | Finished
     | Stopped
@@ -206,6 +240,12 @@ Event = (
     | Compared
 )
 Events = Generator[Event, None, None]
+
+
+def _png(image: Image.Image) -> bytes:
+    data = io.BytesIO()
+    image.save(data, format="PNG")
+    return data.getvalue()
 
 
 def numbers(step: Step) -> dict[str, float]:
@@ -225,5 +265,5 @@ def result(events: Iterable[Any]) -> Result:
     """
     found = list(results(events))
     if not found:
-        raise VqclipError("nothing was painted")
+        raise VqclipError("no image was made")
     return found[-1]

@@ -14,16 +14,19 @@ from vqclip.base import device as devices
 from vqclip.base import seeds
 from vqclip.base.errors import WeightsError
 from vqclip.config.prompt import Kind
-from vqclip.config.schedule import Schedule
-from vqclip.config.schema import Config, PerceptorConfig
+from vqclip.config.schedule import Moment, Schedule
+from vqclip.config.schema import Config, PerceptorConfig, in_use
 from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
-from vqclip.guidance.interfaces import Drawer, FirstImage, Scene, Start
-from vqclip.guidance.loss import penalties, used
+from vqclip.guidance.filtered_drawer import FilteredDrawer
+from vqclip.guidance.filters.lookup import Lookup
+from vqclip.guidance.interfaces import Apply, Drawer, FirstImage, LossTerm, MovesLatents, Scene, Start
+from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.masking import masked, open_canvas
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
+from vqclip.guidance.memory_estimate import fitting
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
 from vqclip.guidance.overlay import check_overlay, open_overlay
@@ -81,9 +84,11 @@ class Pipeline:
         self._overlay = open_overlay(config.overlay, base, config.width, config.height)
         self._references = {
             file: self.canvas.image if self.canvas and file == config.init else load_image(base / file)
-            for term in used(config.losses).values()
+            for term in in_use(config.losses).values()
+            if isinstance(term, LossTerm)
             for file in term.files(config.init)
         }
+        self._filters = self._open_filters()
         self._dtype = dtype = devices.dtype_for(config.precision, device)
         devices.allow_tf32(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
@@ -119,25 +124,30 @@ class Pipeline:
 
     @property
     def batch_size(self) -> int:
-        """Give how many images of the Config to make at once for the most speed."""
-        return best_batch_size(self.config, self.config.drawer.channels(), self.device)
+        """Give how many images of the Config to make at once for the most speed, as far as memory suffices."""
+        config, frame = self.config, self.film.frame(0)
+        fastest = best_batch_size(config, config.drawer.channels(), self.device)
+        budget = MemoryBudget.of(frame.width, frame.height, self.device)
+        return fitting(config, frame, self._dtype, budget, fastest, self.device) if fastest > 1 else 1
 
     def objective(self, frame: Frame) -> Objective:
         """Make the Objective of a frame."""
         config = self.config
-        opened: Drawer = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
-        sizes = {opened.drawn_size(opened.latent_shape(stage.scale)) for stage in frame.stages}
-        sizes.add(opened.drawn_size(opened.latent_shape()))
-        drawer = masked(opened, self.canvas, sizes)
+        opened: Any = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
+        shapes = [opened.latent_shape(stage.scale) for stage in frame.stages]
+        sizes = sorted({(frame.height, frame.width), *map(opened.drawn_size, shapes)})
+        filtered = FilteredDrawer(opened, self._filters) if self._filters else opened
+        drawer = masked(filtered, self.canvas, sizes)  # outermost, so that no filter changes what is kept
         terms: dict[str, Any] = dict(config.losses)
         if self.source:
             terms["near_source"] = NearSource(weight=config.source.pull)
         source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
+        scene = self._scene(frame, drawer, source, sizes)
         return Objective(
             drawer=drawer,
             cutouts=self.cutouts,
-            perceptor_losses=self._perceptor_losses(frame, sizes),
-            penalties=penalties(terms, self._scene(drawer, source, sorted(sizes))),
+            perceptor_losses=self._perceptor_losses(frame, scene, sizes),
+            penalties=penalties(terms, scene),
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate
             ),
@@ -147,17 +157,38 @@ class Pipeline:
             graphs=self._graphs,
             learning_rate_unit=config.optimizer.unit,
             restart=config.optimizer.restart,
+            drops=[Moment.parse(text, "optimizer.drops") for text in config.optimizer.drops],
+            drop_factor=config.optimizer.drop_factor,
             overlay=self._overlay,
         )
 
-    def _scene(self, drawer: Drawer, source: Tensor | None, sizes: list[tuple[int, int]]) -> Scene:
+    def _scene(
+        self, frame: Frame, drawer: Drawer, source: Tensor | None, sizes: list[tuple[int, int]]
+    ) -> Scene:
         """Make what loss terms may ask about a frame; `sizes` (h, w) are those of the images that are drawn."""
-        scene = Scene(drawer.unit, source, drawer.resize, self.config.init)
+        given, init = self._given_image(frame), self.config.init
+        scene = Scene(drawer.unit, source, drawer.resize, given, self.base, self.models, init)
         if not self._references:
             return scene
         view = WholeView([each.perceptor for each in self._embeddings], sizes, self.device)
         references = make_references(self._references, drawer, sizes, view)
         return replace(scene, references=references, embed=view.embed)
+
+    def _given_image(self, frame: Frame) -> Callable[[], Tensor] | None:
+        """Give a function that gives the image which the user gave for a frame, or None."""
+        if source := self.source:
+            return lambda: source.image(frame.index)
+        if canvas := self.canvas:
+            return lambda: canvas.image
+        return (lambda: self.first_image(frame, Generator())) if self.config.init else None
+
+    def _open_filters(self) -> list[Apply]:
+        """Open the Config's filters; a locked palette is the last."""
+        entries: list[Any] = list(self.config.filters)
+        palette = self.config.palette
+        if palette.colours and palette.lock:
+            entries.append(Lookup(colours=palette.colours))
+        return [entry.open(self) for entry in entries]
 
     def begin(self, frame: Frame, objective: Objective, seed: int) -> State:
         """Make the State before the first step of a film or still, from a seed."""
@@ -180,6 +211,13 @@ class Pipeline:
             )  # the last frame reached its plateau early, at a coarse stage
         if frame.move == STANDSTILL and not self.config.source.flow and not share:
             return state.carried()
+        if isinstance(drawer, MovesLatents):
+            size = (frame.height, frame.width)
+            z = drawer.move(state.latent.mean, self._grid(frame, size, size))
+            if share:
+                fresh = self.first_image(frame, self._generator(frame, state.seed))
+                z = z.lerp(drawer.encode(fresh, drawer.latent_shape()), share)
+            return state.moved(z, lambda moments: moments)
         with torch.no_grad():
             image = drawer.decode_full(state.latent.mean)
             size = (image.shape[2], image.shape[3])
@@ -231,7 +269,9 @@ class Pipeline:
                     group["capturable"] = True  # it counts its steps on the device
         return optimizer
 
-    def _perceptor_losses(self, frame: Frame, sizes: Iterable[tuple[int, int]]) -> list[PerceptorLoss]:
+    def _perceptor_losses(
+        self, frame: Frame, scene: Scene, sizes: Iterable[tuple[int, int]]
+    ) -> list[PerceptorLoss]:
         """Make a frame's perceptor losses; `sizes` (h, w) are those of the images that are drawn."""
         prompts = [frame_prompt.prompt for frame_prompt in frame.prompts]
         regions = region_masks(prompts, self.base, sizes, self.device)
@@ -243,6 +283,7 @@ class Pipeline:
                 targets=[embeddings.target(frame_prompt, regions) for frame_prompt in frame.prompts],
                 weight=settings.weight,
                 crops=settings.crops or self.config.cutouts.count,
+                penalties=crop_penalties(self.config.losses, embeddings.perceptor, scene),
             )
             for k, (settings, embeddings) in enumerate(
                 zip(self.config.perceptors, self._embeddings, strict=True)
@@ -257,9 +298,7 @@ def _check_start(config: Config, start: Start, drawer: Drawer) -> None:
     given = "init" if config.init else "source"
     cure = f"leave {given} out" if start.given else f"start {start.name!r} is one"
     model = " ".join(need.name for need in config.drawer.requirements()) or config.drawer.name
-    raise WeightsError(
-        f"{model} is a decoder alone and begins from no picture: {cure}; add --set start=codes"
-    )
+    raise WeightsError(f"{model} is a decoder alone and begins from no image: {cure}; add --set start=codes")
 
 
 def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:

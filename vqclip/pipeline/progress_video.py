@@ -126,7 +126,7 @@ class Recorder:
                 )  # fmt: skip
             except VideoError as error:
                 raise VideoError(
-                    f"{error}; the picture is in {run.image}; again: vqclip resume {run.folder}"
+                    f"{error}; the image is in {run.image}; again: vqclip resume {run.folder}"
                 ) from None
             self.images.path.unlink()
         return video

@@ -1,15 +1,18 @@
 """Rank finished images by their similarity to their prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from vqclip.base.stop import StopToken
 from vqclip.config.prompt import Kind, Prompt
 from vqclip.guidance.interfaces import Perceptor
 from vqclip.guidance.ops import cover
-from vqclip.media.image import load_image
+from vqclip.media.image import from_pil, load_image
+from vqclip.pipeline.events import Events, Finished, Ranked, Result
 
 
 class Reranker:
@@ -41,3 +44,22 @@ class Reranker:
         square = cover(image, size, size).clamp(0, 1).to(self.perceptor.device)
         both = self.perceptor.embed_crops(torch.cat([square, square.flip(-1)])).mean(0)
         return both / both.norm()
+
+
+def ranked(events: Events, reranker: Callable[[], Reranker], keep: int, stop: StopToken | None) -> Events:
+    """Pass events on, then yield a Ranked for each image that they finished, the best first.
+
+    `reranker` is called once, for the first image. After a stop nothing is ranked.
+    """
+    scored: list[tuple[float, Result]] = []
+    judge: Reranker | None = None
+    with closing(events):
+        for event in events:
+            yield event
+            if isinstance(event, Finished):
+                judge, made = judge or reranker(), event.result
+                scored.append((judge.score(from_pil(made.image), made.config.parsed_prompts), made))
+    if stop and stop.stopped:
+        return
+    for rank, (score, made) in enumerate(sorted(scored, key=lambda pair: -pair[0]), 1):
+        yield Ranked(made, score, rank, rank <= keep)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from vqclip.config.schema import Config
+from vqclip.config.schema import Config, in_use
 from vqclip.guidance.perceptors.chosen import perceptor_named
 from vqclip.start.chosen import chosen_start
 from vqclip.weights.requirement import Requirement
@@ -13,7 +13,7 @@ JUDGE = "judge"  # a role
 
 
 def requirements(config: Config, judge: str | None = None) -> tuple[Requirement, ...]:
-    """List all weights that painting a Config takes, and the judge's if one is to rank the pictures.
+    """List all weights that a Config needs, and the judge's if one is to rank the images.
 
     Weights that have two roles are listed twice.
     """
@@ -25,6 +25,9 @@ def _requirements(config: Config, judge: str | None) -> Iterator[Requirement]:
     for k, perceptor in enumerate(config.perceptors, 1):
         yield from _in_role(f"perceptor {k}", perceptor)
     yield from chosen_start(config).requirements()
+    terms: Any = in_use(config.losses)
+    for term in terms.values():
+        yield from term.requirements()
     if judge is not None:
         yield from _in_role(JUDGE, perceptor_named(config, judge))
 

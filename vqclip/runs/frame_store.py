@@ -64,7 +64,7 @@ class FrameStore:
         try:
             return load_file(path)["z"]
         except (OSError, SafetensorError, KeyError) as error:
-            raise RunError(f"{path} is missing or damaged ({error}); paint the film again") from None
+            raise RunError(f"{path} is missing or damaged ({error}); make the film again") from None
 
     def _latent_path(self, frame: int) -> Path:
         return self._latents / f"{frame:06d}.safetensors"

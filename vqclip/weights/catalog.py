@@ -41,7 +41,7 @@ class ModelCard:
     roughly: float | None = None  # bytes, where nobody states them exactly
     sha256: str = ""  # "" where nobody states it
     stated: str = ""  # who states it
-    recipe: str = ""  # the preset that a VQGAN is known to paint well with; "": that of unknown ones
+    recipe: str = ""  # the preset that a VQGAN is known to work well with; "": that of unknown ones
 
     @property
     def ships(self) -> bool:

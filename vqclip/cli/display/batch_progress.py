@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vqclip.base.errors import visible
-from vqclip.cli.display.console import Display
+from vqclip.cli.display.console import Display, duration
 from vqclip.jobs.launcher import JobEvent
 from vqclip.pipeline.events import Failed, Finished, Progressed, Started
 
@@ -87,7 +87,7 @@ class PlainBatchProgress(BatchProgress):
                 self._say("start", f"{self.titles[event.job][:TITLE]} ({event.worker})")
             case Finished(result=made):
                 seconds = round(made.seconds, 2)
-                self._say("painted", f"{self.titles[event.job][:TITLE]} in {seconds} s; {self.summary}")
+                self._say("made", f"{self.titles[event.job][:TITLE]} in {seconds} s; {self.summary}")
 
     def _say(self, topic: str, text: str) -> None:
         self.console.print(Text(f"{topic:<10}{text}"), soft_wrap=True)
@@ -109,23 +109,13 @@ class LiveBatchProgress(BatchProgress):
         )
 
     def _table(self) -> Group:
-        table = Table("worker", "painting", "step", "loss", "left", box=None, header_style="dim")
+        table = Table("worker", "rendering", "step", "loss", "left", box=None, header_style="dim")
         for worker, row in list(self.rows.items()):
             table.add_row(
                 Text(worker), Text(self.titles[row.job][:TITLE]), f"{row.step}/{row.steps}" if row.steps else "",
                 "" if row.loss is None else f"{row.loss:.3f}", duration(row.left),
             )  # fmt: skip
         return Group(table, Text(self.summary, style="dim"))
-
-
-def duration(seconds: float | None) -> str:
-    """Format seconds: 42 s, 3 min, 1 h 5 min."""
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def batch_progress(console: Console, titles: Sequence[str], quiet: bool) -> BatchProgress:

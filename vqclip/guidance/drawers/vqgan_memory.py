@@ -7,7 +7,8 @@ from vqclip.config.timeline import latent_shape
 from vqclip.guidance.kept_bytes import kept_bytes, weight_bytes
 from vqclip.guidance.memory import MemoryBudget
 from vqclip.models.folding import freeze
-from vqclip.models.vqgan import VQGAN, ResnetBlock
+from vqclip.models.vqgan import VQGAN
+from vqclip.models.vqgan_layers import ResnetBlock
 from vqclip.models.vqgan_loading import architecture_of
 
 

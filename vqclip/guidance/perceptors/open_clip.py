@@ -1,9 +1,12 @@
 """The perceptor `open_clip`: embed crops and prompts with a frozen CLIP, as unit vectors of one space."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from vqclip.guidance.interfaces import Perceptor
@@ -42,9 +45,28 @@ class OpenCLIPPerceptor(Perceptor):
         inner: Any = getattr(self._tokenizer, "tokenizer", self._tokenizer)
         return len(inner.encode(text)) + 2 * (inner is self._tokenizer)
 
+    def foreign_words(self, text: str) -> list[str]:
+        """List the words that aren't in Latin letters, if the tokenizer is that of OpenAI's CLIP: it is for English."""
+        return non_latin_words(text) if isinstance(self._tokenizer, SimpleTokenizer) else []
+
     def forget_texts(self) -> None:
         """Free the text tower."""
         self._model = self._tokenizer = None
+
+
+def non_latin_words(text: str) -> list[str]:
+    """List the words of a text that have letters of another script than Latin.
+
+    >>> non_latin_words("a red яблоко, 苹果 and café")
+    ['яблоко', '苹果']
+    """
+    return [word for word in re.findall(r"\w+", text) if any(_is_foreign(letter) for letter in word)]
+
+
+def _is_foreign(letter: str) -> bool:
+    return letter.isalpha() and not unicodedata.name(letter, "").startswith(
+        ("LATIN", "FULLWIDTH LATIN", "MODIFIER")
+    )
 
 
 def _first(features: Any) -> Tensor:
