@@ -9,7 +9,8 @@ from conftest import DEVICE, Tiny, paint
 from PIL import Image
 
 from vqclip.base.errors import ConfigError
-from vqclip.guidance.interfaces import Reference, Scene
+from vqclip.guidance.interfaces import Scene
+from vqclip.guidance.references import Reference
 from vqclip.guidance.latent import Latent
 from vqclip.guidance.losses.near_init import NearInit
 from vqclip.pipeline.pipeline import Pipeline

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import DEVICE, Tiny, paint
 from PIL import Image
+from safetensors.torch import save_file
 
 from vqclip.base.errors import PromptError
 from vqclip.config import prompt as prompts
@@ -28,7 +29,8 @@ def gradient(config: Any, seed: int = 1) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     leaf = torch.rand(1, 3, config.height, config.width, generator=generator).to(DEVICE).requires_grad_()
     draw = objective.cutouts.draw(config.height, config.width, term.perceptor.size, seed, term.crops)
-    perceptor_loss(leaf, term, objective, [sent(draw, DEVICE)])
+    weights = torch.ones(len(term.penalties))
+    perceptor_loss(leaf, term, objective, [sent(draw, DEVICE)], weights)
     assert leaf.grad is not None
     return leaf.grad.abs().sum((0, 1)).cpu()
 
@@ -133,3 +135,11 @@ def test_regions_are_read_and_written(line: str, expected: Prompt) -> None:
 def test_a_box_outside_the_image_is_refused() -> None:
     with pytest.raises(PromptError, match=r"@ 0.5,0,0.7,1: this box lies outside the image"):
         prompts.parse("an owl @ 0.5,0,0.7,1")
+
+
+def test_a_loss_of_crops_is_not_confined_to_the_region_of_the_only_prompt(tiny: Tiny) -> None:
+    save_file({"weight": torch.randn(1, 16)}, "head.safetensors")
+    head = {"head": {"file": "head.safetensors", "weight": 1}}
+    alone, beside = (gradient(tiny(prompts=["an owl @ left"], losses=x, **WIDE)) for x in ({}, head))
+    assert alone[:, 20:].sum() == 0
+    assert (beside[:, 20:] > 0).any()

@@ -1,6 +1,7 @@
 """A mask keeps the rest of the init image to the pixel, and an extension keeps all of it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,15 @@ def test_the_kept_half_is_equal_to_the_byte_and_the_other_changes(
     made = np.asarray(paint(tiny(init="init.png", mask=mask)).image)
     assert (made[:, :8] == init[:, :8]).all()
     assert (made[:, 12:] != init[:, 12:]).mean() > 0.5
+
+
+def test_filters_change_what_is_rendered_anew_and_not_what_is_kept(tiny: Tiny) -> None:
+    init = write_init()
+    write_mask()
+    given: dict[str, Any] = {"filters": ["rotate:90"], "palette": ["red", "blue"]}
+    made = np.asarray(paint(tiny(init="init.png", mask={"file": "mask.png"}, **given)).image)
+    assert (made[:, :8] == init[:, :8]).all()
+    assert {tuple(pixel) for pixel in made[:, 12:].reshape(-1, 3)} <= {(255, 0, 0), (0, 0, 255)}
 
 
 def test_without_a_mask_no_half_is_kept(tiny: Tiny) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from vqclip.config.schema import DrawerConfig, FilterConfig, LossConfig, PerceptorConfig, StartConfig
 from vqclip.weights.requirement import Requirement
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vqclip.config.timeline import Frame
     from vqclip.guidance.latent import Latent
     from vqclip.guidance.memory import MemoryBudget
+    from vqclip.guidance.references import Reference
 
 
 class Drawer(Protocol):
@@ -74,22 +75,6 @@ class Drawer(Protocol):
 
     def moved(self, moments: "Tensor", grid: Callable[[tuple[int, int]], "Tensor"], border: str) -> "Tensor":
         """Move an optimiser's moments as the image moved; `grid` gives the sampling grid (see motion) for a shape."""
-
-
-@runtime_checkable
-class MovesLatents(Protocol):
-    """What a Drawer does too that moves a film's latents itself: others move the image, and encode it anew."""
-
-    def move(self, z: "Tensor", grid: "Tensor") -> "Tensor":
-        """Move a latent as a sampling grid (1 y x 2; see motion) moves an image."""
-
-
-@runtime_checkable
-class WritesSVG(Protocol):
-    """What a Drawer of vectors does too: its file lies beside the image."""
-
-    def svg(self, z: "Tensor") -> str:
-        """Write a latent's image as the text of an SVG file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,18 +204,6 @@ class Start(StartConfig, ABC):
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Hold an image to compare with: its pixels (1 3 h w) by size (h, w), its latent (1 d y x), and its embeddings.
-
-    The latent is None where the drawer can't encode. The embeddings (1 d) are those of the whole image, by perceptor.
-    """
-
-    pixels: "Mapping[tuple[int, int], Tensor]"
-    latent: "Tensor | None"
-    embeddings: "Sequence[Tensor]"
-
-
-@dataclass(frozen=True)
 class Scene:
     """Give a loss term what it may ask about a frame: its latent's unit, and the source's latent (1 d y x).
 
@@ -247,13 +220,12 @@ class Scene:
     base: Path = Path()
     models: Any = None
     init: str | None = None
-    references: Mapping[str, Reference] = field(default_factory=dict)
+    references: "Mapping[str, Reference]" = field(default_factory=dict)
     embed: "Callable[[Tensor], Sequence[Tensor]] | None" = None
 
 
-Measure = Callable[
-    ["Tensor", "Latent"], "Tensor"
-]  # the unweighted loss () of an image (1 3 h w) and its latent
+# An image (1 3 h w) and its latent to the unweighted loss ().
+Measure = Callable[["Tensor", "Latent"], "Tensor"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,9 +249,8 @@ class LossTerm(LossConfig, ABC):
         """Compute the unweighted loss () of an image (1 3 h w) in [0, 1] and its latent."""
 
 
-Apply = Callable[
-    ["Tensor"], "Tensor"
-]  # images (n 3 h w) in [0, 1] to images of the same shape, differentiably
+# Images (n 3 h w) in [0, 1] to images of the same shape, differentiably.
+Apply = Callable[["Tensor"], "Tensor"]
 
 
 class FilterTools(Protocol):

@@ -1,4 +1,4 @@
-"""Stamp an image on the picture every so many steps; in between, the optimisation makes it a part of the picture."""
+"""Stamp an image on the one that is made, every so many steps; the steps in between make it a part of that image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

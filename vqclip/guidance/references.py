@@ -1,15 +1,32 @@
 """Prepare the images that loss terms compare with, before the first step, so that a step copies nothing."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from vqclip.config.schema import Config, in_use
 from vqclip.guidance.crop_sampling import place_crops, warp
 from vqclip.guidance.cutout_draws import Placement
-from vqclip.guidance.interfaces import Drawer, Perceptor, Reference
+from vqclip.guidance.interfaces import Drawer, LossTerm, Perceptor
+from vqclip.guidance.masking import Canvas
 from vqclip.guidance.ops import cover
 from vqclip.guidance.records import sent
+from vqclip.media.image import load_image
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Hold an image to compare with: its pixels (1 3 h w) by size (h, w), its latent (1 d y x), and its embeddings.
+
+    The latent is None where the drawer can't encode. The embeddings (1 d) are those of the whole image, by perceptor.
+    """
+
+    pixels: Mapping[tuple[int, int], Tensor]
+    latent: Tensor | None
+    embeddings: Sequence[Tensor]
 
 
 class WholeView:
@@ -42,6 +59,18 @@ def _around(height: int, width: int, size: int) -> Placement:
     """Place the square around an image, as the anchors among the crops are placed."""
     x, y, half = width / 2, height / 2, max(width, height) / 2
     return place_crops(torch.tensor([[x - half, y - half, x + half, y + half]]), height, width, size)
+
+
+def read_references(config: Config, base: Path, canvas: Canvas | None) -> dict[str, Tensor]:
+    """Read the images (1 3 h w) that a Config's losses compare with, by file; the init is the canvas's, if any.
+
+    Raises ImageError, and ConfigError where a loss has no image.
+    """
+    terms = [term for term in in_use(config.losses).values() if isinstance(term, LossTerm)]
+    files = [file for term in terms for file in term.files(config.init)]
+    return {
+        file: canvas.image if canvas and file == config.init else load_image(base / file) for file in files
+    }
 
 
 @torch.no_grad()

@@ -15,13 +15,13 @@ from vqclip.base import seeds
 from vqclip.base.errors import WeightsError
 from vqclip.config.prompt import Kind
 from vqclip.config.schedule import Moment, Schedule
-from vqclip.config.schema import Config, PerceptorConfig, in_use
+from vqclip.config.schema import Config, PerceptorConfig
 from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
-from vqclip.guidance.filtered_drawer import FilteredDrawer
-from vqclip.guidance.filters.lookup import Lookup
-from vqclip.guidance.interfaces import Apply, Drawer, FirstImage, LossTerm, MovesLatents, Scene, Start
+from vqclip.guidance.drawer_abilities import MovesLatents
+from vqclip.guidance.filtered_drawer import filtered, open_filters
+from vqclip.guidance.interfaces import Drawer, FirstImage, Scene, Start
 from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.masking import masked, open_canvas
@@ -32,7 +32,7 @@ from vqclip.guidance.ops import cover
 from vqclip.guidance.overlay import check_overlay, open_overlay
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
-from vqclip.guidance.references import WholeView, make_references
+from vqclip.guidance.references import WholeView, make_references, read_references
 from vqclip.guidance.regions import region_masks
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
@@ -82,13 +82,8 @@ class Pipeline:
         }
         region_masks(config.parsed_prompts, base, [(1, 1)], device)  # refuses files that can't be read
         self._overlay = open_overlay(config.overlay, base, config.width, config.height)
-        self._references = {
-            file: self.canvas.image if self.canvas and file == config.init else load_image(base / file)
-            for term in in_use(config.losses).values()
-            if isinstance(term, LossTerm)
-            for file in term.files(config.init)
-        }
-        self._filters = self._open_filters()
+        self._references = read_references(config, base, self.canvas)
+        self._filters = open_filters(config, self)
         self._dtype = dtype = devices.dtype_for(config.precision, device)
         devices.allow_tf32(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
@@ -133,11 +128,11 @@ class Pipeline:
     def objective(self, frame: Frame) -> Objective:
         """Make the Objective of a frame."""
         config = self.config
-        opened: Any = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
+        opened: Drawer = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
         shapes = [opened.latent_shape(stage.scale) for stage in frame.stages]
         sizes = sorted({(frame.height, frame.width), *map(opened.drawn_size, shapes)})
-        filtered = FilteredDrawer(opened, self._filters) if self._filters else opened
-        drawer = masked(filtered, self.canvas, sizes)  # outermost, so that no filter changes what is kept
+        # The mask is outermost, so that no filter changes what is kept.
+        drawer = masked(filtered(opened, self._filters), self.canvas, sizes)
         terms: dict[str, Any] = dict(config.losses)
         if self.source:
             terms["near_source"] = NearSource(weight=config.source.pull)
@@ -181,14 +176,6 @@ class Pipeline:
         if canvas := self.canvas:
             return lambda: canvas.image
         return (lambda: self.first_image(frame, Generator())) if self.config.init else None
-
-    def _open_filters(self) -> list[Apply]:
-        """Open the Config's filters; a locked palette is the last."""
-        entries: list[Any] = list(self.config.filters)
-        palette = self.config.palette
-        if palette.colours and palette.lock:
-            entries.append(Lookup(colours=palette.colours))
-        return [entry.open(self) for entry in entries]
 
     def begin(self, frame: Frame, objective: Objective, seed: int) -> State:
         """Make the State before the first step of a film or still, from a seed."""
