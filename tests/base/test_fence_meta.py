@@ -86,9 +86,11 @@ def on_meta(record: Any) -> Any:
 
 
 def scene_without_numbers(penalty: Penalty) -> Penalty:
-    """A penalty whose scene has moved to the meta device."""
+    """A penalty whose scene, if it has one, has moved to the meta device."""
     measure: Any = penalty.measure
-    scene = measure.keywords["scene"]
+    scene = measure.keywords.get("scene")
+    if scene is None:
+        return penalty
     if scene.embed is not None:
         view = scene.embed.__self__
         view._map, view._placements = on_meta(view._map), on_meta(view._placements)

@@ -10,9 +10,9 @@ from PIL import Image
 
 from vqclip.base.errors import ConfigError
 from vqclip.guidance.interfaces import Scene
-from vqclip.guidance.references import Reference
 from vqclip.guidance.latent import Latent
 from vqclip.guidance.losses.near_init import NearInit
+from vqclip.guidance.references import Reference
 from vqclip.pipeline.pipeline import Pipeline
 
 pytestmark = pytest.mark.usefixtures("device")
