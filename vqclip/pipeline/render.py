@@ -15,7 +15,8 @@ from vqclip.base.errors import NotFinite, UsageError
 from vqclip.base.stop import StopToken
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Frame
-from vqclip.guidance.interfaces import Drawer, WritesSVG
+from vqclip.guidance.drawer_abilities import WritesSVG
+from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.memory import plain_shortages
 from vqclip.guidance.objective import Objective
 from vqclip.guidance.optimize import Step, optimize
