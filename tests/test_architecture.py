@@ -71,6 +71,7 @@ LIGHT = (
     "cli.app",
     "cli.completion",
     "cli.help_layout",
+    "cli.inits",
     "cli.options",
     "cli.outputs",
     "cli.painting_options",
@@ -237,7 +238,8 @@ def test_the_flags_of_generate_are_frozen() -> None:
     }
     assert flags == {
         "-o", "--output", "--force", "-s", "--size", "--steps", "--seed", "-p", "--preset", "-c", "--config", "--set",
-        "--init", "--drawer", "--image-prompt", "--loss", "--palette", "--filter", "--save-every", "--tile",
+        "--init", "--mask", "--extend", "--aspect", "--style",
+        "--drawer", "--image-prompt", "--loss", "--palette", "--filter", "--save-every", "--tile",
         "-d", "--device", "-n", "--count",
         "--batch-size", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",

@@ -315,5 +315,5 @@ class TestOverflow:
 
     def test_float32_ends_in_the_line_to_type(self, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
         self.overflowing(monkeypatch, torch.float32)
-        with pytest.raises(NotFinite, match=r"step 30 .*--set optimizer.rate="):
+        with pytest.raises(NotFinite, match=r"step 30 .*--set optimizer.learning_rate="):
             paint(tiny(steps=35))
