@@ -22,6 +22,7 @@ FOLDERS = [
     "base",
     "weights",
     "config",
+    "importing",
     "media",
     "models",
     "guidance",
@@ -87,7 +88,7 @@ MODULES = [name for name in modules() if name.rpartition(".")[2] != "__init__" a
 LIGHT_MODULES = [
     name
     for name in MODULES
-    if (name.split(".")[0] in ("base", "config") and name not in WITH_TORCH)
+    if (name.split(".")[0] in ("base", "config", "importing") and name not in WITH_TORCH)
     or name in LIGHT
     or name.startswith(("cli.commands.", "guidance.losses.", "guidance.filters."))
 ]
