@@ -23,8 +23,9 @@ MASK = "mask.png"
 HEAD = """# What the options do, in images
 
 Each section has a command and its image, beside the image of the same command without the option. All were generated
-on a CPU, with the models that are part of vqclip and with `{shared}`. `python -m docs.make.wishes` wrote
-this page. [The guide](guide/drawers.md) explains the options.
+on a CPU, with the models that are part of vqclip and with `{shared}`. The guide explains
+[drawers and losses](guide/drawers.md), [palettes and filters](guide/filters.md), [regions and styles](guide/prompts.md)
+and [your own image](guide/starts.md).
 """
 
 
