@@ -38,7 +38,9 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def old_sentences(text: str) -> list[str]:
-    return [sentence for sentence in sentences(text.replace(TEMPLATE, "")) if OLD.search(sentence)]
+    return [
+        sentence for sentence in sentences(LINKED.sub("", text.replace(TEMPLATE, ""))) if OLD.search(sentence)
+    ]
 
 
 def test_an_old_word_is_found() -> None:

@@ -62,7 +62,7 @@ EXAMPLES = (
             (*BUTTERFLY, "--drawer", "pixel", "--set", "drawer.pixels=22x22"), ("butterfly",), "png"),
     Example("symmetry", "Symmetry", "The loss `symmetry` makes the left half the mirror image of the right half.",
             (*SHIP, "--loss", "symmetry:100"), ("ship",)),
-    Example("mask", "Mask", "The image is rendered anew where the mask is white, and the rest is kept to the pixel.",
+    Example("masked", "Mask", "The image is rendered anew where the mask is white, and the rest is kept to the pixel.",
             ("a sunflower", "--init", "butterfly.jpg", "--mask", MASK, "--set", "mask.feather=6"), ("butterfly", MASK)),
     Example("extend", "Extend", "The image grows on both sides, and what was there is kept.",
             (*BUTTERFLY, "--init", "butterfly.jpg", "--extend", "left=48,right=48", "--set", "mask.fill=init",
