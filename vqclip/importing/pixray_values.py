@@ -8,7 +8,7 @@ from vqclip.base.errors import ConfigError, shorten
 from vqclip.config import dotted, resolve
 from vqclip.config.schema import OPTIMIZERS
 from vqclip.importing.models import VQGANS, clip_name
-from vqclip.importing.table import Convert, Given, number, truth, whole, words
+from vqclip.importing.table import Convert, Given, number, pair, truth, whole, words
 
 QUALITIES = ("draft", "normal", "better", "best", "supreme")
 SCALES = {"small": 1, "medium": 2, "large": 4}
@@ -54,10 +54,7 @@ def _crops(given: Given, cutouts: Mapping[str, Any]) -> int:
 def size(given: Given, scale: float) -> tuple[int, int]:
     """Width and height in pixels, as pixray derives them from size, scale or ezsize, and aspect."""
     if exact := given.get("size"):
-        sides = exact if isinstance(exact, list | tuple) else re.findall(r"\d+", str(exact))
-        if len(sides) != 2:
-            raise ConfigError(f"size: {shorten(exact)} is no size; write two numbers as in [320, 180]")
-        return whole(sides[0], "size"), whole(sides[1], "size")
+        return pair(exact, "size")
     if named := given.get("ezsize"):
         scale = SCALES.get(str(named), scale)
     scale = given.number("scale", scale)
@@ -95,7 +92,7 @@ def _pixels(given: Given, width: int, height: int) -> str:
     columns, rows = square if width == height else wide if width > height else (40, 50)
     kind = str(given.get("pixel_type", "rect"))
     if exact := given.get("pixel_size"):
-        columns, rows = (whole(side, "pixel_size") for side in words(exact, " "))
+        columns, rows = pair(exact, "pixel_size")
     elif truth(given.get("pixel_iso_check", True)):
         columns = int(1.414 * columns) if kind == "tri" else columns
         rows = int({"hex": 1.414, "diamond": 2}.get(kind, 1) * rows)
@@ -229,6 +226,8 @@ def colours(value: Any) -> list[str]:
 def _colours(text: str) -> str:
     body, _, count = text.strip().partition("\\")
     body = body.strip()
+    if not body:
+        raise ConfigError(f"palette: {shorten(text)} has no colour; write one, as in red")
     if body.startswith("@"):
         body = f"[{body[1:]}]"
     elif body[0] not in "[(" and "->" not in body:
@@ -268,7 +267,7 @@ def vqgan_model(value: Any, given: Given) -> dict[str, Any]:
 
 
 def pixel_type(value: Any, given: Given) -> dict[str, Any]:
-    if value not in SHAPES:
+    if str(value) not in SHAPES:
         given.note(f"there is no shape {shorten(value)}; squares stand in for it")
     return {"drawer.shape": SHAPES.get(str(value), "square")}
 

@@ -6,7 +6,7 @@ from vqclip.base.errors import ConfigError, shorten
 from vqclip.config import dotted, resolve
 from vqclip.config.prompt import Kind
 from vqclip.importing.models import VQGANS
-from vqclip.importing.pytti_prompts import prompt, split
+from vqclip.importing.pytti_prompts import prompt, read_weight, split
 from vqclip.importing.table import (
     Argument,
     Convert,

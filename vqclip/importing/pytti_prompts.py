@@ -18,9 +18,7 @@ def split(text: str, sign: str) -> list[str]:
 def prompt(text: str, given: Given) -> str:
     """Convert `text:weight_mask_cutoff:stop`, all but the text optional."""
     body, weight, stop, *_ = [*split(text, ":"), "", ""]
-    weight, mask, *_ = (
-        [*split(weight, "_"), "", ""] if not weight.startswith("_") else ["1", *split(weight, "_")]
-    )
+    weight, mask, *_ = [*([""] if weight.startswith("_") else []), *split(weight, "_"), "", ""]
     numbers = [read_weight(weight or "1", text, given)]
     if stop:
         numbers.append(read_weight(stop, text, given))
