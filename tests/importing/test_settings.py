@@ -156,23 +156,23 @@ def test_what_cannot_be_read_is_refused_in_one_line(text: str, message: str) -> 
 
 
 ODD = (
-    [], [1], ["a", "b"], {"a": 1}, "", "x", -1, 0, float("inf"), float("nan"), True, None, "a:b:c", "\\8", "->", "[", "@",
-    "9" * 400, "_", "a:_", "||", " ", "100%",
+    [], [1], ["a", "b"], {"a": 1}, "", "x", -1, 0, float("inf"), float("nan"), True, None, "a:b:c", "\\8", "->", "[",
+    "@", "9" * 400, "_", "a:_", "||", " ", "100%",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("program", importing.PROGRAMS.values(), ids=lambda each: each.name)
 def test_odd_values_are_converted_or_refused(program: Program) -> None:
-    """No value of any argument ends in an error that isn't meant for users."""
+    """No value of any argument ends in an error that isn't meant for users; each argument gets every third value."""
     losses = "palette, saturation, symmetry, smoothness, edge, gaussian, aesthetic, resmem, style"
     whole = {
         "pixray": {"prompts": "an owl", "custom_loss": losses, "filters": "lookup, wallpaper"},
         "nerdyrodent": {"prompts": "an owl", "zoom_video": True},
         "pytti": {"scenes": "an owl", "animation_mode": "2D", "image_model": "VQGAN", "init_image": "a.png"},
     }[program.name]
-    for argument in program.arguments:
+    for i, argument in enumerate(program.arguments):
         drawer = {"drawer": argument.part} if argument in DRAWERS else {}
-        for value in ODD:
+        for value in ODD[i % 3 :: 3]:
             with contextlib.suppress(UsageError):
                 convert({**whole, **drawer, argument.name: value}, program)
 

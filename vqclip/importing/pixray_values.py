@@ -105,8 +105,8 @@ def in_steps(value: Any, given: Given, unit: str = "i") -> int:
     match = re.fullmatch(r"(\d*\.?\d+)\s*(i|iter|iterations|p|%|percent)?", str(value).strip().lower())
     if not match:
         raise ConfigError(f"{given.argument}: {shorten(value)} is no moment; write one as in 20i or 75%")
-    is_share = (match[2] or unit)[0] in "p%"
-    return int(float(match[1]) * 0.01 * _steps(given)) if is_share else int(float(match[1]))
+    amount, is_share = number(match[1], given.argument), (match[2] or unit)[0] in "p%"
+    return int(amount * 0.01 * _steps(given)) if is_share else int(amount)
 
 
 def _steps(given: Given) -> int:
