@@ -45,12 +45,14 @@ class Example:
         return f"{self.name}.{self.ending}"
 
 
-BUTTERFLY, SHIP = ("a red butterfly",), ("a ship on the sea",)
+GREY = ("--set", "start=grey")
+BUTTERFLY, SHIP, CASTLE = ("a red butterfly",), ("a ship on the sea",), ("a castle", *GREY)
 STAINED = ("a stained glass window", "--init", "butterfly.jpg")
 BASES = (
     Example("butterfly", "", "", BUTTERFLY),
     Example("ship", "", "", SHIP),
-    Example("both", "", "", ("a red apple | a blue vase",)),
+    Example("both", "", "", ("a field of sunflowers | the moon in a dark sky", *GREY)),
+    Example("castle", "", "", CASTLE),
     Example("glass", "", "", STAINED),
 )
 EXAMPLES = (
@@ -61,14 +63,14 @@ EXAMPLES = (
     Example("pixel", "Pixels", "The drawer `pixel` optimises the colours of a coarse grid.",
             (*BUTTERFLY, "--drawer", "pixel", "--set", "drawer.pixels=22x22"), ("butterfly",), "png"),
     Example("symmetry", "Symmetry", "The loss `symmetry` makes the left half the mirror image of the right half.",
-            (*SHIP, "--loss", "symmetry:100"), ("ship",)),
+            (*CASTLE, "--loss", "symmetry:100"), ("castle",)),
     Example("masked", "Mask", "The image is rendered anew where the mask is white, and the rest is kept to the pixel.",
             ("a sunflower", "--init", "butterfly.jpg", "--mask", MASK, "--set", "mask.feather=6"), ("butterfly", MASK)),
     Example("extend", "Extend", "The image grows on both sides, and what was there is kept.",
             (*BUTTERFLY, "--init", "butterfly.jpg", "--extend", "left=48,right=48", "--set", "mask.fill=init",
              "--size", "init"), ("butterfly",)),
     Example("region", "Regions", "Each prompt holds for one half of the image.",
-            ("a red apple @ left | a blue vase @ right",), ("both",)),
+            ("a field of sunflowers @ bottom | the moon in a dark sky @ top", *GREY), ("both",)),
     Example("vignette", "Vignette", "The loss `vignette` makes the outer parts dark.",
             (*SHIP, "--loss", "vignette:10"), ("ship",)),
     Example("lines", "Lines", "The drawer `lines` paints with strokes and filled curves, which are saved as SVG too.",
@@ -79,10 +81,6 @@ EXAMPLES = (
             (*BUTTERFLY, "--drawer", "pyramid", "--steps", "80"), ("butterfly",)),
     Example("style", "Style by name", "A style adds words around the prompt.",
             (*SHIP, "--style", "woodcut"), ("ship",)),
-    Example("near-init", "Near the init", "The loss `near_init` keeps the colours and shapes of the init image.",
-            ("a yellow flower", "--init", "butterfly.jpg", "--loss", "near_init:5"), ("butterfly",)),
-    Example("edges", "Edges", "The loss `edges` draws the border to one colour.",
-            (*SHIP, "--loss", "edges:20"), ("ship",)),
 )  # fmt: skip
 
 
