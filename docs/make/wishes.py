@@ -22,7 +22,7 @@ SHARED = ("--seed", "1", "--size", f"{SIDE}x{SIDE}", "--steps", "45")
 MASK = "mask.png"
 HEAD = """# What the options do, in images
 
-Each section has a command and its image, beside the image of the same command without the option. All were generated
+Each section has a command and its image, beside the same image without the option, or beside the init. All were generated
 on a CPU, with the models that are part of vqclip and with `{shared}`. The guide explains
 [drawers and losses](guide/drawers.md), [palettes and filters](guide/filters.md), [regions and styles](guide/prompts.md)
 and [your own image](guide/starts.md).
@@ -45,15 +45,10 @@ class Example:
         return f"{self.name}.{self.ending}"
 
 
-GREY = ("--set", "start=grey")
-BUTTERFLY, SHIP, CASTLE = ("a red butterfly",), ("a ship on the sea",), ("a castle", *GREY)
-STAINED = ("a stained glass window", "--init", "butterfly.jpg")
+BUTTERFLY, SHIP = ("a red butterfly",), ("a ship on the sea",)
 BASES = (
     Example("butterfly", "", "", BUTTERFLY),
     Example("ship", "", "", SHIP),
-    Example("both", "", "", ("a field of sunflowers | the moon in a dark sky", *GREY)),
-    Example("castle", "", "", CASTLE),
-    Example("glass", "", "", STAINED),
 )
 EXAMPLES = (
     Example("palette", "Palette", "The image has the four colours of a palette.",
@@ -63,22 +58,21 @@ EXAMPLES = (
     Example("pixel", "Pixels", "The drawer `pixel` optimises the colours of a coarse grid.",
             (*BUTTERFLY, "--drawer", "pixel", "--set", "drawer.pixels=22x22"), ("butterfly",), "png"),
     Example("symmetry", "Symmetry", "The loss `symmetry` makes the left half the mirror image of the right half.",
-            (*CASTLE, "--loss", "symmetry:100"), ("castle",)),
+            (*BUTTERFLY, "--drawer", "pixel", "--set", "drawer.pixels=22x22", "--loss", "symmetry:100"),
+            ("pixel",), "png"),
     Example("masked", "Mask", "The image is rendered anew where the mask is white, and the rest is kept to the pixel.",
             ("a sunflower", "--init", "butterfly.jpg", "--mask", MASK, "--set", "mask.feather=6"), ("butterfly", MASK)),
     Example("extend", "Extend", "The image grows on both sides, and what was there is kept.",
             (*BUTTERFLY, "--init", "butterfly.jpg", "--extend", "left=48,right=48", "--set", "mask.fill=init",
              "--size", "init"), ("butterfly",)),
-    Example("region", "Regions", "Each prompt holds for one half of the image.",
-            ("a field of sunflowers @ bottom | the moon in a dark sky @ top", *GREY), ("both",)),
+    Example("region", "Regions", "The prompt holds for the upper half of the image.",
+            ("a dark night sky with the moon @ top", "--init", "ship.jpg"), ("ship",)),
     Example("vignette", "Vignette", "The loss `vignette` makes the outer parts dark.",
             (*SHIP, "--loss", "vignette:10"), ("ship",)),
     Example("lines", "Lines", "The drawer `lines` paints with strokes and filled curves, which are saved as SVG too.",
-            (*BUTTERFLY, "--drawer", "lines", "--steps", "80"), ("butterfly",)),
-    Example("structure", "Structure", "The loss `structure` keeps the edges of the init image.",
-            (*STAINED, "--loss", "structure:3"), ("butterfly", "glass")),
+            (*BUTTERFLY, "--init", "butterfly.jpg", "--drawer", "lines"), ("butterfly",)),
     Example("pyramid", "Pyramid", "The drawer `pyramid` needs no VQGAN: it adds up images of many resolutions.",
-            (*BUTTERFLY, "--drawer", "pyramid", "--steps", "80"), ("butterfly",)),
+            (*BUTTERFLY, "--drawer", "pyramid", "--steps", "70"), ("butterfly",)),
     Example("style", "Style by name", "A style adds words around the prompt.",
             (*SHIP, "--style", "woodcut"), ("ship",)),
 )  # fmt: skip
@@ -97,7 +91,7 @@ def page() -> str:
 
 def _section(example: Example) -> Iterator[str]:
     yield f"\n## {example.title}\n\n{example.text}\n\n```sh\n{command(example.words)}\n```\n\n"
-    named = {each.name: each for each in BASES}
+    named = {each.name: each for each in (*BASES, *EXAMPLES)}
     shown = [(Path(name).stem, named[name].file if name in named else name) for name in example.beside]
     shown.append((example.name, example.file))
     yield f"| {' | '.join(title for title, _ in shown)} |\n|{' --- |' * len(shown)}\n"
