@@ -22,8 +22,8 @@ SHARED = ("--seed", "1", "--size", f"{SIDE}x{SIDE}", "--steps", "45")
 MASK = "mask.png"
 HEAD = """# What the options do, in images
 
-Each section has a command and its image, beside the same image without the option, or beside the init. All were generated
-on a CPU, with the models that are part of vqclip and with `{shared}`. The guide explains
+Each section has a command and its image, beside the same image without the option, or beside the init. All were
+generated on a CPU, with the models that are part of vqclip and with `{shared}`. The guide explains
 [drawers and losses](guide/drawers.md), [palettes and filters](guide/filters.md), [regions and styles](guide/prompts.md)
 and [your own image](guide/starts.md).
 """
