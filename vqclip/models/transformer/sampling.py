@@ -91,7 +91,8 @@ def choose(scores: Tensor, draws: Tensor, sampling: Sampling) -> Tensor:
     if sampling.top_p < 1:
         probabilities = nucleus(probabilities, sampling.top_p)
     cumulated = running_sum(probabilities)
-    return (cumulated <= draws[:, None] * cumulated[:, -1:]).sum(-1).clamp(max=scores.shape[-1] - 1)
+    exceeding = (cumulated > draws[:, None] * cumulated[:, -1:]) & (probabilities > 0)
+    return torch.where(exceeding.any(-1), exceeding.float().argmax(-1), probabilities.argmax(-1))
 
 
 def nucleus(probabilities: Tensor, share: float) -> Tensor:
