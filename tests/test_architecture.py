@@ -52,6 +52,9 @@ LIGHT = (
     "start.phrases",
     "start.sketch_config",
     "start.source",
+    "start.transformer_config",
+    "models.transformer.architecture",
+    "models.transformer.finding",
     "runs.job",
     "runs.record",
     "jobs.batch_file",
@@ -223,7 +226,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
         spelling for parameter in command.params for spelling in parameter.opts if spelling.startswith("-")
     }
     assert flags == {
-        "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--drawer",
+        "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--start", "--drawer",
         "--image-prompt", "--tile", "--device", "--count", "--batch-size", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
         "--plan", "--json", "-q", "--quiet", "--pull", "--offline",

@@ -41,6 +41,10 @@ Drawer = Annotated[
     typer.Option("--drawer", help="What makes the image: vqgan, or fft (pixels).", metavar="NAME"),
 ]
 Init = Annotated[Path | None, typer.Option("--init", help="Start from this image.", metavar="IMAGE")]
+Start = Annotated[
+    str | None,
+    typer.Option("--start", help="What to start from: sketch, noise, codes, transformer…", metavar="NAME"),
+]
 ImagePrompts = Annotated[
     list[str] | None,
     typer.Option("--image-prompt", help="Use this image as a prompt; repeatable.", metavar="FILE[:weight]"),

@@ -27,6 +27,7 @@ class PaintingOptions:
     file: options.File = None
     settings: options.Settings = None
     init: options.Init = None
+    start: options.Start = None
     drawer: options.Drawer = None
     image_prompts: options.ImagePrompts = None
     device: options.Device = "auto"
@@ -45,12 +46,15 @@ class PaintingOptions:
         from vqclip.config import resolve as configs  # noqa: PLC0415
 
         images = [prompts.format(prompts.image(given)) for given in self.image_prompts or []]
-        named = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
-        given = {"prompts": [prompt, *images]} | _given(named)
+        given_keys = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
+        given = {"prompts": [prompt, *images]} | _given(given_keys)
         given |= {name: _given(section) for name, section in sections.items()}
         layers = "+".join(filter(None, [preset, self.preset])) or None
-        drawer = [f"drawer={self.drawer}"] if self.drawer else []  # first, so that --set can give its keys
-        return configs.resolve(given, layers, self.file, [*drawer, *(self.settings or [])])
+        # First, so that --set can give their keys.
+        named = [
+            f"{name}={value}" for name, value in (("drawer", self.drawer), ("start", self.start)) if value
+        ]
+        return configs.resolve(given, layers, self.file, [*named, *(self.settings or [])])
 
     def run(
         self,

@@ -163,7 +163,7 @@ class Config:
     prompts: list[str]
     seed: int = within(0, 2**62)
     size: str
-    steps: int = within(1, 1_000_000)
+    steps: int = within(0, 1_000_000)
     init: str | None
     start: Any = key(choice=STARTS)  # a StartConfig
     drawer: Any = key(choice=DRAWERS)  # a DrawerConfig

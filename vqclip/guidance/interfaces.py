@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from vqclip.config.schema import DrawerConfig, LossConfig, PerceptorConfig, StartConfig
 from vqclip.weights.requirement import Requirement
@@ -158,8 +158,18 @@ class StartTools(Protocol):
 
     @property
     def models(self) -> Any: ...
+    @property
+    def dtype(self) -> "torch.dtype":
+        """Give the type of the networks' arithmetic."""
+
     def embeddings(self, name: str) -> Any:
         """Give the PromptEmbeddings of a CLIP."""
+
+    def embed_text(self, clip: str, text: str) -> "Tensor":
+        """Embed a text with a CLIP as a unit vector (d)."""
+
+    def score(self, image: "Tensor", frame: "Frame") -> "Tensor":
+        """Score () how near an image (1 3 h w) in [0, 1] is to a frame's prompts, by all perceptors."""
 
     @property
     def source(self) -> Any:
@@ -167,6 +177,18 @@ class StartTools(Protocol):
 
 
 FirstImage = Callable[["Frame", "Generator"], "Tensor"]
+
+
+@runtime_checkable
+class FirstLatent(Protocol):
+    """Make a frame's first image, and its latent where that is known exactly."""
+
+    def __call__(self, frame: "Frame", generator: "Generator") -> "Tensor": ...
+
+    def latent(
+        self, frame: "Frame", drawer: Drawer, shape: tuple[int, int], generator: "Generator"
+    ) -> "Tensor | None":
+        """Make the latent (1 d y x), or give None: then the drawer encodes the image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +208,14 @@ class Start(StartConfig, ABC):
     def latent(self, drawer: Drawer, shape: tuple[int, int], generator: "Generator") -> "Tensor | None":
         """Draw the first latent directly, or give None: then the drawer encodes the first image."""
         return None
+
+    def memory(self, dtype: "torch.dtype") -> int:
+        """Count the bytes that it keeps beside the models of the optimisation; raises WeightsError."""
+        return 0
+
+    def outlook(self, device: "torch.device", dtype: "torch.dtype") -> str:
+        """Describe in one line what it computes, if that takes long or much memory; raises WeightsError."""
+        return ""
 
     @property
     def draws_latents(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
+from vqclip.models.transformer.loading import LoadedTransformer, load_transformer
 from vqclip.models.vqgan import VQGAN
 from vqclip.models.vqgan_loading import load_vqgan
 from vqclip.start.sketchbook import Sketchbook, load_sketchbook
@@ -31,6 +32,7 @@ class ModelCache:
         self._vqgans: dict[tuple[str, torch.dtype], VQGAN] = {}
         self._sketchbooks: dict[str, Sketchbook] = {}
         self._perceptors: dict[tuple[str, torch.dtype], Perceptor] = {}
+        self._transformers: dict[tuple[str, torch.dtype], LoadedTransformer] = {}
 
     def at(self, locations: Mapping[str, str]) -> "ModelCache":
         """Share the cache with a run that has `locations` of its own."""
@@ -58,3 +60,9 @@ class ModelCache:
         if location not in self._sketchbooks:
             self._sketchbooks[location] = load_sketchbook(location)
         return self._sketchbooks[location]
+
+    def transformer(self, name: str, dtype: torch.dtype) -> LoadedTransformer:
+        location = self.locations.get(name, name)
+        if (location, dtype) not in self._transformers:
+            self._transformers[location, dtype] = load_transformer(location, self.device, dtype)
+        return self._transformers[location, dtype]

@@ -19,7 +19,7 @@ from vqclip.config.schema import Config, PerceptorConfig
 from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
-from vqclip.guidance.interfaces import Drawer, FirstImage, Scene, Start
+from vqclip.guidance.interfaces import Drawer, FirstImage, FirstLatent, Scene, Start
 from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
@@ -136,6 +136,8 @@ class Pipeline:
         drawer, shape = objective.drawer, objective.drawer.latent_shape(frame.stages[0].scale)
         generator = self._generator(frame, seed)
         z = self._start.latent(drawer, shape, generator)
+        if z is None and isinstance(self._first_image, FirstLatent):
+            z = self._first_image.latent(frame, drawer, shape, generator)
         if z is None:
             z = drawer.encode(self.first_image(frame, generator), shape)
         return State.begin(z, self.make_optimizer, seed)
@@ -192,6 +194,26 @@ class Pipeline:
                 return known
         reader = self.models.perceptor(OpenCLIPConfig(model=name), torch.float32)
         return PromptEmbeddings(reader, 0, self.config.parsed_prompts, self._images, self.cutouts)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Give the type of the networks' arithmetic."""
+        return self._dtype
+
+    def embed_text(self, clip: str, text: str) -> Tensor:
+        """Embed a text with a CLIP, which need not be one of the perceptors, as a unit vector (d)."""
+        return self.embeddings(clip).perceptor.embed_texts([text])[0]
+
+    @torch.no_grad()
+    def score(self, image: Tensor, frame: Frame) -> Tensor:
+        """Score () how near an image (1 3 h w) is to a frame's prompts: minus the perceptors' losses of all of it."""
+        losses = []
+        for entry, embeddings in zip(self.config.perceptors, self._embeddings, strict=True):
+            size = embeddings.perceptor.size
+            whole = cover(image, size, size).clamp(0, 1).to(self.device)
+            crops = embeddings.perceptor.embed_crops(whole)
+            losses += [entry.weight * embeddings.target(prompt).loss(crops) for prompt in frame.prompts]
+        return -torch.stack(losses).sum() if losses else torch.zeros(())
 
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """Make the Config's optimiser of one tensor; the loop sets its learning rate in each step."""

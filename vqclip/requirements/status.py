@@ -10,6 +10,7 @@ from pathlib import Path
 from vqclip.base.errors import UsageError, WeightsError
 from vqclip.base.paths import expand
 from vqclip.models.clip import weights_file
+from vqclip.models.transformer.finding import find_transformer
 from vqclip.models.vqgan_loading import find_vqgan
 from vqclip.requirements import install
 from vqclip.requirements.needs import distinct
@@ -18,7 +19,9 @@ from vqclip.weights import store
 from vqclip.weights.catalog import ModelCard, human
 from vqclip.weights.requirement import Requirement
 
-_FINDERS = {"vqgan": find_vqgan, "clip": weights_file, "sketchbook": find_sketchbook}
+_FINDERS = {
+    "vqgan": find_vqgan, "clip": weights_file, "sketchbook": find_sketchbook, "transformer": find_transformer,
+}  # fmt: skip
 _READING = threading.Lock()  # what is asked for twice is read once
 
 

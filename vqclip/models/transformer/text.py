@@ -13,7 +13,10 @@ from torch import Tensor
 
 from vqclip.base.errors import WeightsError
 
-VOCABULARY, MERGES = "tokenizer.vocabulary", "tokenizer.merges"  # names of the file's tensors: bytes of two texts
+VOCABULARY, MERGES = (
+    "tokenizer.vocabulary",
+    "tokenizer.merges",
+)  # names of the file's tensors: bytes of two texts
 FIRST_EMOJI = 0x1F000
 SPACE = "Ġ"  # what a word begins with in the vocabulary
 
