@@ -226,8 +226,8 @@ def test_the_flags_of_generate_are_frozen() -> None:
         spelling for parameter in command.params for spelling in parameter.opts if spelling.startswith("-")
     }
     assert flags == {
-        "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--start", "--drawer",
-        "--image-prompt", "--tile", "--device", "--count", "--batch-size", "--together", "--best", "--judge", "--runs",
+        "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--start",
+        "--drawer", "--image-prompt", "--tile", "--device", "--count", "--batch-size", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
         "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
     }  # fmt: skip

@@ -8,7 +8,6 @@ from typing import Any
 
 import open_clip
 import torch
-from torch import Tensor
 
 from vqclip.base.errors import UsageError, WeightsError
 from vqclip.base.paths import offline

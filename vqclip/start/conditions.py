@@ -10,7 +10,6 @@ from torch import Tensor
 
 from vqclip.base.errors import UsageError, WeightsError, shorten, suggest
 from vqclip.guidance.interfaces import StartTools
-from vqclip.models.transformer.architecture import TransformerArchitecture
 from vqclip.models.transformer.loading import LoadedTransformer
 from vqclip.models.transformer.sampling import Conditions
 
@@ -33,11 +32,8 @@ def conditions(
     a, device = transformer.architecture, transformer.network.pos_emb.device
 
     def everywhere(given: Tensor, empty: Tensor | None = None) -> Windowed:
-        both = (
-            None if x is None else x.to(device).expand(count, -1)
-            for x in (given[None], empty and empty[None])
-        )
-        made = Conditions(*both)
+        silent = None if empty is None else empty.to(device).expand(count, -1)
+        made = Conditions(given.to(device).expand(count, -1), silent)
         return lambda top, left: made
 
     match a.conditioning:

@@ -90,7 +90,7 @@ class CodeSampler:
         return self._transformer.network.pos_emb.device
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
-        """The rows and columns that are sampled for an image: the transformer's own, or with windows as many as fill it."""
+        """The rows and columns that are sampled: the transformer's own, or with windows as many as fill the image."""
         a, cell = self._transformer.architecture, self._vqgan.factor
         if self._settings.enlarge == "resize":
             return a.rows, a.columns

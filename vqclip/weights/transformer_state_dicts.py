@@ -30,7 +30,7 @@ def is_flax_dalle(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def from_net2net(tensors: Mapping[str, Tensor]) -> tuple[Tensors, Tensor | None, int]:
-    """Return a GPT's tensors, the order of its permuter unless that is row by row, and its number of unmasked tokens."""
+    """Return a GPT's tensors, its permuter's order unless that is row by row, and its number of unmasked tokens."""
     prefix = next(key for key in tensors if _NET2NET.fullmatch(key)).removesuffix(
         "transformer.tok_emb.weight"
     )

@@ -19,9 +19,7 @@ def find_transformer(name: str) -> Path:
     if not os.path.isfile(path):
         names = [other.name for other in known.values() if other.family == "transformer"]
         here = f"; the names are {', '.join(names)}{suggest(name, names)}" if names else ""
-        raise WeightsError(
-            f"there is no transformer {name!r}{here}; `vqclip models import FILE` makes one of taming's or DALL·E mini's"
-        )
+        raise WeightsError(f"there is no transformer {name!r}{here}; `vqclip models import FILE` makes one")
     return path
 
 

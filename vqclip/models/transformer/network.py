@@ -3,6 +3,8 @@
 Letters in shapes: n images, t tokens, l tokens of a text, w channels, v tokens of the vocabulary.
 """
 
+from typing import Any
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -27,8 +29,9 @@ class TextEncoder(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Tokens (n l), of which the mask's (n 1 1 l) are read, to states (n l w)."""
         x = self.ln_emb(self.tok_emb(tokens) + self.pos_emb)
-        for block in self.blocks:
-            x = block.encode(x, mask)
+        layers: Any = self.blocks
+        for layer in layers:
+            x = layer.encode(x, mask)
         return self.ln_f(x)
 
 
@@ -68,7 +71,8 @@ class CodeTransformer(nn.Module):
         if self.encoder is not None:
             cache.text_mask = (condition != PAD)[:, None, None]
             states = self.encoder(condition, cache.text_mask)
-            cache.text = [block.encoder_attn.keys_values(states) for block in self.blocks]
+            layers: Any = self.blocks
+            cache.text = [layer.encoder_attn.keys_values(states) for layer in layers]
             first = self.tok_emb(torch.full_like(condition[:, :1], a.start))
         elif self.text_proj is not None:
             first = rearrange(self.text_proj(condition), "n (t w) -> n t w", w=a.width)
