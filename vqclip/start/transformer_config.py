@@ -24,7 +24,7 @@ class TransformerStart(Start):
     top_p: float = within(0, 1, default=1.0)
     guidance: float | None = within(0, 1000, default=None)
     text: str = key(default="")
-    candidates: int = within(1, 256, default=4)
+    candidates: int = within(1, 256, default=1)
     enlarge: str = among("resize", "windows", default="resize")
 
     def __post_init__(self) -> None:
