@@ -227,8 +227,8 @@ def test_the_flags_of_generate_are_frozen() -> None:
     }
     assert flags == {
         "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--start",
-        "--drawer", "--image-prompt", "--tile", "--device", "--count", "--batch-size", "--together", "--best", "--judge",
-        "--runs", "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
+        "--drawer", "--image-prompt", "--tile", "--device", "--count", "--batch-size", "--together", "--best",
+        "--judge", "--runs", "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
         "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
     }  # fmt: skip
 

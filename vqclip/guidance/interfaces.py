@@ -165,9 +165,6 @@ class StartTools(Protocol):
     def embeddings(self, name: str) -> Any:
         """Give the PromptEmbeddings of a CLIP."""
 
-    def embed_text(self, clip: str, text: str) -> "Tensor":
-        """Embed a text with a CLIP as a unit vector (d)."""
-
     def score(self, image: "Tensor", frame: "Frame") -> "Tensor":
         """Score () how near an image (1 3 h w) in [0, 1] is to a frame's prompts, by all perceptors."""
 

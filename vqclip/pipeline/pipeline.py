@@ -200,10 +200,6 @@ class Pipeline:
         """Give the type of the networks' arithmetic."""
         return self._dtype
 
-    def embed_text(self, clip: str, text: str) -> Tensor:
-        """Embed a text with a CLIP, which need not be one of the perceptors, as a unit vector (d)."""
-        return self.embeddings(clip).perceptor.embed_texts([text])[0]
-
     @torch.no_grad()
     def score(self, image: Tensor, frame: Frame) -> Tensor:
         """Score () how near an image (1 3 h w) is to a frame's prompts: minus the perceptors' losses of all of it."""
