@@ -152,10 +152,10 @@ class TestNet2Net:
                 raise KeyboardInterrupt
             return put(name, family, *rest)
 
-        monkeypatch.setattr(store, "put", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            install.import_file(tmp_path / "last.ckpt", "mine")
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "put", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                install.import_file(tmp_path / "last.ckpt", "mine")
         network = net2net(tmp_path / "last.ckpt", "coordinates")
         install.import_file(tmp_path / "last.ckpt", "mine")
         assert_same(load_transformer("mine-transformer", CPU, FP32).network, network)

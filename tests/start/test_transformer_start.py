@@ -16,11 +16,12 @@ from torch import Generator, Tensor
 from vqclip.base.errors import ConfigError, UsageError, VqclipError, WeightsError
 from vqclip.config.schema import Config
 from vqclip.media.image import from_pil
+from vqclip.models.transformer.loading import LoadedTransformer
 from vqclip.models.transformer.network import CodeTransformer
 from vqclip.models.vqgan import VQGAN, Architecture
 from vqclip.models.vqgan_loading import load_vqgan
 from vqclip.pipeline.pipeline import Pipeline
-from vqclip.start.conditions import class_number, coordinates
+from vqclip.start.conditions import class_number, conditions, coordinates
 from vqclip.start.transformer import CodeSampler
 
 Started = Callable[..., Config]
@@ -170,7 +171,7 @@ class TestConditions:
 
     @pytest.mark.parametrize("text", ["1000", "a smell of spring", ""])
     def test_texts_that_name_no_class(self, text: str) -> None:
-        with pytest.raises(UsageError, match="start.text"):
+        with pytest.raises(UsageError, match=r"start\.text"):
             class_number(text, 1000)
 
     def test_coordinates_are_the_mean_place_of_a_cells_pixels(self) -> None:
@@ -179,9 +180,11 @@ class TestConditions:
         assert coordinates((6, 4), 4, 1023, 1024).equal((1024 * means).round().long())
 
     def test_a_window_has_the_coordinates_of_its_place(self) -> None:
-        whole = coordinates((8, 8), 2, 15, 16)
-        assert whole[0, 0] == 0
-        assert whole[-1, -1] == 15
+        network = random_transformer("coordinates")
+        made = conditions(LoadedTransformer(network, None), "", 3, (8, 6), 2, {})(4, 1).given
+        whole = coordinates((8, 6), 2, 15, 16)
+        assert made.equal(whole[4:8, 1:5].reshape(1, 16).expand(3, 16))
+        assert whole.flatten().diff().min() >= 0
 
 
 class TestRefusals:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,13 @@ def read_dalle(path: Path) -> DALLE | None:
 def _dalle(path: Path, tensors: Tensors, layout: str, tail: str) -> DALLE:
     """Describe DALL·E mini by its tensors' shapes."""
     try:
+        block = tensors["pos_emb"].shape[1]
         width, vocabulary = tensors["tok_emb.weight"].shape[1], tensors["tok_emb.weight"].shape[0]
         architecture = TransformerArchitecture(
             flavour="bart", layers=len({key.split(".")[1] for key in tensors if key.startswith("blocks.")}),
             heads=max(1, width // 64), width=width, hidden=tensors["blocks.0.glu.fc0.weight"].shape[0],
             vocabulary=vocabulary, outputs=tensors["head.weight"].shape[0], codes=min(DALLE_CODES, vocabulary - 1),
-            block=tensors["pos_emb"].shape[1], conditioning="tokens", start=min(FIRST[layout], vocabulary - 1),
+            block=block, rows=isqrt(block), columns=isqrt(block), conditioning="tokens", start=min(FIRST[layout], vocabulary - 1),
             text=tensors["encoder.pos_emb"].shape[1], text_vocabulary=tensors["encoder.tok_emb.weight"].shape[0],
             guidance=DALLE_GUIDANCE,
         )  # fmt: skip

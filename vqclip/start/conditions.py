@@ -1,7 +1,7 @@
 """Make a transformer's conditions: nothing, a class of ImageNet, coordinates, a text's tokens or its embedding."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import open_clip
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from vqclip.base.errors import UsageError, WeightsError, shorten, suggest
-from vqclip.guidance.interfaces import StartTools
 from vqclip.models.transformer.loading import LoadedTransformer
 from vqclip.models.transformer.sampling import Conditions
 
@@ -23,9 +22,11 @@ def conditions(
     count: int,
     size: tuple[int, int],
     pixels: int,
-    tools: StartTools,
+    embedded: Mapping[str, Tensor],
 ) -> Windowed:
     """Make the conditions of `count` images of `size` cells (rows, columns) that are `pixels` wide, for a text.
+
+    `embedded` are the embeddings (e) of texts, where the transformer reads these.
 
     Raises UsageError where the transformer knows no class of the text's, and WeightsError where it needs a map.
     """
@@ -45,7 +46,7 @@ def conditions(
             given, empty = (transformer.tokens(words) for words in (text, ""))
             return everywhere(given, empty)
         case "embedding":
-            given = tools.embed_text(a.clip, text)
+            given = embedded[text]
             return everywhere(given, torch.zeros_like(given))
         case "coordinates":
             cells = coordinates(size, pixels, a.vocabulary - 1, a.codes).to(device)

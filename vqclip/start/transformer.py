@@ -42,6 +42,7 @@ class CodeSampler:
         self._to_kept, self._allowed = _numbers(
             self._vqgan, a.codes, self._transformer.network.pos_emb.device
         )
+        self._embedded = self._embed_texts(a.clip) if a.conditioning == "embedding" else {}
         self._last: tuple[object, Tensor] | None = None
 
     def __call__(self, frame: Frame, generator: Generator) -> Tensor:
@@ -85,6 +86,14 @@ class CodeSampler:
         )
         return cover(self._decode(self._best(codes, cells, frame, generator)), height, width).clamp(0, 1)
 
+    @torch.no_grad()
+    def _embed_texts(self, clip: str) -> dict[str, Tensor]:
+        """The embeddings (e) of all texts that a frame may ask for; later the text tower is gone."""
+        embeddings = self._tools.embeddings(clip)
+        texts = {prompt.body for prompt in embeddings.prompts if prompt.kind is Kind.TEXT}
+        perceptor, dtype = embeddings.perceptor, self._tools.dtype
+        return {text: perceptor.embed_texts([text])[0].to(dtype) for text in {*texts, self._settings.text}}
+
     @property
     def _device(self) -> torch.device:
         return self._transformer.network.pos_emb.device
@@ -110,7 +119,9 @@ class CodeSampler:
         """Complete codes (1 y x) several times, and give those that the perceptors like best."""
         count = 1 if self._sampling.temperature == 0 else self._settings.candidates
         size = (codes.shape[1], codes.shape[2])
-        given = conditions(self._transformer, self._text(frame), count, size, self._vqgan.factor, self._tools)
+        given = conditions(
+            self._transformer, self._text(frame), count, size, self._vqgan.factor, self._embedded
+        )
         made = sample_windows(
             self._transformer.network, given, codes.repeat(count, 1, 1), known,
             self._sampling, spawn(generator, count), self._allowed,
