@@ -102,7 +102,8 @@ def _dalle(path: Path, tensors: Tensors, layout: str, tail: str) -> DALLE:
             flavour="bart", layers=len({key.split(".")[1] for key in tensors if key.startswith("blocks.")}),
             heads=max(1, width // 64), width=width, hidden=tensors["blocks.0.glu.fc0.weight"].shape[0],
             vocabulary=vocabulary, outputs=tensors["head.weight"].shape[0], codes=min(DALLE_CODES, vocabulary - 1),
-            block=block, rows=isqrt(block), columns=isqrt(block), conditioning="tokens", start=min(FIRST[layout], vocabulary - 1),
+            block=block, rows=isqrt(block), columns=isqrt(block), conditioning="tokens",
+            start=min(FIRST[layout], vocabulary - 1),
             text=tensors["encoder.pos_emb"].shape[1], text_vocabulary=tensors["encoder.tok_emb.weight"].shape[0],
             guidance=DALLE_GUIDANCE,
         )  # fmt: skip
