@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from conftest import TINY, describe, random_vqgan
 from safetensors.torch import save_file
+from torch import Tensor
 
 from vqclip.models.transformer.architecture import NOTE, TransformerArchitecture
 from vqclip.models.transformer.network import CodeTransformer
@@ -51,3 +54,49 @@ def write_transformer(path: Path, network: CodeTransformer) -> Path:
         tensors |= {VOCABULARY: as_bytes(vocabulary), MERGES: as_bytes(merges)}
     save_file(tensors, path, {NOTE: network.architecture.to_note()})
     return path
+
+
+STAGES: dict[str, Any] = {
+    "none": "__is_unconditional__",
+    "class": {"target": "taming.modules.util.Labelator", "params": {"n_classes": 10}},
+    "coordinates": {
+        "target": "taming.modules.misc.coord.CoordStage",
+        "params": {"n_embed": 16, "down_factor": 2},
+    },
+    "map": {"target": "taming.models.vqgan.VQModel", "params": {}},
+}
+
+
+def net2net(
+    path: Path,
+    kind: str = "none",
+    order: str = "row",
+    described: bool = True,
+    more: dict[str, Tensor] | None = None,
+) -> CodeTransformer:
+    """A training run's file: a transformer, its VQGAN, its masks, and the yaml beside it."""
+    network = random_transformer(kind, order=order)
+    a, parts = network.architecture, {"first_stage_model": random_vqgan().state_dict()}
+    parts["transformer"] = {key: value for key, value in network.state_dict().items() if key != "order"}
+    mask = torch.ones(a.block, a.block).tril()
+    mask[: a.unmasked, : a.unmasked] = 1
+    parts["transformer"] |= {f"blocks.{i}.attn.mask": mask[None, None] for i in range(a.layers)}
+    if order != "row":
+        parts["permuter"] = {
+            "forward_shuffle_idx": network.order,
+            "backward_shuffle_idx": network.order.argsort(),
+        }
+    if kind == "map":
+        parts["cond_stage_model"] = random_vqgan(seed=1).state_dict()
+    state = {f"{part}.{key}": value for part, tensors in parts.items() for key, value in tensors.items()}
+    torch.save({"state_dict": state | (more or {})}, path)
+    if described:
+        first = describe(TINY)["model"]
+        params = {
+            "transformer_config": {"params": {"n_head": a.heads}}, "first_stage_config": first,
+            "cond_stage_config": STAGES["coordinates" if kind == "unmasked" else kind],
+        }  # fmt: skip
+        path.with_suffix(".yaml").write_text(
+            yaml.safe_dump({"model": {"target": "Net2Net", "params": params}})
+        )
+    return network
