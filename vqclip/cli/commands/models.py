@@ -31,7 +31,7 @@ def list_models(as_json: options.Json = False) -> None:
                 {"name": name, "family": card.family, "here": here, "size": card.size, "about": card.about}
             )
         else:
-            result(f"{name:<52} {card.family:<6} {'here' if here else '-':<5} {card.size:<13} {card.about}")
+            result(f"{name:<52} {card.family:<11} {'here' if here else '-':<5} {card.size:<13} {card.about}")
 
 
 @app.command("show")
