@@ -22,6 +22,7 @@ FOLDERS = [
     "base",
     "weights",
     "config",
+    "importing",
     "media",
     "models",
     "guidance",
@@ -29,8 +30,11 @@ FOLDERS = [
     "requirements",
     "runs",
     "pipeline",
+    "retrieval",
     "jobs",
     "session",
+    "gallery",
+    "ui",
     "doctor",
     "cli",
 ]
@@ -41,7 +45,11 @@ LIGHT = (
     "guidance.interfaces",
     "guidance.drawers.vqgan_config",
     "guidance.drawers.fft_config",
+    "guidance.drawers.lines_config",
+    "guidance.drawers.pixel_config",
+    "guidance.drawers.pyramid_config",
     "guidance.perceptors.chosen",
+    "guidance.perceptors.judge_config",
     "guidance.perceptors.open_clip_config",
     "start.chosen",
     "start.codes",
@@ -59,12 +67,18 @@ LIGHT = (
     "runs.record",
     "jobs.batch_file",
     "jobs.batch_matrix",
+    "jobs.batch_folder",
     "jobs.batch",
     "requirements.needs",
+    "retrieval.chosen",
     "cli.app",
+    "cli.completion",
+    "cli.help_layout",
+    "cli.inits",
     "cli.options",
     "cli.outputs",
     "cli.painting_options",
+    "cli.usage_errors",
 )
 
 
@@ -77,9 +91,9 @@ MODULES = [name for name in modules() if name.rpartition(".")[2] != "__init__" a
 LIGHT_MODULES = [
     name
     for name in MODULES
-    if (name.split(".")[0] in ("base", "config") and name not in WITH_TORCH)
+    if (name.split(".")[0] in ("base", "config", "importing") and name not in WITH_TORCH)
     or name in LIGHT
-    or name.startswith(("cli.commands.", "guidance.losses."))
+    or name.startswith(("cli.commands.", "guidance.losses.", "guidance.filters."))
 ]
 
 
@@ -226,10 +240,13 @@ def test_the_flags_of_generate_are_frozen() -> None:
         spelling for parameter in command.params for spelling in parameter.opts if spelling.startswith("-")
     }
     assert flags == {
-        "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--start",
-        "--drawer", "--image-prompt", "--tile", "--device", "--count", "--batch-size", "--together", "--best",
-        "--judge", "--runs", "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
-        "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
+        "-o", "--output", "--force", "-s", "--size", "--steps", "--seed", "-p", "--preset", "-c", "--config", "--set",
+        "--init", "--start", "--mask", "--extend", "--aspect", "--style",
+        "--drawer", "--image-prompt", "--loss", "--palette", "--filter", "--save-every", "--tile",
+        "-d", "--device", "-n", "--count",
+        "--batch-size", "--together", "--best", "--judge", "--runs",
+        "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
+        "--plan", "--json", "-q", "--quiet", "-v", "--verbose", "--pull", "--offline",
     }  # fmt: skip
 
 

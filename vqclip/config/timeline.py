@@ -109,11 +109,15 @@ class Film:
         """Yield a frame's prompts: those of every line's present scene, fading from the one before."""
         leaving, entering, share = self._scene(index)
         for line in self.config.lines:
-            scenes = [[prompt.at(index, self.rendered_frames) for prompt in scene] for scene in line]
+            scenes = [[self._weighed(prompt, index) for prompt in scene] for scene in line]
             if len(scenes) == 1:
                 yield from map(FramePrompt, scenes[0])
             else:
                 yield from fade(scenes[leaving], scenes[entering], share)
+
+    def _weighed(self, prompt: Prompt, index: int) -> Prompt:
+        """A prompt with its weight in a frame; that of a still may change over its steps, and stays a schedule."""
+        return prompt.at(index, self.rendered_frames) if self.config.is_film else prompt
 
     def _scene(self, index: int) -> tuple[int, int, float]:
         """The scene before, the scene that a frame lies in, and the share of the fade between them."""

@@ -6,20 +6,28 @@ Reading a config must not load torch: neither this module nor one with an implem
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
-from vqclip.config.schema import DrawerConfig, LossConfig, PerceptorConfig, StartConfig
+from vqclip.config.schema import DrawerConfig, FilterConfig, LossConfig, PerceptorConfig
+from vqclip.guidance.start_interface import FirstImage, FirstLatent, Start, StartTools
 from vqclip.weights.requirement import Requirement
+
+__all__ = [
+    "Apply", "CropLossTerm", "CropMeasure", "Drawer", "DrawerEntry", "Filter", "FilterTools", "FirstImage",
+    "FirstLatent", "LossTerm", "Measure", "Perceptor", "PerceptorEntry", "Scene", "Start", "StartTools",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
     from torch import Generator, Tensor
 
-    from vqclip.config.timeline import Frame
     from vqclip.guidance.latent import Latent
     from vqclip.guidance.memory import MemoryBudget
+    from vqclip.guidance.references import Reference
 
 
 class Drawer(Protocol):
@@ -107,16 +115,26 @@ class Perceptor(ABC):
     """Embeds crops, and perhaps texts, as unit vectors of one space of d dimensions.
 
     It takes crops of `size` pixels a side and normalises them itself. `context` is how many tokens of a text it reads.
+    `logit_scale` and `logit_bias` turn cosines into the logits of its training: None where it has none.
     """
 
     name: str
     size: int
     device: "torch.device"
     context: int = 0
+    logit_scale: float | None = None
+    logit_bias: float | None = None
 
     @abstractmethod
     def embed_crops(self, pixels: "Tensor", /) -> "Tensor":
         """Embed crops (n 3 s s) in [0, 1] as unit vectors (n d) in float32, differentiably."""
+
+    def square(self, image: "Image", /) -> "Tensor":
+        """Scale and cut a whole image to the crop (3 s s) in [0, 1] on the CPU that stands for it."""
+        from vqclip.guidance.ops import cover  # noqa: PLC0415  # torch
+        from vqclip.media.image import from_pil  # noqa: PLC0415
+
+        return cover(from_pil(image), self.size, self.size)[0].clamp(0, 1)
 
     def embed_texts(self, texts: Sequence[str], /) -> "Tensor":
         """Embed texts as unit vectors (n d)."""
@@ -125,6 +143,10 @@ class Perceptor(ABC):
     def tokens(self, text: str, /) -> int:
         """Count the tokens of a text; those after `context` are not read."""
         return 0
+
+    def foreign_words(self, text: str, /) -> list[str]:
+        """List the words of a text in scripts that it was not trained to read."""
+        return []
 
     def forget_texts(self) -> None:  # noqa: B027  # most have nothing to free
         """Free what only texts need."""
@@ -151,85 +173,29 @@ class PerceptorEntry(PerceptorConfig, ABC):
         """Count the bytes of its weights, and of what it keeps of so many crops for the backward pass."""
 
 
-class StartTools(Protocol):
-    """Give a start what it may use while it is prepared."""
-
-    base: Path  # where relative paths begin
-
-    @property
-    def models(self) -> Any: ...
-    @property
-    def dtype(self) -> "torch.dtype":
-        """Give the type of the networks' arithmetic."""
-
-    def embeddings(self, name: str) -> Any:
-        """Give the PromptEmbeddings of a CLIP."""
-
-    def score(self, image: "Tensor", frame: "Frame") -> "Tensor":
-        """Score () how near an image (1 3 h w) in [0, 1] is to a frame's prompts, by all perceptors."""
-
-    @property
-    def source(self) -> Any:
-        """Give the source video's images, or None."""
-
-
-FirstImage = Callable[["Frame", "Generator"], "Tensor"]
-
-
-@runtime_checkable
-class FirstLatent(Protocol):
-    """Make a frame's first image, and its latent where that is known exactly."""
-
-    def __call__(self, frame: "Frame", generator: "Generator") -> "Tensor": ...
-
-    def latent(
-        self, frame: "Frame", drawer: Drawer, shape: tuple[int, int], generator: "Generator"
-    ) -> "Tensor | None":
-        """Make the latent (1 d y x), or give None: then the drawer encodes the image."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start(StartConfig, ABC):
-    """Make the first image or latent of a frame; a config names the kind under `start`."""
-
-    given: ClassVar[bool] = False  # whether the user gives the image, so that a new scene doesn't draw one
-
-    def requirements(self) -> tuple[Requirement, ...]:
-        """List the weights that it needs."""
-        return ()
-
-    @abstractmethod
-    def prepare(self, tools: StartTools) -> FirstImage:
-        """Load what it needs, and give a function that makes a frame's first image (1 3 h w) in [0, 1]."""
-
-    def latent(self, drawer: Drawer, shape: tuple[int, int], generator: "Generator") -> "Tensor | None":
-        """Draw the first latent directly, or give None: then the drawer encodes the first image."""
-        return None
-
-    def memory(self, dtype: "torch.dtype") -> int:
-        """Count the bytes that it keeps beside the models of the optimisation; raises WeightsError."""
-        return 0
-
-    def outlook(self, device: "torch.device", dtype: "torch.dtype") -> str:
-        """Describe in one line what it computes, if that takes long or much memory; raises WeightsError."""
-        return ""
-
-    @property
-    def draws_latents(self) -> bool:
-        """Tell whether it works with a drawer that can't encode."""
-        return type(self).latent is not Start.latent
-
-
 @dataclass(frozen=True)
 class Scene:
     """Give a loss term what it may ask about a frame: its latent's unit, and the source's latent (1 d y x).
 
-    `resize` resamples latents to so many rows and columns.
+    `resize` resamples latents to so many rows and columns. `given` gives the image (1 3 h w) that the user gave: the
+    source's frame, or the init. Relative paths begin at `base`, and `models` keeps networks loaded. `references` are
+    the images that terms ask for, by file, of which `init` is one; `embed` embeds the whole of an image (1 3 h w) by
+    each perceptor.
     """
 
     unit: float = 1.0
     source: "Tensor | None" = None
     resize: "Callable[[Tensor, int, int], Tensor] | None" = None
+    given: "Callable[[], Tensor] | None" = None
+    base: Path = Path()
+    models: Any = None
+    init: str | None = None
+    references: "Mapping[str, Reference]" = field(default_factory=dict)
+    embed: "Callable[[Tensor], Sequence[Tensor]] | None" = None
+
+
+# An image (1 3 h w) and its latent to the unweighted loss ().
+Measure = Callable[["Tensor", "Latent"], "Tensor"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,9 +206,36 @@ class LossTerm(LossConfig, ABC):
         """List the weights that it needs."""
         return ()
 
+    def files(self, init: str | None) -> tuple[str, ...]:
+        """List the image files that `value` finds in the scene's references; raises ConfigError."""
+        return ()
+
+    def prepare(self, scene: Scene) -> Measure:
+        """Load what it needs for a frame's steps, and give the function that measures; raises VqclipError."""
+        return partial(self.value, scene=scene)
+
     @abstractmethod
     def value(self, image: "Tensor", latent: "Latent", scene: Scene) -> "Tensor":
         """Compute the unweighted loss () of an image (1 3 h w) in [0, 1] and its latent."""
+
+
+# Images (n 3 h w) in [0, 1] to images of the same shape, differentiably.
+Apply = Callable[["Tensor"], "Tensor"]
+
+
+class FilterTools(Protocol):
+    """Give a filter what it may use while it is opened."""
+
+    base: Path  # where relative paths begin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(FilterConfig, ABC):
+    """Change each image after it is drawn, before crops are cut and before it is saved; an item of `filters`."""
+
+    @abstractmethod
+    def open(self, tools: FilterTools) -> Apply:
+        """Load what it needs, and give the function that changes images; raises VqclipError."""
 
 
 # Crops of k images (k n 3 s s) in [0, 1] and one perceptor's embeddings of them, unit vectors (k n d), to the
