@@ -313,7 +313,7 @@ FURNITURE: dict[str, Callable[[Path], object]] = {
 }
 
 REFUSALS = [
-    (["a", "--set", "stpes=3"], 2, "there is no key 'stpes' in a config; did you mean steps?"),
+    (["a", "--set", "stpes=3"], 2, "there is no key 'stpes' in a config; did you mean steps"),
     (["a", "--set", "cutouts.cuont=3"], 2, "did you mean cutouts.count"),
     (["a", "--set", "steps=many"], 2, "steps: "),
     (["a", "--set", "steps"], 2, "is no KEY=VALUE"),

@@ -31,7 +31,7 @@ Scenes = Annotated[
 Size = Annotated[
     str | None,
     typer.Option(
-        "-s", "--size", help="Width x height, init, or large portrait…", metavar="WxH", rich_help_panel=WHAT,
+        "-s", "--size", help="Width x height, init, or large portrait.", metavar="WxH", rich_help_panel=WHAT,
         show_default="256x256",
     ),
 ]  # fmt: skip

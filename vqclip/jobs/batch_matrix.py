@@ -15,8 +15,8 @@ MOST_COMBINATIONS = 100_000
 def combine(matrix: Any) -> Iterator[dict[str, Any]]:
     """Yield every combination of the matrix's lists; `{name}` in a text is replaced by the value of that list.
 
-    A list that a text names is no config key as well, unless the key is as old as the first configs: files from before a
-    key existed keep their meaning. Raises ConfigError.
+    A list that a text names is no config key as well, unless the first configs had the key: files that are older than a
+    key keep their meaning. Raises ConfigError.
     """
     if not isinstance(matrix, dict):
         raise ConfigError("`matrix` takes names with lists, as in style: [cubism, fauvism]")
