@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import DEVICE, Tiny, Vqclip, paint, random_vqgan
@@ -15,12 +16,16 @@ from torch import Generator, Tensor
 
 from vqclip.base.errors import ConfigError, UsageError, VqclipError, WeightsError
 from vqclip.config.schema import Config
+from vqclip.config.timeline import Film
+from vqclip.guidance.memory import MemoryBudget
+from vqclip.guidance.memory_estimate import estimate
 from vqclip.media.image import from_pil
 from vqclip.models.transformer.loading import LoadedTransformer
 from vqclip.models.transformer.network import CodeTransformer
 from vqclip.models.vqgan import VQGAN, Architecture
 from vqclip.models.vqgan_loading import load_vqgan
 from vqclip.pipeline.pipeline import Pipeline
+from vqclip.start.chosen import chosen_start
 from vqclip.start.conditions import class_number, conditions, coordinates
 from vqclip.start.transformer import CodeSampler
 
@@ -159,6 +164,92 @@ class TestCompletion:
         expected = sampler._decode(sampler._best(own, known, frame, Generator().manual_seed(1)))
         assert completed.shape == image.shape
         torch.testing.assert_close(completed, expected, atol=1e-5, rtol=0)
+
+
+class TestMask:
+    """Where a mask keeps a part of the init image, the rest is sampled to go with it."""
+
+    @pytest.fixture
+    def pixels(self) -> np.ndarray:
+        """The pixels of init.png, 16 x 8, beside which lies mask.png: its right half is rendered anew."""
+        pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 3), np.uint8)
+        Image.fromarray(pixels).save("init.png")
+        mask = np.zeros((8, 16), np.uint8)
+        mask[:, 8:] = 255
+        Image.fromarray(mask).save("mask.png")
+        return pixels
+
+    @pytest.fixture
+    def masked(self, started: Started) -> Started:
+        def make(kind: str = "none", start: dict[str, Any] | None = None, **given: Any) -> Config:
+            mask = {"file": "mask.png"} | given.pop("mask", {})
+            return started(kind, start, **{"init": "init.png", "size": "16x8", "mask": mask} | given)
+
+        return make
+
+    @pytest.mark.parametrize("enlarge", ["resize", "windows"])
+    def test_known_codes_stay_and_the_rest_is_sampled(
+        self, enlarge: str, pixels: np.ndarray, masked: Started, tiny_vqgan: Path
+    ) -> None:
+        vqgan = load_vqgan(str(tiny_vqgan))
+        own = vqgan.lookup(vqgan.codes(vqgan.encode(from_pil(Image.open("init.png")) * 2 - 1)))
+        one, other = (sampled(masked("coordinates", {"enlarge": enlarge}, seed=s))[1] for s in (1, 2))
+        assert one.shape[2:] == (4, 8)
+        for z in (one, other):
+            assert z[..., :4].equal(own[..., :4])
+        assert not one[..., 4:].equal(own[..., 4:])
+        assert not one[..., 4:].equal(other[..., 4:])
+        far = (one[0].flatten(1).T[:, None] - vqgan.codebook).abs().amax(2).amin(1)
+        assert far.max() == 0, "every cell is a code"
+
+    @pytest.mark.parametrize("given", [
+        {}, {"steps": 2}, {"mask": {"feather": 3}}, {"drawer": "fft"}, {"size": "init", "extend": "right=4,top=3"},
+    ])  # fmt: skip
+    def test_kept_pixels_are_equal_to_the_byte(
+        self, given: dict[str, Any], pixels: np.ndarray, masked: Started
+    ) -> None:
+        made = np.asarray(paint(masked(**given)).image)
+        assert (made[-8:, :8] == pixels[:, :8]).all()
+        assert (made[-8:, 12:16] != pixels[:, 12:]).mean() > 0.5
+
+    def test_the_image_that_is_encoded_is_kept_too(self, pixels: np.ndarray, masked: Started) -> None:
+        pipeline = Pipeline(masked(), DEVICE)
+        first = pipeline.first_image(pipeline.film.frame(0), Generator().manual_seed(1))
+        assert first.shape == (1, 3, 8, 16)
+        assert first[..., :8].equal(from_pil(Image.fromarray(pixels))[..., :8])
+
+    @pytest.mark.parametrize(("size", "grid"), [((8, 8), (4, 4)), ((8, 16), (4, 8)), ((40, 16), (10, 4))])
+    def test_the_whole_of_an_image_is_looked_at(
+        self, size: tuple[int, int], grid: tuple[int, int], started: Started
+    ) -> None:
+        sampler, _ = sampler_of(started())
+        assert sampler._grid_of(*size) == grid
+        larger, _ = sampler_of(started("none", {"enlarge": "windows"}))
+        assert larger._grid_of(*size) == (size[0] // 2, size[1] // 2)
+
+    def test_a_cell_with_one_unknown_pixel_is_sampled(self, pixels: np.ndarray, masked: Started) -> None:
+        mask = np.zeros((8, 16), np.uint8)
+        mask[5, 3] = 255
+        Image.fromarray(mask).save("mask.png")
+        latents = [sampled(masked(seed=seed))[1] for seed in range(8)]
+        differs = torch.stack([z != latents[0] for z in latents]).any(0)[0].any(0)
+        assert differs.nonzero().tolist() == [[2, 1]]
+
+    def test_memory_and_plan_count_the_transformer_where_it_fills(
+        self, pixels: np.ndarray, masked: Started
+    ) -> None:
+        fills, keeps = (chosen_start(masked(mask={"fill": fill})) for fill in ("start", "init"))
+        start = masked().start
+        assert fills.memory(torch.float32) == start.memory(torch.float32) > 0
+        assert fills.outlook(DEVICE, torch.float32) == start.outlook(DEVICE, torch.float32) != ""
+        assert (keeps.memory(torch.float32), keeps.outlook(DEVICE, torch.float32)) == (0, "")
+        of = {fill: masked(mask={"fill": fill}) for fill in ("start", "init")}
+        budget = MemoryBudget.of(16, 8, DEVICE)
+        weights = {
+            fill: estimate(config, Film(config).frame(0), torch.float32, budget).weights
+            for fill, config in of.items()
+        }
+        assert weights["start"] - weights["init"] == start.memory(torch.float32)
 
 
 class TestConditions:

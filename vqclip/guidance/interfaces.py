@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vqclip.config.schema import DrawerConfig, FilterConfig, LossConfig, PerceptorConfig
-from vqclip.guidance.start_interface import FirstImage, FirstLatent, Start, StartTools
+from vqclip.guidance.start_interface import Completing, FirstImage, FirstLatent, Start, StartTools
 from vqclip.weights.requirement import Requirement
 
 __all__ = [
-    "Apply", "CropLossTerm", "CropMeasure", "Drawer", "DrawerEntry", "Filter", "FilterTools", "FirstImage",
-    "FirstLatent", "LossTerm", "Measure", "Perceptor", "PerceptorEntry", "Scene", "Start", "StartTools",
+    "Apply", "Completing", "CropLossTerm", "CropMeasure", "Drawer", "DrawerEntry", "Filter", "FilterTools",
+    "FirstImage", "FirstLatent", "LossTerm", "Measure", "Perceptor", "PerceptorEntry", "Scene", "Start", "StartTools",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

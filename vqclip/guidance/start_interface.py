@@ -58,6 +58,20 @@ class FirstLatent(Protocol):
         """Make the latent (1 d y x), or give None: then the drawer encodes the image."""
 
 
+@runtime_checkable
+class Completing(FirstLatent, Protocol):
+    """Make a frame's first image, or complete an image; the latter's latent too, where that is known exactly."""
+
+    def complete(self, image: "Tensor", known: "Tensor", frame: "Frame", generator: "Generator") -> "Tensor":
+        """Complete an image (1 3 h w) in [0, 1] whose pixels are known where a mask (1 1 h w) is 1; the same size."""
+
+    def complete_latent(
+        self, image: "Tensor", known: "Tensor", frame: "Frame", drawer: "Drawer", shape: tuple[int, int],
+        generator: "Generator",
+    ) -> "Tensor | None":  # fmt: skip
+        """Make the latent (1 d y x) of the completed image, or give None: then the drawer encodes the image."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Start(StartConfig, ABC):
     """Make the first image or latent of a frame; a config names the kind under `start`."""

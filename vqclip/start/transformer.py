@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import adaptive_max_pool2d
 
 from vqclip.base.errors import UsageError, WeightsError
 from vqclip.config.prompt import Kind
 from vqclip.config.timeline import Frame
 from vqclip.guidance.interfaces import Drawer, StartTools
-from vqclip.guidance.ops import cover
+from vqclip.guidance.ops import resize
 from vqclip.models.transformer.sampling import Sampling, sample_windows, spawn
 from vqclip.models.vqgan import VQGAN
 from vqclip.start.conditions import conditions
@@ -56,7 +57,7 @@ class CodeSampler:
 
         Raises WeightsError if it has other codes and can't encode.
         """
-        if getattr(drawer, "vqgan", None) is not self._vqgan:
+        if not self._shares_codes(drawer):
             if not drawer.encodes:
                 raise WeightsError(
                     f"the drawer has other codes than {self._settings.model} and can't encode; "
@@ -68,23 +69,30 @@ class CodeSampler:
             return None
         return drawer.resize(self._lookup(codes), *shape)
 
-    @torch.no_grad()
     def complete(self, image: Tensor, known: Tensor, frame: Frame, generator: Generator) -> Tensor:
         """Complete an image (1 3 h w) in [0, 1] whose pixels are known where a mask (1 1 h w) is 1; the same size.
 
         A cell counts as known if all of its pixels are. Raises WeightsError if the VQGAN can't encode.
         """
-        height, width = image.shape[2:]
-        size = self._grid(height, width)
-        pixels = [cells * self._vqgan.factor for cells in size]
-        fitted = cover(image, *pixels).clamp(0, 1) * 2 - 1
-        codes = self._vqgan.codes(self._vqgan.encode(fitted.to(self._device, self._tools.dtype)))
-        numbers = self._vqgan.code_numbers
-        codes = codes if numbers is None else numbers.to(codes.device)[codes]
-        cells = (
-            torch.nn.functional.adaptive_avg_pool2d(cover(known.float().cpu(), *pixels), size)[0, 0] > 0.999
-        )
-        return cover(self._decode(self._best(codes, cells, frame, generator)), height, width).clamp(0, 1)
+        codes = self._completed(image, known, frame, generator)
+        return resize(self._decode(codes), *image.shape[2:]).clamp(0, 1)
+
+    def complete_latent(
+        self, image: Tensor, known: Tensor, frame: Frame, drawer: Drawer, shape: tuple[int, int],
+        generator: Generator,
+    ) -> Tensor | None:  # fmt: skip
+        """Make the latent (1 d y x) of the completed image where the drawer has the same codes in the same places.
+
+        Otherwise, also where the drawer would cut the border off, give None.
+        """
+        (height, width), (rows, columns), cell = image.shape[2:], shape, self._vqgan.factor
+        whole = drawer.drawn_size(shape) == (rows * cell, columns * cell) and height * columns == width * rows
+        if not self._shares_codes(drawer) or not whole or self._grid_of(height, width) != shape:
+            return None
+        return self._lookup(self._completed(image, known, frame, generator))
+
+    def _shares_codes(self, drawer: Drawer) -> bool:
+        return getattr(drawer, "vqgan", None) is self._vqgan
 
     @torch.no_grad()
     def _embed_texts(self, clip: str) -> dict[str, Tensor]:
@@ -104,6 +112,27 @@ class CodeSampler:
         if self._settings.enlarge == "resize":
             return a.rows, a.columns
         return max(a.rows, ceil(height / cell)), max(a.columns, ceil(width / cell))
+
+    def _grid_of(self, height: int, width: int) -> tuple[int, int]:
+        """The rows and columns that a whole image has when it is scaled to cover the transformer's own grid.
+
+        With windows, a larger image isn't scaled down.
+        """
+        a, cell = self._transformer.architecture, self._vqgan.factor
+        scale = max(a.rows * cell / height, a.columns * cell / width)
+        scale = max(1.0, scale) if self._settings.enlarge == "windows" else scale
+        return max(a.rows, round(height * scale / cell)), max(a.columns, round(width * scale / cell))
+
+    @torch.no_grad()
+    def _completed(self, image: Tensor, known: Tensor, frame: Frame, generator: Generator) -> Tensor:
+        """The codes (1 y x) of an image (1 3 h w): its own where its pixels are known (1 1 h w), else sampled."""
+        size = self._grid_of(image.shape[2], image.shape[3])
+        scaled = resize(image, *(cells * self._vqgan.factor for cells in size)).clamp(0, 1) * 2 - 1
+        codes = self._vqgan.codes(self._vqgan.encode(scaled.to(self._device, self._tools.dtype)))
+        numbers = self._vqgan.code_numbers
+        codes = codes if numbers is None else numbers.to(codes.device)[codes]
+        cells = adaptive_max_pool2d(1 - known.float().cpu(), size)[0, 0] == 0
+        return self._best(codes, cells, frame, generator)
 
     def _sampled(self, frame: Frame, generator: Generator) -> Tensor:
         """The codes (1 y x) of a frame, sampled once for a generator's seed and the frame's prompts."""
