@@ -70,7 +70,6 @@ def files(tiny_vqgan: Path) -> None:
     }  # fmt: skip
     for name, text in texts.items():
         Path(name).write_text(text)
-    Path("photos").mkdir()
     shutil.copy("photo.jpg", "photos")
     torch.save({"state_dict": load_file(tiny_vqgan)}, "last.ckpt")
     shutil.copy(tiny_vqgan.with_suffix(".yaml"), "last.yaml")
