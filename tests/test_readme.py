@@ -70,10 +70,6 @@ def files(tiny_vqgan: Path) -> None:
     }  # fmt: skip
     for name, text in texts.items():
         Path(name).write_text(text)
-<<<<<<< HEAD
-=======
-    Path("photos").mkdir(exist_ok=True)
->>>>>>> s27-import
     shutil.copy("photo.jpg", "photos")
     torch.save({"state_dict": load_file(tiny_vqgan)}, "last.ckpt")
     shutil.copy(tiny_vqgan.with_suffix(".yaml"), "last.yaml")
