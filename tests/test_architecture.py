@@ -60,6 +60,9 @@ LIGHT = (
     "start.phrases",
     "start.sketch_config",
     "start.source",
+    "start.transformer_config",
+    "models.transformer.architecture",
+    "models.transformer.finding",
     "runs.job",
     "runs.record",
     "jobs.batch_file",
@@ -238,7 +241,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
     }
     assert flags == {
         "-o", "--output", "--force", "-s", "--size", "--steps", "--seed", "-p", "--preset", "-c", "--config", "--set",
-        "--init", "--mask", "--extend", "--aspect", "--style",
+        "--init", "--start", "--mask", "--extend", "--aspect", "--style",
         "--drawer", "--image-prompt", "--loss", "--palette", "--filter", "--save-every", "--tile",
         "-d", "--device", "-n", "--count",
         "--batch-size", "--together", "--best", "--judge", "--runs",

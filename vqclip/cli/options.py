@@ -60,6 +60,13 @@ Init = Annotated[
         rich_help_panel=WHAT,
     ),
 ]  # fmt: skip
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--start", help="sketch, noise, codes, transformer…", metavar="NAME",
+        rich_help_panel=WHAT, show_default="sketch",
+    ),
+]  # fmt: skip
 Mask = Annotated[
     Path | None,
     typer.Option(
@@ -147,7 +154,7 @@ Palette = Annotated[
 Filters = Annotated[
     list[str] | None,
     typer.Option(
-        "--filter", help="Change what is drawn, NAME:VALUE: wallpaper:p4m, tile…; repeatable.", metavar="NAME",
+        "--filter", help="Change the image, NAME:VALUE: wallpaper:p4m…; repeatable.", metavar="NAME",
         rich_help_panel=HOW,
     ),
 ]  # fmt: skip

@@ -196,7 +196,7 @@ class Config:
     seed: int = key(minimum=0, maximum=2**62, words=True)
     size: str
     aspect: str | None = key(neutral=None)
-    steps: int = within(1, 1_000_000)
+    steps: int = within(0, 1_000_000)
     init: str | None
     mask: MaskConfig
     extend: str | None = key(neutral=None)

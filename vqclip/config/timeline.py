@@ -200,15 +200,12 @@ def latent_shape(width: int, height: int, factor: int, scale: float = 1.0) -> tu
 
 
 def stages(config: Config) -> Iterator[Stage]:
-    """Yield the stages with their steps. A stage without steps is left out. The last one has at least one."""
+    """Yield the stages with their steps. A stage without steps is left out, but the last one."""
     total, done, begin = sum(stage.share for stage in config.latent.stages), 0.0, 0
     for stage in config.latent.stages:
         done += stage.share
-        end = (
-            config.steps
-            if stage is config.latent.stages[-1]
-            else min(round(config.steps * done / total), config.steps - 1)
-        )
-        if end > begin:
+        is_last = stage is config.latent.stages[-1]
+        end = config.steps if is_last else min(round(config.steps * done / total), max(0, config.steps - 1))
+        if end > begin or is_last:
             yield Stage(stage.scale, begin, end)
         begin = end

@@ -9,17 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from vqclip.config.schema import DrawerConfig, FilterConfig, LossConfig, PerceptorConfig, StartConfig
+from vqclip.config.schema import DrawerConfig, FilterConfig, LossConfig, PerceptorConfig
+from vqclip.guidance.start_interface import Completing, FirstImage, FirstLatent, Start, StartTools
 from vqclip.weights.requirement import Requirement
+
+__all__ = [
+    "Apply", "Completing", "CropLossTerm", "CropMeasure", "Drawer", "DrawerEntry", "Filter", "FilterTools",
+    "FirstImage", "FirstLatent", "LossTerm", "Measure", "Perceptor", "PerceptorEntry", "Scene", "Start", "StartTools",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
     from torch import Generator, Tensor
 
-    from vqclip.config.timeline import Frame
     from vqclip.guidance.latent import Latent
     from vqclip.guidance.memory import MemoryBudget
     from vqclip.guidance.references import Reference
@@ -166,52 +171,6 @@ class PerceptorEntry(PerceptorConfig, ABC):
     @abstractmethod
     def memory(self, crops: int, dtype: "torch.dtype", device: "torch.device") -> tuple[int, int]:
         """Count the bytes of its weights, and of what it keeps of so many crops for the backward pass."""
-
-
-class StartTools(Protocol):
-    """Give a start what it may use while it is prepared."""
-
-    base: Path  # where relative paths begin
-
-    @property
-    def models(self) -> Any: ...
-    def embeddings(self, name: str) -> Any:
-        """Give the PromptEmbeddings of a CLIP."""
-
-    @property
-    def source(self) -> Any:
-        """Give the source video's images, or None."""
-
-    @property
-    def canvas(self) -> Any:
-        """Give the init image with its mask (see masking), or None."""
-
-
-FirstImage = Callable[["Frame", "Generator"], "Tensor"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start(StartConfig, ABC):
-    """Make the first image or latent of a frame; a config names the kind under `start`."""
-
-    given: ClassVar[bool] = False  # whether the user gives the image, so that a new scene doesn't draw one
-
-    def requirements(self) -> tuple[Requirement, ...]:
-        """List the weights that it needs."""
-        return ()
-
-    @abstractmethod
-    def prepare(self, tools: StartTools) -> FirstImage:
-        """Load what it needs, and give a function that makes a frame's first image (1 3 h w) in [0, 1]."""
-
-    def latent(self, drawer: Drawer, shape: tuple[int, int], generator: "Generator") -> "Tensor | None":
-        """Draw the first latent directly, or give None: then the drawer encodes the first image."""
-        return None
-
-    @property
-    def draws_latents(self) -> bool:
-        """Tell whether it works with a drawer that can't encode."""
-        return type(self).latent is not Start.latent
 
 
 @dataclass(frozen=True)

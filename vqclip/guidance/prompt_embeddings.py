@@ -1,7 +1,7 @@
 """Embed each prompt of a Config once with one perceptor, and make a frame's Targets of the embeddings."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from vqclip.config.timeline import FramePrompt
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.interfaces import Perceptor
 from vqclip.guidance.loss import Target
-from vqclip.guidance.ops import slerp, unit
+from vqclip.guidance.ops import cover, slerp, unit
 from vqclip.guidance.regions import RegionMask
 from vqclip.guidance.texts import chunks, read_vectors
 
@@ -50,11 +50,22 @@ class PromptEmbeddings:
 
         `regions` has the mask of each region by its text.
         """
-        embedding = self.of(frame_prompt.prompt)
-        if frame_prompt.leaving is not None:
-            embedding = slerp(self.of(frame_prompt.leaving), embedding, frame_prompt.share)
         region = frame_prompt.prompt.region
+        embedding = self._between_scenes(frame_prompt)
         return Target(frame_prompt.prompt, embedding, None if region is None else regions[region])
+
+    def whole_loss(self, image: Tensor, frame_prompts: Iterable[FramePrompt]) -> Tensor:
+        """Compute the prompts' loss () of a whole image (1 3 h w) in [0, 1]; regions are not looked at."""
+        whole = cover(image, self.perceptor.size, self.perceptor.size).clamp(0, 1)
+        crops = self.perceptor.embed_crops(whole.to(self.perceptor.device))
+        losses = [Target(each.prompt, self._between_scenes(each)).loss(crops) for each in frame_prompts]
+        return torch.stack(losses).sum() if losses else torch.zeros((), device=crops.device)
+
+    def _between_scenes(self, frame_prompt: FramePrompt) -> Tensor:
+        embedding = self.of(frame_prompt.prompt)
+        if frame_prompt.leaving is None:
+            return embedding
+        return slerp(self.of(frame_prompt.leaving), embedding, frame_prompt.share)
 
     def _embed(self, prompt: Prompt) -> Tensor:
         """Embed a text, or an image's crops, or draw a random direction."""

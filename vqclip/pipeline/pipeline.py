@@ -12,7 +12,6 @@ from torch import Generator, Tensor
 
 from vqclip.base import device as devices
 from vqclip.base import seeds
-from vqclip.base.errors import WeightsError
 from vqclip.config.prompt import Kind
 from vqclip.config.schedule import Moment, Schedule
 from vqclip.config.schema import Config, PerceptorConfig
@@ -21,7 +20,7 @@ from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.drawer_abilities import MovesLatents
 from vqclip.guidance.filtered_drawer import filtered, open_filters
-from vqclip.guidance.interfaces import Drawer, FirstImage, Scene, Start
+from vqclip.guidance.interfaces import Drawer, FirstImage, FirstLatent, Scene
 from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.masking import masked, open_canvas
@@ -39,7 +38,7 @@ from vqclip.guidance.step_graph import step_graphs
 from vqclip.media.image import load_image
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.source_video import Source, open_source
-from vqclip.start.chosen import chosen_start
+from vqclip.start.chosen import check_start, chosen_start
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -92,7 +91,7 @@ class Pipeline:
         self._graphs = step_graphs(device, dtype)
         self.models = cache or ModelCache(device, pull, keeps_texts=False)
         drawer = config.drawer.open(self.models, dtype, config.width, config.height, config.tile)
-        _check_start(config, self._start, drawer)
+        check_start(config, self._start, drawer)
         check_overlay(self._overlay, drawer)
         entries: list[Any] = config.perceptors
         self._embeddings = [
@@ -182,6 +181,8 @@ class Pipeline:
         drawer, shape = objective.drawer, objective.drawer.latent_shape(frame.stages[0].scale)
         generator = self._generator(frame, seed)
         z = self._start.latent(drawer, shape, generator)
+        if z is None and isinstance(self._first_image, FirstLatent):
+            z = self._first_image.latent(frame, drawer, shape, generator)
         if z is None:
             z = drawer.encode(self.first_image(frame, generator), shape)
         return State.begin(z, self.make_optimizer, seed)
@@ -247,6 +248,17 @@ class Pipeline:
         prompts = [prompt for prompt in self.config.parsed_prompts if prompt.kind is not Kind.VECTOR]
         return PromptEmbeddings(reader, 0, prompts, self._images, self.cutouts, self.config.texts)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Give the type of the networks' arithmetic."""
+        return self._dtype
+
+    @torch.no_grad()
+    def score(self, image: Tensor, frame: Frame) -> Tensor:
+        """Score () how near an image (1 3 h w) is to a frame's prompts: minus the perceptors' losses of all of it."""
+        pairs = zip(self.config.perceptors, self._embeddings, strict=True)
+        return -torch.stack([e.weight * texts.whole_loss(image, frame.prompts) for e, texts in pairs]).sum()
+
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """Make the Config's optimiser of one tensor; the loop sets its learning rate in each step."""
         optimizer = _OPTIMIZERS[self.config.optimizer.name]([z], lr=1.0)
@@ -276,16 +288,6 @@ class Pipeline:
                 zip(self.config.perceptors, self._embeddings, strict=True)
             )
         ]
-
-
-def _check_start(config: Config, start: Start, drawer: Drawer) -> None:
-    """Refuse a start from an image with a drawer that has no encoder; raises WeightsError."""
-    if drawer.encodes or start.draws_latents:
-        return
-    given = "init" if config.init else "source"
-    cure = f"leave {given} out" if start.given else f"start {start.name!r} is one"
-    model = " ".join(need.name for need in config.drawer.requirements()) or config.drawer.name
-    raise WeightsError(f"{model} is a decoder alone and begins from no image: {cure}; add --set start=codes")
 
 
 def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:

@@ -94,6 +94,8 @@ def video_settings(config: "Config", video: str | None, **given: Any) -> "VideoS
         if given:
             raise UsageError("the video options need --video; add it, or --video FILE.mp4")
         return None
+    if not config.steps:
+        raise UsageError("--video shows an image's steps, and with --steps 0 there are none; leave it out")
     if config.is_film:
         raise UsageError("--video shows how a still comes about, and this is a film; -o FILE.mp4 saves it")
     from vqclip.media import ffmpeg  # noqa: PLC0415
