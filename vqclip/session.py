@@ -78,8 +78,8 @@ class Session:
         """Make `count` images of a prompt with consecutive seeds; yields Started, Stepped, …, Finished for each.
 
         `settings` are keys of a Config (seed=7, size="128x128", cutouts={"count": 8}). Instead of a text, `prompt` may
-        be a Config, or several that differ only in their seeds. `batch_size` is how many are made at once; None means
-        the fastest number. A film (a prompt with "^", or film={"frames": 9}) needs `runs`, and so does a progress
+        be a Config, or several with seeds of their own; those that differ in nothing else are made in batches.
+        `batch_size` is how many are made at once; None means the fastest number. A film (a prompt with "^", or film={"frames": 9}) needs `runs`, and so does a progress
         `video`, for all or by seed. Raises VqclipError.
 
         >>> [apple] = results(session.generate("a red apple", seed=7))  # doctest: +SKIP

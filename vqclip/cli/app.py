@@ -31,6 +31,7 @@ COMMANDS = (
     "story",
     "zoom",
     "restyle",
+    "vary",
     "film",
     "batch",
     "resume",

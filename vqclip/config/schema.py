@@ -164,6 +164,7 @@ class StoryConfig:
     fade: float = within(0, 1)
     fresh: float = within(0, 1)
     after: str = among("stay", "repeat")
+    at: float | None = within(0, neutral=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +193,7 @@ class Config:
     size: str
     steps: int = within(1, 1_000_000)
     init: str | None
+    strength: float = within(0, 1, neutral=0.0)
     start: Any = key(choice=STARTS)  # a StartConfig
     drawer: Any = key(choice=DRAWERS)  # a DrawerConfig
     perceptors: list[PerceptorConfig] = key(items=PERCEPTORS)
@@ -254,6 +256,7 @@ class Config:
             raise ConfigError(
                 f"prompts: {{{course.course}}} is a weight over a film's frames, and this is a still; write a number"
             )
+        self._check_still()
         if self.film.window % 2 == 0:
             raise ConfigError(
                 f"film.window: {self.film.window} frames have no middle one; write an odd number"
@@ -262,6 +265,18 @@ class Config:
             raise ConfigError(
                 f"source: it would end at {self.source.end:g} s and begin at {self.source.begin:g} s"
             )
+
+    def _check_still(self) -> None:
+        """The rules of a still of a story."""
+        at = self.story.at
+        if at is None:
+            return
+        if at > self.scenes - 1:
+            raise ConfigError(
+                f"story.at: {at:g} lies behind the last of {self.scenes} scenes; it takes 0 to {self.scenes - 1}"
+            )
+        if (self.film.frames or 1) > 1 or self.source.video is not None:
+            raise ConfigError("story.at: it asks for a still, and film or source for a film; leave one out")
 
     @cached_property
     def lines(self) -> tuple[tuple[tuple[Prompt, ...], ...], ...]:
@@ -281,7 +296,8 @@ class Config:
     @property
     def is_film(self) -> bool:
         """Whether more than one image is asked for."""
-        return self.scenes > 1 or (self.film.frames or 1) > 1 or self.source.video is not None
+        tells = self.scenes > 1 and self.story.at is None
+        return tells or (self.film.frames or 1) > 1 or self.source.video is not None
 
     @property
     def width(self) -> int:

@@ -36,6 +36,7 @@ from vqclip.media.image import load_image
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.source_video import Source, open_source
 from vqclip.start.chosen import chosen_start
+from vqclip.start.init import MixedStart
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -63,7 +64,7 @@ class Pipeline:
         self.config, self.device, self.base = config, device, base
         # Read the user's own files first: this takes a moment, and they are wrong more often than the models.
         self._start = chosen_start(config)
-        self._first_image: FirstImage | None = self._start.prepare(self) if config.init else None
+        self._first_image: FirstImage | None = None if isinstance(self._start, MixedStart) or not config.init else self._start.prepare(self)
         video = open_source(config.source, base)
         self.source = Source(video) if video else None
         if video and config.source.flow:
@@ -141,7 +142,8 @@ class Pipeline:
         """Give a function that gives the image which the user gave for a frame, or None."""
         if source := self.source:
             return lambda: source.image(frame.index)
-        return (lambda: self.first_image(frame, Generator())) if self.config.init else None
+        init = self.config.init
+        return (lambda: load_image(self.base / init)) if init else None
 
     def _open_filters(self) -> list[Apply]:
         """Open the Config's filters; a locked palette is the last."""
