@@ -191,6 +191,13 @@ Video = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]  # fmt: skip
+Upscale = Annotated[
+    int | None,
+    typer.Option(
+        "--upscale", help="Enlarge the finished image 2 or 4 times; see upscale.model.", metavar="N",
+        rich_help_panel=OUTPUT,
+    ),
+]  # fmt: skip
 SaveEvery = Annotated[
     int | None,
     typer.Option(

@@ -36,6 +36,7 @@ class PaintingOptions:
     palette: options.Palette = None
     filters: options.Filters = None
     save_every: options.SaveEvery = None
+    upscale: options.Upscale = None
     pull: options.Pull = False
     offline: options.Offline = False
     force: options.Force = False
@@ -64,6 +65,8 @@ class PaintingOptions:
         named: dict[str, Any] = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
         named |= {"palette": self.palette, "filters": self.filters or None, "save_every": self.save_every}
         given = {"prompts": self._prompts(prompt, base.above.get("prompts"))} | _given(named)
+        if self.upscale is not None:
+            given["upscale"] = {"factor": self.upscale}
         given |= {name: _given(section) for name, section in sections.items()}
         return base.resolve(given)
 

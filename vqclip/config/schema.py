@@ -147,6 +147,12 @@ class PlateauConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UpscaleConfig:
+    factor: int = within(1, 8, neutral=1)
+    model: str | None = key(neutral=None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FilmConfig:
     frames: int | None = within(1, 1_000_000)
     steps: int = within(1, 1_000_000)
@@ -205,6 +211,7 @@ class Config:
     filters: list[FilterConfig] = key(items=FILTERS, neutral=[])
     plateau: PlateauConfig
     save_every: int = within(0, 1_000_000, neutral=0)
+    upscale: UpscaleConfig
     tile: bool
     film: FilmConfig
     story: StoryConfig
@@ -224,6 +231,11 @@ class Config:
                 "perceptors: there is none to score the image; name at least one, as in [{model: mini-clip}]"
             )
         self._check_texts()
+        if max(self.width, self.height) * self.upscale.factor > LARGEST_SIDE:
+            raise ConfigError(
+                f"upscale.factor: {self.upscale.factor} times {self.size} exceeds {LARGEST_SIDE} pixels a side; "
+                "give a smaller one"
+            )
         if self.cutouts.smallest > self.cutouts.largest:
             raise ConfigError(
                 f"cutouts: smallest {self.cutouts.smallest} exceeds largest {self.cutouts.largest}"

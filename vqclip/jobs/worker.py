@@ -15,11 +15,13 @@ from vqclip.base.stop import StopToken
 from vqclip.config.schema import Config
 from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.memory import SMALL
+from vqclip.pipeline.enlarge import enlarging
 from vqclip.pipeline.events import Event, Events, Finished, Result, VideoSaved
+from vqclip.pipeline.film_video import Decode
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.progress_video import Recorder, VideoSettings, recorded, request_video
-from vqclip.pipeline.render import RenderRequest, render, render_batch
+from vqclip.pipeline.render import RenderRequest, decode_image, render, render_batch
 from vqclip.requirements import install
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import locations_from, missing
@@ -57,9 +59,7 @@ class Worker:
         self.base = base
         self.cache = ModelCache(self.device, pull, locations) if keeps_models else None
 
-    def pipeline(
-        self, config: Config, base: Path | None = None, cache: ModelCache | None = None
-    ) -> Pipeline:
+    def pipeline(self, config: Config, base: Path | None = None, cache: ModelCache | None = None) -> Pipeline:
         """Load the models of a Config, unless they are in a cache; fetch missing ones first if `pull` allows it."""
         base = self.base if base is None else base
         locations = self._locations(config, base)
@@ -75,12 +75,13 @@ class Worker:
         """Map weights' names to their locations where these differ from what the names mean."""
         return {**self.locations, **locations_from(base, requirements(config))}
 
-    def drawer(self, config: Config, base: Path) -> Drawer:
-        """Open the drawer of a Config whose relative paths begin at `base`."""
+    def decoder(self, config: Config, base: Path) -> Decode:
+        """Make what decodes latents of a Config into its images; relative paths begin at `base`."""
         cache = (self.cache or ModelCache(self.device, self.pull)).at(self._locations(config, base))
         dtype = devices.dtype_for(config.precision, self.device)
         drawer: Drawer = config.drawer.open(cache, dtype, config.width, config.height, config.tile)
-        return drawer
+        enlarge = enlarging(config.upscale, cache)
+        return lambda z: decode_image(drawer, z.to(drawer.device), enlarge)
 
     def paint(
         self,
@@ -110,7 +111,9 @@ class Worker:
         groups = [list(group) for _, group in groupby(configs, lambda config: replace(config, seed=0))]
         shared = self.cache or ModelCache(self.device, self.pull, keeps_texts=len(groups) > 1)
         for group in groups:
-            yield from self._paint_group(group, self.pipeline(group[0], cache=shared), runs, videos, batch_size, stop)
+            yield from self._paint_group(
+                group, self.pipeline(group[0], cache=shared), runs, videos, batch_size, stop
+            )
             if stop and stop.stopped:
                 return
 

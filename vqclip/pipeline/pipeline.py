@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from vqclip.guidance.prompt_embeddings import PromptEmbeddings
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
 from vqclip.media.image import load_image
+from vqclip.pipeline.enlarge import enlarging
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.source_video import Source, open_source
 from vqclip.start.chosen import chosen_start
@@ -64,7 +65,9 @@ class Pipeline:
         self.config, self.device, self.base = config, device, base
         # Read the user's own files first: this takes a moment, and they are wrong more often than the models.
         self._start = chosen_start(config)
-        self._first_image: FirstImage | None = None if isinstance(self._start, MixedStart) or not config.init else self._start.prepare(self)
+        self._first_image: FirstImage | None = (
+            None if isinstance(self._start, MixedStart) or not config.init else self._start.prepare(self)
+        )
         video = open_source(config.source, base)
         self.source = Source(video) if video else None
         if video and config.source.flow:
@@ -83,6 +86,7 @@ class Pipeline:
         self._budget = MemoryBudget.of(config.width, config.height, device)
         self._graphs = step_graphs(device, dtype)
         self.models = cache or ModelCache(device, pull, keeps_texts=False)
+        self.enlarge = enlarging(config.upscale, self.models, self._lock)
         drawer = config.drawer.open(self.models, dtype, config.width, config.height, config.tile)
         _check_start(config, self._start, drawer)
         entries: list[Any] = config.perceptors
@@ -148,10 +152,13 @@ class Pipeline:
     def _open_filters(self) -> list[Apply]:
         """Open the Config's filters; a locked palette is the last."""
         entries: list[Any] = list(self.config.filters)
+        return [entry.open(self) for entry in entries] + ([self._lock] if self._lock else [])
+
+    @cached_property
+    def _lock(self) -> Apply | None:
+        """Open the filter of a locked palette, if the Config has one."""
         palette = self.config.palette
-        if palette.colours and palette.lock:
-            entries.append(Lookup(colours=palette.colours))
-        return [entry.open(self) for entry in entries]
+        return Lookup(colours=palette.colours).open(self) if palette.colours and palette.lock else None
 
     def begin(self, frame: Frame, objective: Objective, seed: int) -> State:
         """Make the State before the first step of a film or still, from a seed."""

@@ -42,7 +42,9 @@ class MixedStart(InitStart):
         init, other = super().prepare(tools), self.other.prepare(tools)
 
         def mix(frame: "Frame", generator: "Generator") -> "Tensor":
-            image, fresh = (cover(each(frame, generator), frame.height, frame.width) for each in (init, other))
+            image, fresh = (
+                cover(each(frame, generator), frame.height, frame.width) for each in (init, other)
+            )
             return image.lerp(fresh.to(image), self.strength)
 
         return mix

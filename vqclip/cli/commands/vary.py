@@ -31,9 +31,7 @@ def vary(
     pictures: Annotated[list[Path], typer.Argument(help="One picture, or two.", metavar="PICTURE…")],
     count: Annotated[
         int,
-        typer.Option(
-            "-n", "--count", min=1, help="Generate N images.", metavar="N", rich_help_panel=WHAT
-        ),
+        typer.Option("-n", "--count", min=1, help="Generate N images.", metavar="N", rich_help_panel=WHAT),
     ] = 4,
     strength: Annotated[
         float | None,
