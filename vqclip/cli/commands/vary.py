@@ -1,4 +1,4 @@
-"""`vqclip vary`: generate variations of a picture, or what lies between two."""
+"""`vqclip vary`: generate variations of an image, or what lies between two."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class Command(help_layout.Command):
     """States the defaults of the preset vary."""
 
-    defaults: ClassVar[Mapping[str, str]] = {"size": "the picture's shape"}
+    defaults: ClassVar[Mapping[str, str]] = {"size": "the image's shape"}
 
 
 @painting
 def vary(
     common: PaintingOptions,
-    pictures: Annotated[list[Path], typer.Argument(help="One picture, or two.", metavar="PICTURE…")],
+    images: Annotated[list[Path], typer.Argument(help="One image, or two.", metavar="IMAGE…")],
     count: Annotated[
         int,
         typer.Option("-n", "--count", min=1, help="Generate N images.", metavar="N", rich_help_panel=WHAT),
@@ -39,7 +39,7 @@ def vary(
             "--strength",
             min=0,
             max=1,
-            help="How far to start from the picture: 0 is the picture, 1 another start.",
+            help="Share of noise in the start: 0 starts from the image, 1 from noise.",
             metavar="X",
             rich_help_panel=HOW,
             show_default="0.5",
@@ -48,35 +48,35 @@ def vary(
     output: options.Output = None,
     batch_size: options.BatchSize = None,
 ) -> None:
-    """Generate variations of a picture, with consecutive seeds.
+    """Generate variations of an image, with consecutive seeds.
 
-    The picture's own embeddings are the prompt. Of two pictures, generate what lies between them.
+    The image's own embeddings are the prompt. Of two images, generate what lies between them.
     """
-    if len(pictures) > 2:
-        raise UsageError(f"vary takes one picture or two, not {len(pictures)}; name two at the most")
-    images = [prompts.format(prompts.Prompt(prompts.Kind.IMAGE, str(picture))) for picture in pictures]
-    common = replace(common, init=common.init or str(pictures[0]))
-    config = common.config(" ^ ".join(images), "vary", story={"at": 0.0 if len(pictures) == 2 else None})
+    if len(images) > 2:
+        raise UsageError(f"vary takes one image or two, not {len(images)}; name two at the most")
+    targets = [prompts.format(prompts.Prompt(prompts.Kind.IMAGE, str(image))) for image in images]
+    common = replace(common, init=common.init or str(images[0]))
+    config = common.config(" ^ ".join(targets), "vary", story={"at": 0.0 if len(images) == 2 else None})
     if strength is not None:
         config = replace(config, strength=strength)
     if common.size is None:
-        config = replace(config, size=_shape(pictures[0], config))
-    varied = [_varied(config, pictures, number, count) for number in range(count)]
+        config = replace(config, size=_shape(images[0], config))
+    varied = [_varied(config, images, number, count) for number in range(count)]
     common.run(plan_configs(varied, output, count, force=common.force), batch_size=batch_size)
 
 
-def _varied(config: "Config", pictures: Sequence[Path], number: int, count: int) -> "Config":
-    """Give the Config of a variation; one between two pictures starts from the nearer one."""
+def _varied(config: "Config", images: Sequence[Path], number: int, count: int) -> "Config":
+    """Give the Config of a variation; one between two images starts from the nearer one."""
     seed = config.seed + number
-    if len(pictures) == 1:
+    if len(images) == 1:
         return replace(config, seed=seed)
     share = (number + 1) / (count + 1)
-    nearer = str(pictures[share > 0.5])
+    nearer = str(images[share > 0.5])
     return replace(config, seed=seed, init=nearer, story=replace(config.story, at=round(share, 6)))
 
 
-def _shape(picture: Path, config: "Config") -> str:
-    """Give a size with the shape of a picture; raises ImageError."""
+def _shape(image: Path, config: "Config") -> str:
+    """Give a size with the shape of an image; raises ImageError."""
     from vqclip.media.image import open_image  # noqa: PLC0415  # torch
 
-    return shaped_like(*open_image(picture).size, config)
+    return shaped_like(*open_image(image).size, config)
