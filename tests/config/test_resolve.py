@@ -171,6 +171,7 @@ def other(key: str, value: Any) -> Any:
         "film.frames": 3, "film.fps": 3.0, "film.window": 3, "story.after": "repeat",
         "source.video": "a.mp4", "source.end": 3.0, "losses.tv.form": "log", "optimizer.drops": ["75%"],
         "palette.colours": ["red"], "palette.lock": False, "filters": ["wrap"],
+        "story.at": 0.0, "upscale.model": "a.pth", "transparent": "0.3",
     }  # fmt: skip
     if key in choices:
         return choices[key][-1]

@@ -63,6 +63,10 @@ ImagePrompts = Annotated[
 Tile = Annotated[
     bool, typer.Option("--tile", help="Make an image that repeats without a seam.", rich_help_panel=WHAT)
 ]
+Transparent = Annotated[
+    bool,
+    typer.Option("--transparent", help="Leave out what the prompt doesn't need.", rich_help_panel=WHAT),
+]
 
 Preset = Annotated[
     str | None,

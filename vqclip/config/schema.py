@@ -212,6 +212,7 @@ class Config:
     plateau: PlateauConfig
     save_every: int = within(0, 1_000_000, neutral=0)
     upscale: UpscaleConfig
+    transparent: str | None = schedule(minimum=0, neutral=None)
     tile: bool
     film: FilmConfig
     story: StoryConfig
@@ -245,6 +246,9 @@ class Config:
             raise ConfigError(f"latent.stages: the scales {scales} must rise and end at 1, as in 0.5, 1")
 
         self._check_film()
+        if self.transparent is not None and (self.is_film or self.filters):
+            other = "a film" if self.is_film else "filters"
+            raise ConfigError(f"transparent: {other} can't have an alpha channel; leave one of them out")
 
     def _check_texts(self) -> None:
         """Refuse a text where a perceptor embeds none."""

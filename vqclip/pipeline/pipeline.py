@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 
 from vqclip.base import device as devices
 from vqclip.base import seeds
-from vqclip.base.errors import WeightsError
+from vqclip.base.errors import ConfigError, WeightsError
 from vqclip.config.prompt import Kind
 from vqclip.config.schedule import Moment, Schedule
 from vqclip.config.schema import Config, PerceptorConfig
@@ -21,8 +21,8 @@ from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.filtered_drawer import FilteredDrawer
 from vqclip.guidance.filters.lookup import Lookup
-from vqclip.guidance.interfaces import Apply, Drawer, FirstImage, MovesLatents, Scene, Start
-from vqclip.guidance.loss import crop_penalties, penalties
+from vqclip.guidance.interfaces import Apply, Drawer, FirstImage, MovesLatents, Scene, Start, WritesSVG
+from vqclip.guidance.loss import Penalty, crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.memory_estimate import fitting
@@ -32,6 +32,7 @@ from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
+from vqclip.guidance.transparent_drawer import TransparentDrawer
 from vqclip.media.image import load_image
 from vqclip.pipeline.enlarge import enlarging
 from vqclip.pipeline.model_cache import ModelCache
@@ -89,6 +90,10 @@ class Pipeline:
         self.enlarge = enlarging(config.upscale, self.models, self._lock)
         drawer = config.drawer.open(self.models, dtype, config.width, config.height, config.tile)
         _check_start(config, self._start, drawer)
+        if config.transparent is not None and isinstance(drawer, WritesSVG):
+            raise ConfigError(
+                f"transparent: the drawer {config.drawer.name} has no alpha; take another drawer"
+            )
         entries: list[Any] = config.perceptors
         self._embeddings = [
             PromptEmbeddings(
@@ -119,16 +124,17 @@ class Pipeline:
         config = self.config
         drawer: Any = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
         drawer = FilteredDrawer(drawer, self._filters) if self._filters else drawer
+        clear = TransparentDrawer(drawer, config.drawer.cell()) if config.transparent is not None else None
         terms: dict[str, Any] = dict(config.losses)
         if self.source:
             terms["near_source"] = NearSource(weight=config.source.pull)
         source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
         scene = Scene(drawer.unit, source, drawer.resize, self._given_image(frame), self.base, self.models)
         return Objective(
-            drawer=drawer,
+            drawer=clear or drawer,
             cutouts=self.cutouts,
             perceptor_losses=self._perceptor_losses(frame, scene),
-            penalties=penalties(terms, scene),
+            penalties=self._penalties(terms, scene, clear),
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate
             ),
@@ -141,6 +147,17 @@ class Pipeline:
             drops=[Moment.parse(text, "optimizer.drops") for text in config.optimizer.drops],
             drop_factor=config.optimizer.drop_factor,
         )
+
+    def _penalties(
+        self, terms: dict[str, Any], scene: Scene, drawer: TransparentDrawer | None
+    ) -> list[Penalty]:
+        """List the penalties; of a transparent image also its opacity."""
+        listed = penalties(terms, scene)
+        if drawer is None:
+            return listed
+        colours = [replace(penalty, measure=drawer.without_alpha(penalty.measure)) for penalty in listed]
+        weight = Schedule.parse(self.config.transparent or "0")
+        return [*colours, Penalty("opacity", weight, drawer.opacity)]
 
     def _given_image(self, frame: Frame) -> Callable[[], Tensor] | None:
         """Give a function that gives the image which the user gave for a frame, or None."""

@@ -32,6 +32,7 @@ def generate(
     common: PaintingOptions,
     prompt: options.Prompt = None,
     tile: options.Tile = False,
+    transparent: options.Transparent = False,
     count: options.Count = 1,
     output: options.Output = None,
     best: Annotated[
@@ -66,7 +67,8 @@ def generate(
     """Generate an image of PROMPT, and print its path on stdout."""
     if prompt is not None:
         prompts.parse(prompt)  # a story is told by another command
-    config = common.config(prompt, "tile" if tile else None)
+    presets = ["tile"] * tile + ["transparent"] * transparent
+    config = common.config(prompt, "+".join(presets))
     check_best(best, judge, count)
     settings = video_settings(
         config, video, seconds=seconds, fps=fps, hold=hold, forth_and_back=forth_and_back or None
@@ -92,6 +94,10 @@ def video_settings(config: "Config", video: str | None, **given: Any) -> "VideoS
         if given:
             raise UsageError("the video options need --video; add it, or --video FILE.mp4")
         return None
+    if config.transparent is not None:
+        raise UsageError(
+            "--video shows steps over random backgrounds with --transparent; leave one of them out"
+        )
     if config.is_film:
         raise UsageError("--video shows how a still comes about, and this is a film; -o FILE.mp4 saves it")
     from vqclip.media import ffmpeg  # noqa: PLC0415
