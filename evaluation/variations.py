@@ -9,13 +9,28 @@ from itertools import combinations
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from vqclip.guidance.perceptors.judge import Judge
-from vqclip.guidance.perceptors.judge_config import NAME, find_judge
+from evaluation.judge import Judge
+from training.sentences import Sentences
+from vqclip.base.paths import CHECKPOINTS
+from vqclip.guidance.ops import cover
 from vqclip.media.image import load_image
-from vqclip.pipeline.reranker import Reranker
 
 
+class Unread(Sentences):
+    """In place of MiniLM: no text is read here."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def square(image: Tensor, side: int) -> Tensor:
+    """Scale and cut an image (1 3 h w) to its centred square."""
+    return cover(image, side, side).clamp(0, 1)
+
+
+@torch.no_grad()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print each variation's cosines to the picture and to the nearest other one, and how much variations differ."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -23,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--others", type=Path, nargs="+", required=True, metavar="FILE")
     given = parser.parse_args(arguments)
     images = {path: load_image(path) for path in given.files}
-    judge = Reranker(Judge(find_judge(NAME), torch.device("cpu")))
-    picture, *varied = torch.stack([judge.embed_image(image) for image in images.values()])
-    others = torch.stack([judge.embed_image(load_image(path)) for path in given.others])
+    judge = Judge.open(CHECKPOINTS / "judge/model.safetensors", Unread())
+    picture, *varied = (judge.see(square(image, judge.side))[0] for image in images.values())
+    others = torch.cat([judge.see(square(load_image(path), judge.side)) for path in given.others])
     for path, embedding in zip(given.files[1:], varied, strict=True):
         near = float((others @ embedding).max())
         print(f"{path}: {float(picture @ embedding):.3f} to the picture, {near:.3f} to the nearest other")
