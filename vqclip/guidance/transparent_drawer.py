@@ -1,7 +1,7 @@
 """A drawer whose images are transparent in part: an alpha plane is optimised beside the latent, in the same tensor.
 
 Letters in shapes: a latent (n d+a y x) holds the inner drawer's d channels, and s x s values of alpha in each cell as
-a = s·s channels. Alpha lies between 0 and the drawer's unit, so that its steps are as large as the latent's.
+a = s·s channels. Alpha 1 is stored as SPAN of the drawer's unit, so that the latent's learning rate suits it.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from vqclip.base import seeds as purposes
 from vqclip.guidance.interfaces import Drawer, Measure
 from vqclip.guidance.latent import Latent, enlarge
 
+SPAN = 0.4  # with 1, the default learning rate leaves the background half opaque after 40 steps
 WIDTH = 4  # pixels: about the width of a value of alpha in the image
 
 
@@ -28,6 +29,7 @@ class TransparentDrawer:
     def __init__(self, drawer: Drawer, cell: int):
         """`cell` is the width of the inner latent's cell in pixels."""
         self._drawer, self._side = drawer, max(1, cell // WIDTH)
+        self._full = SPAN * drawer.unit  # what alpha 1 is stored as
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._drawer, name)
@@ -66,7 +68,7 @@ class TransparentDrawer:
     def project(self, z: Tensor) -> None:
         colours, alpha = self._split(z)
         self._drawer.project(colours)
-        alpha.clamp_(0, self._drawer.unit)
+        alpha.clamp_(0, self._full)
 
     def resize(self, x: Tensor, rows: int, columns: int) -> Tensor:
         colours, alpha = self._split(x)
@@ -76,7 +78,7 @@ class TransparentDrawer:
 
     def opacity(self, image: Tensor, latent: Latent) -> Tensor:
         """Compute the mean alpha () of a latent: the loss that makes it transparent where nothing is needed."""
-        return self._split(latent.z)[1].mean() / self._drawer.unit
+        return self._split(latent.z)[1].mean() / self._full
 
     def without_alpha(self, measure: Measure) -> Callable[[Tensor, Latent], Tensor]:
         """Make a loss term measure the inner drawer's latent."""
@@ -93,12 +95,12 @@ class TransparentDrawer:
 
     def _opaque(self, z: Tensor) -> Tensor:
         """Add alpha to a latent: all of it opaque."""
-        alpha = z.new_full((z.shape[0], self._side**2, *z.shape[2:]), self._drawer.unit)
+        alpha = z.new_full((z.shape[0], self._side**2, *z.shape[2:]), self._full)
         return torch.cat([z, alpha], 1)
 
     def _spread(self, alpha: Tensor, image: Tensor) -> Tensor:
         """Give the alpha (n 1 h w) in [0, 1] of images, smooth between its values."""
-        plane = F.pixel_shuffle(alpha / self._drawer.unit, self._side)
+        plane = F.pixel_shuffle(alpha / self._full, self._side)
         return enlarge(plane, image.shape[2], image.shape[3]).to(image)
 
 
