@@ -5,6 +5,7 @@ a = s·s channels. Alpha 1 is stored as SPAN of the drawer's unit, so that the l
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,8 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.base import seeds as purposes
+from vqclip.base.errors import ConfigError
+from vqclip.config.schedule import Schedule
+from vqclip.config.schema import Config
+from vqclip.guidance.drawer_abilities import WritesSVG
 from vqclip.guidance.interfaces import Drawer, Measure
 from vqclip.guidance.latent import Latent, enlarge
+from vqclip.guidance.loss import Penalty
 
 SPAN = 0.4  # with 1, the default learning rate leaves the background half opaque after 40 steps
 WIDTH = 4  # pixels: about the width of a value of alpha in the image
@@ -89,6 +95,11 @@ class TransparentDrawer:
 
         return measure_colours
 
+    def penalties(self, listed: Sequence[Penalty], weight: str | None) -> list[Penalty]:
+        """Make the inner drawer's penalties measure its own latent, and add the opacity with its weight, a schedule."""
+        colours = [replace(penalty, measure=self.without_alpha(penalty.measure)) for penalty in listed]
+        return [*colours, Penalty("opacity", Schedule.parse(weight or "0"), self.opacity)]
+
     def _split(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Give views of the inner drawer's channels and of alpha's."""
         return z[:, : -(self._side**2)], z[:, -(self._side**2) :]
@@ -107,3 +118,14 @@ class TransparentDrawer:
 def _colours(shifts: Tensor) -> Tensor:
     """Give the background colours (n 3 1 1) in [0, 1] behind latents' shifts."""
     return shifts[:, -3:, None, None] / 255
+
+
+def check_alpha(config: Config, drawer: Drawer) -> None:
+    """Refuse a transparent image by a drawer of vectors; raises ConfigError."""
+    if config.transparent is not None and isinstance(drawer, WritesSVG):
+        raise ConfigError(f"transparent: the drawer {config.drawer.name} has no alpha; take another drawer")
+
+
+def transparent(drawer: Drawer, config: Config) -> TransparentDrawer | None:
+    """Make a drawer with an alpha channel, if a Config asks for one."""
+    return TransparentDrawer(drawer, config.drawer.cell()) if config.transparent is not None else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PIL import Image
 from torch import Tensor
 
-from vqclip.config.schema import UpscaleConfig
+from vqclip.config.sections import UpscaleConfig
 from vqclip.guidance.interfaces import Apply
 from vqclip.media.image import from_pil, to_pil
 from vqclip.pipeline.model_cache import ModelCache

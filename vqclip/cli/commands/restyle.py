@@ -77,7 +77,7 @@ def restyle(
         "flow": flow or None,
     }
     config = common.config(prompt, "films/restyle", film={"steps": frame_steps}, source=source)
-    if common.size is None:
+    if common.size is None and common.aspect is None:
         from vqclip.media.video_reader import VideoReader  # noqa: PLC0415
 
         reader = VideoReader(video)

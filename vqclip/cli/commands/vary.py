@@ -59,7 +59,7 @@ def vary(
     config = common.config(" ^ ".join(targets), "vary", story={"at": 0.0 if len(images) == 2 else None})
     if strength is not None:
         config = replace(config, strength=strength)
-    if common.size is None:
+    if common.size is None and common.aspect is None:
         config = replace(config, size=_shape(images[0], config))
     varied = [_varied(config, images, number, count) for number in range(count)]
     common.run(plan_configs(varied, output, count, force=common.force), batch_size=batch_size)
