@@ -87,7 +87,7 @@ def _pinned(node: Any, steps: int) -> Any:
         value = getattr(node, field.name)
         if field.name in _FILMS:
             continue
-        if field.metadata.get("schedule"):
+        if field.metadata.get("schedule") and value is not None:
             changes[field.name] = pin(value, steps)
         elif isinstance(value, dict):
             changes[field.name] = {name: _pinned(entry, steps) for name, entry in value.items()}
@@ -116,7 +116,7 @@ def _plain(number: float) -> str:
 def _schedules(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     for field in dataclasses.fields(node):
         name, value = f"{prefix}{field.name}", getattr(node, field.name)
-        if field.metadata.get("schedule"):
+        if field.metadata.get("schedule") and value is not None:
             yield name, value
         elif isinstance(value, dict):
             for key, entry in value.items():
