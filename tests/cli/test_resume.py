@@ -63,7 +63,7 @@ class TestDelivery:
         Path("apple.png").write_bytes(b"mine")
         done = vqclip("resume", stopped)
         assert (done.code, done.err.count("\n")) == (2, 1)
-        assert "apple.png exists; add --force" in done.err
+        assert "apple.png exists already; add --force" in done.err
         assert Path("apple.png").read_bytes() == b"mine"
         assert vqclip("resume", stopped, "-q", "--force").code == 0
         assert read_metadata(Path("apple.png"))["config"]["seed"] == 1
