@@ -114,7 +114,7 @@ DRAWERS = (
     Argument("fft_sharp", reason="losses.detail sharpens", part="fft", usual=(0.3,)),
     Argument("fft_colors", reason="losses.saturation makes colours stronger", part="fft", usual=(1.5,)),
     Argument("fft_lrate", reason=_OWN_RATE, part="fft", usual=(0.3,)),
-    Argument("super_resolution_model", reason="name a file of weights, as in upscale.model: FILE", part="super_resolution"),
+    Argument("super_resolution_model", reason="give a file, as upscale.model: FILE", part="super_resolution"),
     Argument("vdiff_model", reason=_NO_DIFFUSION, part="vdiff"),
     Argument("vdiff_schedule", reason=_NO_DIFFUSION, part="vdiff"),
     Argument("vdiff_skip", reason=_NO_DIFFUSION, part="vdiff"),
