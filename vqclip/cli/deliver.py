@@ -20,6 +20,8 @@ def deliver(made: Result, output: Path | None, as_json: bool, video: str | None 
     kind = "film" if run.config.is_film else "image"
     path = _put_film(run, output) if run.config.is_film else _put(run.image, output)
     paths = {kind: str(path), "run": str(run.folder)}
+    if run.drawing.is_file():
+        paths["svg"] = str(_put(run.drawing, output and output.with_suffix(run.drawing.suffix)))
     if settings := progress_video.read_settings(run.folder):
         file = video or settings.file
         paths["video"] = str(_put(run.folder / settings.name, run.base / file if file else None))

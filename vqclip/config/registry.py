@@ -79,6 +79,9 @@ DRAWERS = Registry(
     lambda: {
         "vqgan": "vqclip.guidance.drawers.vqgan_config:VQGANConfig",
         "fft": "vqclip.guidance.drawers.fft_config:FFTConfig",
+        "lines": "vqclip.guidance.drawers.lines_config:LinesConfig",
+        "pixel": "vqclip.guidance.drawers.pixel_config:PixelConfig",
+        "pyramid": "vqclip.guidance.drawers.pyramid_config:PyramidConfig",
     },
 )  # fmt: skip
 STARTS = Registry(

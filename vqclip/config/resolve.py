@@ -16,6 +16,7 @@ from vqclip.config import dotted, neutral, renames, shorthands, yaml12
 from vqclip.config.conversion import build, fields, merge
 from vqclip.config.known_keys import check_keys
 from vqclip.config.recipes import recipe_of
+from vqclip.config.registry import DRAWERS
 from vqclip.config.schema import Config
 
 log = logging.getLogger(__name__)
@@ -68,8 +69,8 @@ class Base:
         return cache(recipe_of)
 
     @cached_property
-    def _on(self) -> Callable[[str | None], _Ground]:
-        """What lies on a recipe, by its name; None where the drawer has none."""
+    def _on(self) -> Callable[[str], _Ground]:
+        """What lies on a recipe, by its name; empty where the drawer has none."""
         default = _shipped("default.yaml")
         return cache(lambda name: _Ground(_lay(default, read_preset(name) if name else {}, self.above)))
 
@@ -79,7 +80,9 @@ class Base:
         """Merge settings and what the caller gives over this, as the function `resolve` does."""
         above = _lay(*_modernise(map(_parse_setting, settings), "--set "), *_modernise([given], ""))
         drawer = _over(_over(_shipped("default.yaml"), self.above), above)["drawer"]
-        ground = self._on(self._recipe_of(str(drawer["model"])) if drawer["name"] == "vqgan" else None)
+        by_card = drawer["name"] == "vqgan"
+        recipe = self._recipe_of(str(drawer["model"])) if by_card else DRAWERS.load(drawer["name"]).recipe
+        ground = self._on(recipe)
         untouched = {name: section for name, section in ground.sections.items() if name not in above}
         values = _over(ground.values, above) | untouched
         if values.get("seed") is None:

@@ -91,6 +91,8 @@ class LatentConfig:
 class DrawerConfig:
     """The name of what draws the image; a drawer's own dataclass adds its keys."""
 
+    recipe: ClassVar[str] = ""  # the preset that it paints well with, if it has one
+
     name: str
 
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from vqclip.config.schema import DrawerConfig, LossConfig, PerceptorConfig, StartConfig
 from vqclip.weights.requirement import Requirement
@@ -73,6 +73,22 @@ class Drawer(Protocol):
 
     def moved(self, moments: "Tensor", grid: Callable[[tuple[int, int]], "Tensor"], border: str) -> "Tensor":
         """Move an optimiser's moments as the image moved; `grid` gives the sampling grid (see motion) for a shape."""
+
+
+@runtime_checkable
+class MovesLatents(Protocol):
+    """What a Drawer does too that moves a film's latents itself: others move the image, and encode it anew."""
+
+    def move(self, z: "Tensor", grid: "Tensor") -> "Tensor":
+        """Move a latent as a sampling grid (1 y x 2; see motion) moves an image."""
+
+
+@runtime_checkable
+class WritesSVG(Protocol):
+    """What a Drawer of vectors does too: its file lies beside the image."""
+
+    def svg(self, z: "Tensor") -> str:
+        """Write a latent's image as the text of an SVG file."""
 
 
 @dataclass(frozen=True, kw_only=True)

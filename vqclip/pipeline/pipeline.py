@@ -19,7 +19,7 @@ from vqclip.config.schema import Config, PerceptorConfig
 from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
-from vqclip.guidance.interfaces import Drawer, FirstImage, Scene, Start
+from vqclip.guidance.interfaces import Drawer, FirstImage, MovesLatents, Scene, Start
 from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
@@ -152,6 +152,13 @@ class Pipeline:
             )  # the last frame reached its plateau early, at a coarse stage
         if frame.move == STANDSTILL and not self.config.source.flow and not share:
             return state.carried()
+        if isinstance(drawer, MovesLatents):
+            size = (frame.height, frame.width)
+            z = drawer.move(state.latent.mean, self._grid(frame, size, size))
+            if share:
+                fresh = self.first_image(frame, self._generator(frame, state.seed))
+                z = z.lerp(drawer.encode(fresh, drawer.latent_shape()), share)
+            return state.moved(z, lambda moments: moments)
         with torch.no_grad():
             image = drawer.decode_full(state.latent.mean)
             size = (image.shape[2], image.shape[3])

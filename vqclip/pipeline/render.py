@@ -15,7 +15,7 @@ from vqclip.base.errors import NotFinite, UsageError
 from vqclip.base.stop import StopToken
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Frame
-from vqclip.guidance.interfaces import Drawer
+from vqclip.guidance.interfaces import Drawer, WritesSVG
 from vqclip.guidance.memory import plain_shortages
 from vqclip.guidance.objective import Objective
 from vqclip.guidance.optimize import Step, optimize
@@ -213,9 +213,13 @@ class _Rendering:
         self.saved = time.monotonic()
 
     def image(self) -> Image.Image:
-        """Decode the State's image, from the latent's running mean if there is one."""
+        """Decode the State's image."""
+        return decode_image(self.objective.drawer, self.shown())
+
+    def shown(self) -> Tensor:
+        """Give the latent that is decoded into the image: the running mean if there is one."""
         latent = self.state.latent
-        return decode_image(self.objective.drawer, latent.mean if self.objective.ema_decay > 0 else latent.z)
+        return latent.mean if self.objective.ema_decay > 0 else latent.z
 
     def result(self) -> Result:
         return Result(
@@ -238,6 +242,8 @@ class _Rendering:
                 write_film(run, run.video)
             else:
                 run.save_image(result.image)
+                if isinstance(self.objective.drawer, WritesSVG):
+                    run.save_drawing(self.objective.drawer.svg(self.shown()))
             run.finish(result.record)
             yield ImageSaved(run.image)
         yield Finished(result)

@@ -26,6 +26,7 @@ from vqclip.runs.job import slug
 from vqclip.runs.record import IMAGE, RECORD, read_record
 
 CONFIG, PROVENANCE, STEPS, VIDEO = "config.yaml", "provenance.json", "steps.jsonl", "film.mp4"
+DRAWING = "image.svg"
 
 
 def folder_name(config: Config) -> str:
@@ -113,6 +114,16 @@ class Run:
         """Save the newest image, with its Config and provenance inside."""
         save_png(image, self.image, image_metadata(self.config, self.metadata))
         return self.image
+
+    @property
+    def drawing(self) -> Path:
+        """Give the path of the image as vectors, which only some drawers write."""
+        return self.folder / DRAWING
+
+    def save_drawing(self, svg: str) -> None:
+        """Save the image as vectors, beside it."""
+        with self._writing():
+            write_text(self.drawing, svg)
 
     def keep(self, frame: int, z: Tensor) -> None:
         """Save the latent z of a film's rendered frame."""

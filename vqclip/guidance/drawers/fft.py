@@ -11,12 +11,8 @@ import torch
 from torch import Tensor
 
 from vqclip.base.errors import ConfigError
+from vqclip.guidance.drawers.colours import COLOURS, from_image, to_image
 from vqclip.guidance.ops import cover
-
-# A square root of the covariance of colours in photographs, as that article's library Lucid measured it on ImageNet.
-COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
-COLOURS = COLOURS / COLOURS.norm(dim=0).max()
-DARKEST = 0.02  # an image's values are kept so far from 0 and 1 when it is encoded, where the logistic has its limits
 
 
 class FFTDrawer:
@@ -45,7 +41,7 @@ class FFTDrawer:
     def decode_full(self, z: Tensor) -> Tensor:
         spectrum = torch.complex(*z.chunk(2, 1)) * self._gain(z)
         pixels = torch.fft.irfft2(spectrum, (z.shape[2], 2 * (z.shape[3] - 1)), norm="forward")
-        return torch.einsum("rc,nchw->nrhw", self.colours, pixels).sigmoid()
+        return to_image(pixels, self.colours)
 
     def decode_output(self, z: Tensor) -> Tensor:
         return self.decode(z)
@@ -55,8 +51,7 @@ class FFTDrawer:
 
     @torch.no_grad()
     def encode(self, image: Tensor, shape: tuple[int, int]) -> Tensor:
-        fitted = cover(image, shape[0], 2 * (shape[1] - 1)).to(self.colours).clamp(DARKEST, 1 - DARKEST)
-        pixels = torch.einsum("cr,nrhw->nchw", self.colours.inverse(), fitted.logit())
+        pixels = from_image(cover(image, shape[0], 2 * (shape[1] - 1)), self.colours)
         spectrum = torch.fft.rfft2(pixels, norm="forward")
         spectrum = spectrum / self._gain(spectrum)
         return torch.cat([spectrum.real, spectrum.imag], 1)
