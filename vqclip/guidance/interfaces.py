@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from vqclip.config.schema import DrawerConfig, LossConfig, PerceptorConfig, StartConfig
+from vqclip.config.schema import Config, DrawerConfig, LossConfig, PerceptorConfig, StartConfig
 from vqclip.weights.requirement import Requirement
 
 if TYPE_CHECKING:
@@ -173,7 +173,12 @@ class StartTools(Protocol):
     base: Path  # where relative paths begin
 
     @property
+    def config(self) -> Config: ...
+    @property
     def models(self) -> Any: ...
+    def draws(self, config: Config) -> Callable[["Frame", int], "Tensor"]:
+        """Give a function of a frame and a seed that optimises an image (1 3 h w) under another Config."""
+
     def embeddings(self, name: str) -> Any:
         """Give the PromptEmbeddings of a CLIP."""
 

@@ -1,5 +1,6 @@
 """Load a Config's models onto a device, and make the first State and the Objective of each frame."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +27,7 @@ from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.memory_estimate import fitting
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
+from vqclip.guidance.optimize import optimize
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
 from vqclip.guidance.state import State
@@ -34,6 +36,10 @@ from vqclip.media.image import load_image
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.source_video import Source, open_source
 from vqclip.start.chosen import chosen_start
+
+REPORT_EVERY = 20  # steps of a start that optimises
+
+log = logging.getLogger(__name__)
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -191,6 +197,20 @@ class Pipeline:
         """Make the image (1 3 h w) that a frame starts from if there is no frame before it."""
         assert self._first_image
         return self._first_image(frame, generator)
+
+    def draws(self, config: Config) -> Callable[[Frame, int], Tensor]:
+        """Give a function of a frame and a seed that optimises an image under another Config, with these models."""
+        other = Pipeline(config, self.device, cache=self.models, base=self.base)
+
+        def draw(frame: Frame, seed: int) -> Tensor:
+            objective = other.objective(frame)
+            state = other.begin(frame, objective, seed)
+            for (step,) in optimize(frame, objective, [state]):
+                if step.index % REPORT_EVERY == 0:
+                    log.info("the start has taken %d of %d steps", step.index, step.steps)
+            return objective.drawer.decode_full(state.latent.mean).detach()
+
+        return draw
 
     def embeddings(self, name: str) -> PromptEmbeddings:
         """Give the prompts' embeddings by a CLIP, which need not be one of the perceptors."""

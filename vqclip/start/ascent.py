@@ -1,0 +1,53 @@
+"""Start from an image that the perceptors' gradients make of grey, in pixels of many resolutions."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from vqclip.config.rules import within
+from vqclip.config.timeline import Frame, Stage
+from vqclip.guidance.interfaces import FirstImage, Start, StartTools
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from vqclip.config.schema import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class AscentStart(Start):
+    """Start from an image by the drawer `pyramid`, with that drawer's recipe: `steps` steps, `side` pixels wide.
+
+    A latent finds shapes slowly: each of its cells sees a small part of the image. All resolutions of an image at once
+    find them fast ("Direct Ascent Synthesis", arXiv 2502.07753); the drawer then goes on from there.
+    """
+
+    steps: int = within(1, default=60)
+    side: int = within(16, default=160)  # the longer one, in pixels, of an image that is at least as large
+
+    def prepare(self, tools: StartTools) -> FirstImage:
+        """Load nothing but what the perceptors and prompts are: they are the Config's own."""
+        from vqclip.guidance.ops import cover  # noqa: PLC0415  # torch
+
+        config = self.config(tools.config)
+        draw = tools.draws(config)
+
+        def first_image(frame: Frame, generator: "Generator") -> "Tensor":
+            seed = int(generator.initial_seed())
+            small = replace(
+                frame, index=0, width=config.width, height=config.height,
+                steps=self.steps, stages=(Stage(1.0, 0, self.steps),),
+            )  # fmt: skip
+            return cover(draw(small, seed), frame.height, frame.width)
+
+        return first_image
+
+    def config(self, of: "Config") -> "Config":
+        """Give the Config of the ascent: the drawer's recipe, with the prompts and perceptors of another Config."""
+        from vqclip.config import resolve as configs  # noqa: PLC0415  # it imports what configs name
+
+        scale = min(1.0, self.side / max(of.width, of.height))
+        width, height = (max(2, 2 * round(side * scale / 2)) for side in (of.width, of.height))
+        recipe = configs.resolve({"drawer": "pyramid", "size": f"{width}x{height}", "steps": self.steps})
+        return replace(
+            recipe, prompts=of.prompts, perceptors=of.perceptors, precision=of.precision, tile=of.tile
+        )
