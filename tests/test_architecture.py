@@ -29,8 +29,11 @@ FOLDERS = [
     "requirements",
     "runs",
     "pipeline",
+    "retrieval",
     "jobs",
     "session",
+    "gallery",
+    "ui",
     "doctor",
     "cli",
 ]
@@ -45,6 +48,7 @@ LIGHT = (
     "guidance.drawers.pixel_config",
     "guidance.drawers.pyramid_config",
     "guidance.perceptors.chosen",
+    "guidance.perceptors.judge_config",
     "guidance.perceptors.open_clip_config",
     "start.chosen",
     "start.codes",
@@ -59,12 +63,17 @@ LIGHT = (
     "runs.record",
     "jobs.batch_file",
     "jobs.batch_matrix",
+    "jobs.batch_folder",
     "jobs.batch",
     "requirements.needs",
+    "retrieval.chosen",
     "cli.app",
+    "cli.completion",
+    "cli.help_layout",
     "cli.options",
     "cli.outputs",
     "cli.painting_options",
+    "cli.usage_errors",
 )
 
 
@@ -79,7 +88,7 @@ LIGHT_MODULES = [
     for name in MODULES
     if (name.split(".")[0] in ("base", "config") and name not in WITH_TORCH)
     or name in LIGHT
-    or name.startswith(("cli.commands.", "guidance.losses."))
+    or name.startswith(("cli.commands.", "guidance.losses.", "guidance.filters."))
 ]
 
 
@@ -226,10 +235,12 @@ def test_the_flags_of_generate_are_frozen() -> None:
         spelling for parameter in command.params for spelling in parameter.opts if spelling.startswith("-")
     }
     assert flags == {
-        "-o", "--output", "--size", "--steps", "--seed", "--preset", "-c", "--config", "--set", "--init", "--drawer",
-        "--image-prompt", "--tile", "--device", "--count", "--batch-size", "--together", "--best", "--judge", "--runs",
+        "-o", "--output", "--force", "-s", "--size", "--steps", "--seed", "-p", "--preset", "-c", "--config", "--set",
+        "--init", "--drawer", "--image-prompt", "--loss", "--palette", "--filter", "--save-every", "--tile",
+        "-d", "--device", "-n", "--count",
+        "--batch-size", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
-        "--plan", "--json", "-q", "--quiet", "--pull", "--offline",
+        "--plan", "--json", "-q", "--quiet", "-v", "--verbose", "--pull", "--offline",
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pytest
 from vqclip.base.paths import CHECKPOINTS, CONFIGS
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "vqclip"
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,9 @@ def test_every_config_and_checkpoint_is_inside_unchanged(wheel: Path) -> None:
                     inside = f"vqclip/{folder.name}/{path.relative_to(folder).as_posix()}"
                     assert archive.getinfo(inside).file_size == path.stat().st_size
         assert "vqclip/weights/cards/vqgan.yaml" in archive.namelist()
+        pages = {f"vqclip/{path.relative_to(PACKAGE).as_posix()}" for path in PACKAGE.glob("*/page/*")}
+        assert len(pages) > 5
+        assert pages <= set(archive.namelist())
 
 
 def test_nothing_but_the_package_is_inside(wheel: Path) -> None:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vqclip.base import device as devices
 from vqclip.base.errors import UsageError
 from vqclip.base.stop import StopToken
@@ -24,6 +26,7 @@ from vqclip.pipeline.events import Events, Result, VideoSaved, result
 from vqclip.pipeline.film_video import remake_film
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.reranker import Reranker, ranked
+from vqclip.retrieval.retrieval import Retrieval
 from vqclip.runs.job import Job
 from vqclip.runs.run import read_config
 
@@ -120,6 +123,14 @@ class Session:
             (worker.cache or ModelCache(worker.device, worker.pull)).perceptor(entry, dtype)
         )
 
+    @property
+    def retrieval(self) -> Retrieval:
+        """Classify, embed, search and rank files of images with this Session's perceptors."""
+        worker = self._worker
+        cache = worker.cache or ModelCache(worker.device, worker.pull)
+        devices.allow_tf32("float32", worker.device)
+        return Retrieval(lambda entry: cache.perceptor(entry, torch.float32), worker.threads)
+
     def resume(self, folder: str | Path, *, stop: StopToken | None = None) -> Events:
         """Go on in a run folder from its last snapshot; of a finished run, yield Finished only.
 
@@ -168,18 +179,23 @@ class Session:
         ...     print(event)
         """
         tasks = batches.plan(Path(file), Path(runs), preset=preset, base=config, settings=settings)
-        return self.run_tasks(tasks, batches.folder_of(Path(file), Path(runs)), placement, stop)
+        return self.run_tasks(tasks, batches.folder_of(Path(file), Path(runs), tasks), placement, stop, file)
 
     def run_tasks(
-        self, tasks: Sequence[Task], folder: Path, placement: Placement | None, stop: StopToken | None
+        self,
+        tasks: Sequence[Task],
+        folder: Path,
+        placement: Placement | None,
+        stop: StopToken | None,
+        file: str | Path,
     ) -> BatchEvents:
-        """Run the tasks of a planned batch."""
+        """Run the tasks of a batch that was planned from `file`."""
         placement = placement or Placement(1, self._worker.threads, [str(self._worker.device)])
 
         def launcher(jobs: Sequence[Job]) -> Launcher:
             return placement.launcher(jobs, self._worker.pull, self._of)
 
-        return run_batch(tasks, folder, launcher, stop or StopToken())
+        return run_batch(tasks, folder, launcher, stop or StopToken(), Path(file))
 
     def _of(self, spec: WorkerSpec) -> Worker:
         """Give this Session's worker, or make one for another device or number of threads."""

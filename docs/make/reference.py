@@ -96,6 +96,7 @@ def command(name: str, function: Callable[..., Any]) -> str:
     signature = inspect.signature(function)
     hints = get_type_hints(function, include_extras=True)
     given = [(p, *get_args(hints[p.name])) for p in signature.parameters.values()]
+    given = [(p, hint, info) for p, hint, info in given if not info.hidden]
     arguments = [(p, info) for p, _, info in given if isinstance(info, ArgumentInfo)]
     options = [(p, hint, info) for p, hint, info in given if isinstance(info, OptionInfo) and not info.hidden]
     usage = " ".join(
@@ -140,7 +141,8 @@ def spelling(info: OptionInfo, hint: Any) -> str:
 
 def default_of(parameter: inspect.Parameter, info: OptionInfo) -> str:
     """Return an option's default and its range."""
-    plain = "" if parameter.default in (None, False, "") else code(str(parameter.default))
+    stated = info.show_default if isinstance(info.show_default, str) else parameter.default
+    plain = "" if stated in (None, False, "") else code(str(stated))
     return ", ".join(filter(None, [plain, limits(info.min, info.max)]))
 
 
@@ -156,12 +158,17 @@ def limits(minimum: float | None, maximum: float | None) -> str:
 def read_default() -> tuple[dict[str, str], Any]:
     """Return the comment of each key in default.yaml, by its dotted name, and the file's values."""
     text = (CONFIGS / "default.yaml").read_text(encoding="utf-8")
-    comments, section = dict[str, str](), ""
+    comments, above = (
+        dict[str, str](),
+        dict[int, str](),
+    )  # the names on the way to a key, by their indentation
     for line in text.splitlines():
         if found := re.match(r"( *)(\w+):.*?(?:\s#\s+(.*))?$", line):
             indent, name, comment = found.groups()
-            section = section if indent else name
-            comments[f"{section}.{name}" if indent else name] = comment or ""
+            above = {depth: section for depth, section in above.items() if depth < len(indent)} | {
+                len(indent): name
+            }
+            comments[".".join(above.values())] = comment or ""
     return comments, yaml.safe_load(text)
 
 
@@ -227,6 +234,7 @@ def allowed(field: dataclasses.Field[Any], hint: Any) -> str:
         return ", ".join(map(code, choices))
     first, *others = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     kind = "schedule" if rules.get("schedule") else kind_name(first)
+    kind = "words or a whole number" if rules.get("words") else kind
     described = filter(None, [kind, limits(rules.get("minimum"), rules.get("maximum"))])
     return " or ".join([", ".join(described), *map(kind_name, others)])
 

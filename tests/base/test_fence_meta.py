@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqclip.base.device import strengths
 from vqclip.guidance import motion
+from vqclip.guidance.drawers.vqgan import VQGANDrawer
 from vqclip.guidance.loss import Target
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.optimize import Step, take_step
@@ -73,16 +74,32 @@ def without_numbers(view: PerceptorLoss) -> PerceptorLoss:
     return dataclasses.replace(view, targets=targets)
 
 
+def without_numbers_too(drawer: Any) -> Any:
+    """A drawer that has moved to the meta device."""
+    if isinstance(drawer, VQGANDrawer):
+        drawer.vqgan.to(META)
+        drawer.low, drawer.high = drawer.low.to(META), drawer.high.to(META)
+        return drawer
+    drawer.device = META
+    for name, value in vars(drawer).items():
+        if isinstance(value, torch.Tensor):
+            setattr(drawer, name, value.to(META))
+        if isinstance(value, dict):
+            value.clear()  # it is made anew when it is next asked for
+    return drawer
+
+
 def take_one(pipeline: Pipeline, images: int) -> tuple[Watch, list[State]]:
     """A step of a frame whose models and latents lie on the meta device."""
     frame = pipeline.film.frame(0)
     objective = pipeline.objective(frame)
     begun = [pipeline.begin(frame, objective, seed) for seed in range(images)]
-    drawer = objective.drawer
-    drawer.vqgan.to(META)
-    drawer.low, drawer.high = drawer.low.to(META), drawer.high.to(META)
+    drawer = getattr(objective.drawer, "_drawer", objective.drawer)  # behind the filters
+    drawer = without_numbers_too(drawer)
     objective: Objective = dataclasses.replace(
-        objective, perceptor_losses=[without_numbers(view) for view in objective.perceptor_losses]
+        objective,
+        drawer=drawer,
+        perceptor_losses=[without_numbers(view) for view in objective.perceptor_losses],
     )
     states = [State.begin(state.latent.z.to(META), pipeline.make_optimizer, state.seed) for state in begun]
     with Watch() as watch:
@@ -104,10 +121,28 @@ STEPS: dict[str, dict[str, Any]] = {
     "several": {"pictures": 3},
     "tile": {"tile": True},
     "losses": {"losses": {"tv": "1", "near_start": "1", "saturation": "1"}},
+    "losses by name": {
+        "losses": {
+            "symmetry": {"axis": "both"},
+            "edges": 1,
+            "vignette": 1,
+            "contrast": 1,
+            "detail": 1,
+            "tv": {"weight": 1, "form": "clipped"},
+            "palette": {"colours": ["red", "blue"]},
+        }
+    },
+    "rates that fall": {"optimizer": {"drops": ["1i"]}, "plateau": {"patience": 1, "drops": 1}},
+    "filters": {"filters": ["tile", "wrap", "rotate:3", "lookup:pico8"]},
     "chances": {"cutouts": EVERY_CHANCE},
     "recomputed": {"recompute": True},
     "negative": {"prompts": ["a red apple | fog:-0.5:-0.7"]},
     "bf16": {"precision": "bfloat16"},
+    "fft": {"drawer": "fft", "pictures": 2},
+    "lines": {"drawer": {"name": "lines", "strokes": 4, "fills": 2}, "pictures": 2},
+    "recomputed lines": {"drawer": {"name": "lines", "strokes": 4, "fills": 2}, "recompute": True},
+    "pixel": {"drawer": {"name": "pixel", "shape": "hex", "pixels": "6x5"}},
+    "pyramid": {"drawer": "pyramid", "tile": True, "pictures": 2},
 }
 
 

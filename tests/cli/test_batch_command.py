@@ -17,7 +17,8 @@ from PIL import Image
 from vqclip.base import lock
 from vqclip.cli.app import main
 from vqclip.config import resolve as configs
-from vqclip.jobs.manifest import MANIFEST, SHEET, copy_numbered
+from vqclip.jobs.batch_folder import MANIFEST, folder_for
+from vqclip.jobs.manifest import SHEET, copy_numbered
 from vqclip.pipeline.events import Progressed
 
 Vqclip = Callable[..., tuple[int, list[str], str]]
@@ -168,3 +169,46 @@ def test_a_film_is_delivered_beside_its_last_picture(batch: Vqclip) -> None:
     assert film.suffix == ".mp4"
     assert film.is_file()
     assert film.with_suffix(".png").is_file()
+
+
+class TestFolder:
+    """Of files whose names differ only in their kind or their place, each has one that it finds again."""
+
+    def test_each_file_has_its_own(self, batch: Vqclip) -> None:
+        Path("jobs.txt").write_text("a pear -- --seed 1\n")
+        Path("jobs.csv").write_text("prompt,seed\nan owl,2\n")
+        Path("more").mkdir()
+        Path("more/jobs.csv").write_text("prompt,seed\na fox,3\n")
+        files = {"jobs.txt": "jobs", "jobs.csv": "jobs-csv", "more/jobs.csv": "jobs-csv-2"}
+        for _ in range(2):
+            for file, folder in files.items():
+                _, [line], _ = batch(file)
+                assert Path(line).parent == Path("runs") / folder
+        manifests = [Path("runs", folder, MANIFEST).read_text() for folder in files.values()]
+        assert [json.loads(manifest)["prompt"] for manifest in manifests] == ["a pear", "an owl", "a fox"]
+
+    def test_a_batch_of_an_earlier_version_goes_on(self) -> None:
+        FOLDER.mkdir(parents=True)
+        (FOLDER / MANIFEST).write_text('{"index": 1, "digest": "abc", "status": "done"}\n')
+        assert folder_for(Path("jobs.csv"), Path("runs"), {"abc", "def"}) == FOLDER
+        assert folder_for(Path("jobs.csv"), Path("runs"), {"def"}) == Path("runs/jobs-csv")
+
+    def test_a_moved_file_and_a_changed_file_go_on(self) -> None:
+        FOLDER.mkdir(parents=True)
+        line = {"digest": "abc", "file": os.path.abspath("jobs.csv")}
+        (FOLDER / MANIFEST).write_text(json.dumps(line) + "\n")
+        assert folder_for(Path("jobs.csv"), Path("runs"), {"other"}) == FOLDER
+        assert folder_for(Path("elsewhere/jobs.csv"), Path("runs"), {"abc"}) == FOLDER
+        assert folder_for(Path("jobs.yaml"), Path("runs"), {"abc"}) == Path("runs/jobs-yaml")
+
+    def test_a_refused_launcher_leaves_none(self, batch: Vqclip, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "ray", None)
+        Path("jobs.txt").write_text("a pear\n")
+        code, _, err = batch("jobs.txt", "--ray", "10.255.255.1:1")
+        assert (code, err.count("vqclip: ")) == (2, 1)
+        assert not FOLDER.exists()
+        batch("jobs.txt")
+        whole = (FOLDER / MANIFEST).read_text()
+        Path("jobs.txt").write_text("a pear\nan owl\n")
+        assert batch("jobs.txt", "--ray", "10.255.255.1:1")[0] == 2
+        assert (FOLDER / MANIFEST).read_text() == whole

@@ -1,11 +1,13 @@
 """The edges of the system: letters that can't be spelled, no home, no folder, a full disk, devices, long names."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import Tiny, Vqclip
 
 from vqclip.base.errors import ConfigError, PromptError, SaveError, UsageError, WeightsError
@@ -36,7 +38,7 @@ class TestText:
         ("key", "place"),
         [
             ("prompts", "prompts"), ("init", "init"), ("size", "size"),
-            ("vqgan", "drawer.model"), ("sketchbook", "start.sketchbook"),
+            ("vqgan", "vqgan"), ("sketchbook", "sketchbook"),
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("text", ["caf\udce9", "a\ud800", "a\0b"])
@@ -150,6 +152,45 @@ class TestFiles:
         assert vqclip("--version").code == 0
 
 
+class TestTerminal:
+    @pytest.fixture
+    def start(self, tiny: Tiny) -> list[str]:
+        """What starts a long run on tiny models."""
+        values = configs.to_dict(tiny(steps=100_000))
+        del values["prompts"], values["seed"]
+        Path("tiny.yaml").write_text(yaml.safe_dump(values))
+        words = ["generate", "a", "-c", "tiny.yaml", "--seed", "1", "--device", "cpu"]
+        return [sys.executable, "-c", "from vqclip.cli.app import main; main()", *words]
+
+    @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a system without SIGHUP")
+    def test_that_is_closed_leaves_a_snapshot_and_stderr_may_be_gone(self, start: list[str]) -> None:
+        """As a terminal window does it: SIGHUP, and nobody reads what is said."""
+        run = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ))
+        assert run.stdout
+        assert run.stderr
+        while not list(Path().glob("runs/*/steps.jsonl")):
+            assert run.poll() is None, run.stderr.read()
+        run.stdout.close()
+        run.stderr.close()
+        run.send_signal(signal.SIGHUP)
+        assert run.wait(timeout=60) == 128 + signal.SIGHUP
+        (folder,) = Path("runs").iterdir()
+        assert (folder / "snapshot.safetensors").is_file()
+        assert (folder / "image.png").is_file()
+
+
+def test_new_commands_say_edges_in_one_line(vqclip: Vqclip) -> None:
+    """Names too long for a file, links to nowhere, and folders without rights."""
+    Path("loop").symlink_to("loop")
+    for words in (
+        ("runs", "n" * 300), ("runs", "remove", "n" * 300, "--yes"), ("runs", "loop"), ("runs", "remove", "loop", "-y"),
+        ("presets", "show", "n" * 300), ("presets", "show", "../default"), ("resume", "n" * 300), ("resume", "loop"),
+    ):  # fmt: skip
+        done = vqclip(*words)
+        assert done.code in (1, 2, 4), words
+        assert done.err.count("\n") == 1, (words, done.err)
+
+
 class TestNoHome:
     @pytest.fixture(autouse=True)
     def no_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +204,9 @@ class TestNoHome:
         assert find_vqgan("mini-vqgan").is_file()
         assert store.records() == {}
         assert expand("~/a") == Path("~/a")
+
+    def test_presets_are_those_that_ship(self, vqclip: Vqclip) -> None:
+        assert len(vqclip("presets").lines) == len(configs.presets()) + 1
 
     def test_what_needs_one_says_so(self, vqclip: Vqclip) -> None:
         with pytest.raises(WeightsError, match="there is no home folder to keep models in; set VQCLIP_HOME"):

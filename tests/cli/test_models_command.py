@@ -31,9 +31,20 @@ def checkpoint(tmp_path: Path) -> Path:
 
 class TestModels:
     def test_list_tells_what_is_here(self, vqclip: Vqclip) -> None:
-        models = [json.loads(line) for line in vqclip("models", "list", "--json").lines]
+        models = [json.loads(line) for line in vqclip("models", "list", "--all", "--json").lines]
         assert [model["name"] for model in models if model["here"]] == SHIPPED
-        assert len(vqclip("models", "list").lines) == len(models) > 60
+        assert len(vqclip("models", "list", "--all").lines) == len(models) + 1 > 60
+        refused = [model["name"] for model in models if model["state"] == "refused"]
+        assert refused == [name for name, card in catalog.shipped().items() if card.refused]
+
+    def test_list_fits_a_terminal_and_knows_the_sizes_of_what_presets_name(self, vqclip: Vqclip) -> None:
+        done = vqclip("models", "list")
+        assert done.lines[0].split() == ["STATE", "SIZE", "FAMILY", "NAME", "ABOUT"]
+        assert all(len(line) <= 80 for line in done.lines)
+        models = [json.loads(line) for line in vqclip("models", "list", "--json").lines]
+        assert len(models) == len(done.lines) - 1
+        assert {*SHIPPED, "vqgan-imagenet-f16-16384"} < {model["name"] for model in models}
+        assert all(model["size"] != "unknown" for model in models)
 
     def test_show_tells_all_that_is_known_before_anything_is_fetched(self, vqclip: Vqclip) -> None:
         done = vqclip("models", "show", "vqgan-imagenet-f16-16384")

@@ -1,6 +1,8 @@
 """The live report shows any picture and any wish, and leaves the terminal as it was."""
 
 import io
+import re
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -33,24 +35,41 @@ def test_shows_any_wish_and_size(terminal: bool, size: tuple[int, int]) -> None:
         for index in range(1, 11):
             report.step(step(index, size))
     text = screen.file.getvalue()  # type: ignore[attr-defined]
-    assert "the [/b] tag :smile: 0.250" in text
+    assert "mini: the [/b] tag :smi… 0.250" in text
     assert "loss 0.750" in text
 
 
-def test_a_pipe_gets_ten_lines_each_of_one() -> None:
+@pytest.mark.parametrize(("every", "steps"), [(0.0, range(1, 11)), (1e9, [10])])
+def test_a_pipe_gets_a_line_now_and_then_and_the_last(
+    monkeypatch: pytest.MonkeyPatch, every: float, steps: Sequence[int]
+) -> None:
+    """Each with losses, steps a second, memory, and time left."""
+    monkeypatch.setattr("vqclip.cli.display.report.LINE_EVERY", every)
     screen = console(terminal=False)
     with PlainReport(screen) as report:
         for index in range(1, 11):
             report.step(step(index))
     lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert [line.split()[1] for line in lines] == [f"{index}/10" for index in range(1, 11)]
+    assert [line.split()[1] for line in lines] == [f"{index}/10" for index in steps]
+    assert all(re.search(r"(steps/s|s a step), [\d.]+ [MG]B of memory", line) for line in lines)
+    assert [line.endswith(" left") for line in lines] == [index < 10 for index in steps]
+
+
+def test_a_terminal_gets_steps_a_second_time_left_and_memory() -> None:
+    screen = console(terminal=True)
+    with LiveReport(screen) as report:
+        report.step(step(1))
+        report.step(step(10))
+    text = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", screen.file.getvalue())  # type: ignore[attr-defined]
+    assert re.search(r"10/10 [\d.]+ (steps/s|s a step) +\d+ s left", text)
+    assert re.search(r"[\d.]+ [MG]B of memory", text)
 
 
 def test_a_terminal_of_true_colours_gets_a_preview() -> None:
-    assert LiveReport(console(terminal=True)).shows_picture
+    assert LiveReport(console(terminal=True)).shows_image
     assert not LiveReport(
         Console(file=io.StringIO(), force_terminal=True, color_system="standard")
-    ).shows_picture
+    ).shows_image
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A package beside vqclip adds a loss, a start, a drawer and a perceptor by its entry points (tests/plugins)."""
+"""A package beside vqclip adds entries of every kind by its entry points (tests/plugins)."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from PIL import Image
 
 from vqclip.base.errors import ConfigError
 from vqclip.config import known_keys
-from vqclip.config.registry import DRAWERS, LOSSES, PERCEPTORS, STARTS
+from vqclip.config.registry import DRAWERS, FILTERS, LOSSES, PERCEPTORS, STARTS
 from vqclip.config.timeline import Film
 from vqclip.guidance.memory import MemoryBudget
 from vqclip.guidance.memory_estimate import estimate
@@ -53,6 +53,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_their_names_and_keys_are_known() -> None:
     assert "brightness" in LOSSES.names()
     assert "stripes" in STARTS.names()
+    assert "invert" in FILTERS.names()
     assert "blocks" in DRAWERS.names()
     assert "colours" in PERCEPTORS.names()
     assert {"losses.brightness.level", "start.width", "drawer.side", "perceptors[0].contrast"} <= set(
@@ -75,6 +76,16 @@ def test_a_start_and_a_loss_are_what_is_painted(tiny: Tiny) -> None:
     means = [np.asarray(paint(config).image).mean() for config in (dark, bright)]
     assert means[0] < means[1] - 50
     assert dark.digest != bright.digest
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_filter_changes_what_is_seen_and_saved(tiny: Tiny, tmp_path: Path) -> None:
+    stripes = {"start": {"name": "stripes", "width": 2}, "drawer": {"name": "blocks", "side": 1}}
+    still = {"optimizer": {"learning_rate": "0"}, "latent": {"stages": [{"scale": 1, "share": 1}]}} | stripes
+    plain, inverted = (np.asarray(paint(tiny(filters=given, **still)).image) for given in ([], "invert:1.0"))
+    assert np.array_equal(inverted, 255 - plain)
+    config = tiny(filters=["invert"])
+    assert read_config(Run.create(tmp_path, config, {}).folder) == config
 
 
 @pytest.mark.usefixtures("plugins")
@@ -163,7 +174,7 @@ def test_open_clip_is_the_kind_that_is_meant_without_one(tiny: Tiny) -> None:
 
 
 def test_a_config_that_names_what_is_not_installed_is_refused(tiny: Tiny) -> None:
-    with pytest.raises(ConfigError, match="losses: there is no loss 'brightness'; the names are near_start"):
+    with pytest.raises(ConfigError, match="losses: there is no loss 'brightness'; the names are contrast"):
         tiny("losses.brightness=1")
     with pytest.raises(ConfigError, match="drawer: there is no drawer 'blocks'; the names are vqgan, fft"):
         tiny(drawer="blocks")

@@ -30,7 +30,7 @@ def test_old_spellings_are_read(section: dict[str, float]) -> None:
     [
         ({"tvv": 1}, "losses: there is no loss 'tvv'; the names are .*tv.*; did you mean tv?"),
         ({"tv": -1}, "losses.tv.weight: '-1' goes down to -1"),
-        ({"tv": None}, "losses.tv.weight: null is no value here"),
+        ({"tv": None}, "losses.tv: null is no value here"),
         ({"tv": {"wieght": 1}}, "there is no key 'losses.tv.wieght' in a config"),
         ({"tv": [1]}, "losses.tv: .* is one value; this takes keys, such as losses.tv.weight"),
         (3, "losses: 3 is one value; this takes keys, such as losses"),

@@ -9,7 +9,7 @@ import yaml
 from conftest import Tiny, Vqclip
 
 from vqclip.base.errors import ConfigError, RunError
-from vqclip.config import dotted, known_keys, renames
+from vqclip.config import dotted, known_keys, presets, renames
 from vqclip.config import resolve as configs
 from vqclip.config.renames import RENAMES, Rename
 from vqclip.config.rules import among, key, schedule, within
@@ -58,7 +58,8 @@ class TestOldNames:
         (tmp_path / "default.yaml").write_text(default, encoding="utf-8")
         (tmp_path / "presets" / "standard.yaml").write_text("{}")
         (tmp_path / "presets" / "mine.yaml").write_text("film: {rate: 0.3}")
-        monkeypatch.setattr(configs, "CONFIGS", tmp_path)
+        for module in (configs, presets):
+            monkeypatch.setattr(module, "CONFIGS", tmp_path)
         assert configs.resolve(preset="mine").film.learning_rate == "0.3"
 
     @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ class LaterConfig(Config):
     perceptors: list[LaterPerceptor]  # type: ignore[assignment]
     cutouts: LaterCutouts
     sharpen: SharpenConfig
-    palette: list[str] = key(neutral=[])
+    tints: list[str] = key(neutral=[])
     mask: str | None = key(neutral=None)
 
 
@@ -172,7 +173,7 @@ ADDED: dict[str, Any] = {
     "cutouts.gamma": 2.0,
     "sharpen.mode": "edges",
     "sharpen.weight": "0.5",
-    "palette": ["red"],
+    "tints": ["red"],
     "mask": "a.png",
 }
 
@@ -191,7 +192,7 @@ class TestAddedKeys:
     def test_are_neutral_in_what_was_written_before_and_leave_its_digest(self, before: Config) -> None:
         config: Any = configs.from_dict(as_before(before))
         assert isinstance(config, LaterConfig)
-        assert (config.cutouts.gamma, config.palette, config.mask) == (1.0, [], None)
+        assert (config.cutouts.gamma, config.tints, config.mask) == (1.0, [], None)
         assert config.sharpen == SharpenConfig(mode="none", weight="0")
         assert config.perceptors[0].layer == 0
         assert config.digest == before.digest

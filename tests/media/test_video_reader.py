@@ -177,7 +177,7 @@ class TestLooks:
 
 
 BAD: dict[str, Callable[[Path, bytes], object]] = {
-    "no such file": lambda path, whole: None,
+    "there is no video": lambda path, whole: None,
     "is a directory": lambda path, whole: path.mkdir(),
     "invalid data": lambda path, whole: path.write_bytes(b"hello" * 1000),
     "is not a video that vqclip can read": lambda path, whole: path.write_bytes(whole[:300]),

@@ -117,12 +117,13 @@ class TestWritten:
         [
             ("a.avi", "name it a.mp4"),
             ("a", "name it a.mp4"),
-            ("no/a.mp4", "no folder no"),
+            ("d.mp4/file/a.mp4", "file is a file; name a folder"),
             ("d.mp4", "is a folder"),
         ],
     )
     def test_a_name_that_can_not_be_is_refused_at_once(self, name: str, said: str) -> None:
         Path("d.mp4").mkdir()
+        Path("d.mp4/file").touch()
         with pytest.raises(UsageError, match=said):
             check_encoder(Path(name))
 

@@ -125,7 +125,7 @@ class TestGenerate:
         ("words", "said"),
         [
             (["--video", "a.avi"], "a.avi: videos are saved as .mp4, .gif or .webp; name it a.mp4"),
-            (["--video", "no/a.mp4"], "no/a.mp4: there is no folder no; make it first"),
+            (["--video", "/dev/null/a.mp4"], "/dev/null/a.mp4: /dev/null is a file; name a folder"),
             (["--video-fps", "12"], "the video options need --video; add it"),
             (["--video", "--video-hold", "inf"], "its hold is 0 to 3600"),
             (["--video", "--set", "film.frames=2"], "this is a film; -o FILE.mp4 saves it"),

@@ -106,7 +106,7 @@ class TestStopped:
         assert_equal(resumed, whole)
         assert resumed.losses == whole.losses
         assert {path.name for path in run.folder.iterdir()} == {
-            "config.yaml", "provenance.json", "image.png", "steps.jsonl", "painting.json",
+            "config.yaml", "provenance.json", "image.png", "steps.jsonl", "painting.json", "snapshot.safetensors",
         }  # fmt: skip
 
     def test_twice_and_resumed(self, tiny: Tiny, tmp_path: Path) -> None:
@@ -231,6 +231,22 @@ def test_a_prompt_longer_than_the_context_is_reported_and_painted(
         logging.getLogger("vqclip").propagate = True
         paint(tiny(prompts=["a very long prompt " * 5], steps=1))
     assert [record.getMessage() for record in caplog.records if "its end goes unread" in record.getMessage()]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [("a red 苹果", ["苹果"]), ("красное яблоко", ["красное", "яблоко"]), ("une pomme brûlée 🍎", [])],
+)
+def test_words_that_an_english_clip_cannot_read_are_reported_and_painted(
+    tiny: Tiny, caplog: pytest.LogCaptureFixture, prompt: str, words: list[str]
+) -> None:
+    with caplog.at_level(logging.WARNING, "vqclip"):
+        logging.getLogger("vqclip").propagate = True
+        paint(tiny(prompts=[prompt], steps=1))
+    notes = [record.getMessage() for record in caplog.records]
+    assert [note.partition("can't read ")[2].partition(";")[0] for note in notes if "can't read" in note] == (
+        [", ".join(words)] if words else []
+    )
 
 
 def test_a_plateau_ends_early_with_its_losses_known(tiny: Tiny) -> None:

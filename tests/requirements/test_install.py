@@ -149,6 +149,17 @@ class TestVerify:
         with pytest.raises(WeightsError, match="missing or damaged"):
             load_vqgan("mine")
 
+    def test_an_import_that_was_cut_short_says_to_remove_it_first(self, tmp_path: Path) -> None:
+        lightning(tmp_path / "last.ckpt")
+        install.import_file(tmp_path / "last.ckpt", "mine")
+        path = store.verify("mine")
+        path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(WeightsError, match="vqclip models remove mine, then import its file again"):
+            load_vqgan("mine")
+        store.remove("mine")
+        install.import_file(tmp_path / "last.ckpt", "mine")
+        load_vqgan("mine")
+
     def test_removing_frees_the_name_and_the_disk(self, tmp_path: Path) -> None:
         lightning(tmp_path / "last.ckpt")
         install.import_file(tmp_path / "last.ckpt", "mine")
@@ -220,6 +231,21 @@ class TestPull:
         assert_same(load_vqgan("theirs"), model)
         install.pull("theirs")
         assert Mirror.asked == 1
+
+    def test_a_model_that_was_cut_short_is_fetched_again(self, tmp_path: Path, mirror: str) -> None:
+        """As the message about it says."""
+        lightning(tmp_path / "last.ckpt")
+        Mirror.content = (tmp_path / "last.ckpt").read_bytes()
+        write_card("theirs", urls=[mirror])
+        install.pull("theirs")
+        path = store.verify("theirs")
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-100])
+        with pytest.raises(WeightsError, match="type: vqclip models pull theirs"):
+            load_vqgan("theirs")
+        install.pull("theirs")
+        assert store.verify("theirs").read_bytes() == whole
+        assert Mirror.asked == 2
 
     def test_two_at_once_fetch_it_once(self, tmp_path: Path, mirror: str) -> None:
         lightning(tmp_path / "last.ckpt")

@@ -123,13 +123,17 @@ class TestSnapshot:
         run.save_image(Image.new("RGB", (2, 2)))
         assert run.record() == {"steps": 6}
 
-    def test_that_a_kill_left_beside_the_finished_picture_goes(self, run: Run) -> None:
+    def test_of_a_finished_picture_is_one(self, run: Run) -> None:
+        """A kill may have left the one before it."""
         run.save_image(Image.new("RGB", (2, 2)))
-        run.finish({"steps": 6})
         run.snapshot(some_state())
+        run.finish({"steps": 6}, some_state())
+        assert files(run) == {CONFIG, PROVENANCE, RECORD, IMAGE, SNAPSHOT}
+        run.snapshot(some_state())
+        assert PREVIOUS in files(run)
         with run.held():
             pass
-        assert files(run) == {CONFIG, PROVENANCE, RECORD, IMAGE}
+        assert files(run) == {CONFIG, PROVENANCE, RECORD, IMAGE, SNAPSHOT}
 
     def test_of_another_config_is_refused(self, run: Run, tiny: Tiny) -> None:
         Run(run.folder, tiny(seed=2), FACTS).snapshot(some_state())

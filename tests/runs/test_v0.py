@@ -21,7 +21,7 @@ from rounding import fingerprint
 
 from vqclip.config import resolve as configs
 from vqclip.config.renames import RENAMES
-from vqclip.jobs.manifest import MANIFEST
+from vqclip.jobs.batch_folder import MANIFEST
 from vqclip.media.image import read_metadata, save_png
 from vqclip.runs.provenance import provenance
 from vqclip.runs.run import read_config

@@ -80,8 +80,8 @@ def mutate(text: str, chance: random.Random) -> bytes:
     return bytes(data[: chance.randrange(len(data) + 1)] if chance.random() < 0.05 else data)
 
 
-def run_command(*words: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the console script, in this process."""
+def run_command(*words: str, lines: int | None = 1) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the console script, in this process; a failure says so many lines, if given."""
     out, err = io.StringIO(), io.StringIO()
     sys.argv = ["vqclip", *words]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -94,7 +94,7 @@ def run_command(*words: str) -> tuple[int, str, str]:
         raise Broken(said[-500:])
     if re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202e\ud800-\udfff]", said):
         raise Broken(f"a control character in {said!r}")
-    if code and len([line for line in said.split("\n") if line and not line.startswith("note ")]) != 1:
+    if code and lines not in (None, len([x for x in said.split("\n") if x and not x.startswith("note ")])):
         raise Broken(f"no single line: {said!r}")
     return code, out.getvalue(), said
 

@@ -1,6 +1,7 @@
 """Find devices, their arithmetic, and what each is fast at."""
 
 import os
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -79,6 +80,19 @@ def present() -> list[str]:
     """Return the devices of this machine, the fastest first."""
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     return [*cuda, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def used_memory(device: torch.device) -> int:
+    """Give the most bytes that this process has held so far: of the device's memory, or of the system's on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory()
+    try:
+        import resource  # noqa: PLC0415  # Windows has none
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def free_memory(device: torch.device) -> int:

@@ -4,9 +4,11 @@
     ├── UsageError       2  the request can't be carried out as written
     │   ├── ConfigError     a key, a type or a value of the Config
     │   ├── PromptError     a prompt that can't be parsed
-    │   └── ImageError      an image that can't be read
+    │   ├── ImageError      an image that can't be read
+    │   └── SourceError     a video that isn't there or can't be read (a VideoError, too)
     ├── WeightsError     3  a model is missing, damaged, or refused
     ├── RunError         4  a run folder that can't be used
+    │   └── InUse           a folder that another process works in
     ├── OutOfMemory      1  an image that this machine lacks the memory for
     ├── NotFinite        1  losses that are infinite or no numbers
     ├── SaveError        1  an image that can't be written
@@ -23,9 +25,12 @@ from typing import Any
 
 
 class VqclipError(Exception):
-    """Root of everything that vqclip raises on purpose."""
+    """Root of everything that vqclip raises on purpose; its text is one line, whatever was given."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class UsageError(VqclipError):
@@ -52,6 +57,10 @@ class RunError(VqclipError):
     exit_code = 4
 
 
+class InUse(RunError):  # noqa: N818  # as the operating systems have it
+    pass
+
+
 class OutOfMemory(VqclipError):  # noqa: N818  # as torch calls it
     pass
 
@@ -68,9 +77,22 @@ class VideoError(VqclipError):
     pass
 
 
+class SourceError(UsageError, VideoError):
+    exit_code = 2
+
+
 def cause(error: OSError) -> str:
     """Return the operating system's message of an error, without number and path."""
     return (error.strerror or str(error)).lower()
+
+
+def spelled(path: object) -> str:
+    """Return a path as it was typed: a Path leaves out one slash of a URL's two."""
+    return re.sub(r"^(https?|ftp|file|s3|gs):/(?=[^/])", r"\1://", str(path))
+
+
+def is_url(path: object) -> bool:
+    return re.match(r"(https?|ftp|file|s3|gs)://", spelled(path)) is not None
 
 
 def suggest(name: str, known: Iterable[str], most: int = 3) -> str:

@@ -74,7 +74,10 @@ def sweep(folder: Path) -> None:
 
 
 def check_target(path: Path, example: str) -> None:
-    """Check that a file of this name could be written, such as `example`. Raises UsageError."""
+    """Check that a file of this name could be written, such as `example`, in a folder that is there or can be made.
+
+    Raises UsageError.
+    """
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise UsageError(
             f"{path}: no file's name may have more than {LONGEST_NAME} bytes; write a shorter one"
@@ -83,10 +86,17 @@ def check_target(path: Path, example: str) -> None:
         raise UsageError(f"{path} is a folder; name a file in it, as in {path / example}")
     if os.path.exists(path) and not os.path.isfile(path):
         raise UsageError(f"{path} is no file but a device or a pipe; name a file, as in {example}")
-    if not os.path.isdir(path.parent):
-        raise UsageError(f"{path}: there is no folder {path.parent}; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path}: the folder {path.parent} can't be written to; name another")
+    folder = (path.resolve() if path.is_symlink() else path.absolute()).parent
+    nearest = next(there for there in (folder, *folder.parents) if os.path.exists(there))
+    if not nearest.is_dir():
+        raise UsageError(f"{path}: {nearest} is a file; name a folder")
+    if not os.access(nearest, os.W_OK):
+        raise UsageError(f"{path}: the folder {nearest} can't be written to; name another")
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of a file that is about to be written; raises OSError."""
+    (path.resolve() if path.is_symlink() else path).parent.mkdir(parents=True, exist_ok=True)
 
 
 def sync(path: Path) -> None:

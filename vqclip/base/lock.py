@@ -10,14 +10,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vqclip.base.errors import RunError, cause
+from vqclip.base.errors import InUse, RunError, cause
 
 LOCK = "lock"
 
 
 @contextlib.contextmanager
 def held(folder: Path, patience: float = 0.0) -> Iterator[None]:
-    """Lock a folder. Raises RunError, which names the owner, if that takes longer than `patience` seconds.
+    """Lock a folder. Raises InUse, which names the owner, if that takes longer than `patience` seconds; -1 is for ever.
 
     The operating system releases the lock when its owner ends, also when it is killed. So no lock outlives its owner.
     """
@@ -26,7 +26,7 @@ def held(folder: Path, patience: float = 0.0) -> Iterator[None]:
     try:
         lock.acquire(timeout=patience)
     except Timeout:
-        raise RunError(f"{folder} is in use by {_owner(path)}; wait for its end, or stop it") from None
+        raise InUse(f"{folder} is in use by {_owner(path)}; wait for its end, or stop it") from None
     except OSError as error:
         raise RunError(f"{folder} can't be written to: {cause(error)}") from None
     try:
@@ -52,3 +52,19 @@ def _owner(path: Path) -> str:
 
 def _now() -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def is_held(folder: Path) -> bool:
+    """Tell whether a process holds a folder's lock, without taking it or writing anything."""
+    try:
+        import fcntl  # noqa: PLC0415  # Windows has none
+    except ImportError:
+        return (folder / LOCK).exists()
+    try:
+        with (folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -38,6 +38,11 @@ def _home() -> Path:
     return expand(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "vqclip"
 
 
+def cache() -> Path:
+    """Return the user's folder of files that can be made again: vqclip/ in the desktop's cache. It needn't exist."""
+    return expand(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "vqclip"
+
+
 def expand(name: str) -> Path:
     """Return a path with `~` expanded. `~` stays if its home folder isn't known."""
     return Path(os.path.expanduser(name))

@@ -1,6 +1,7 @@
 """Derive a seed for each use of random numbers."""
 
 import hashlib
+import re
 import secrets
 
 
@@ -11,6 +12,12 @@ def derive(seed: int, purpose: str, frame: int = 0, step: int = 0) -> int:
     """
     key = f"{seed}/{purpose}/{frame}/{step}".encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 1
+
+
+def of_words(text: str) -> int | None:
+    """Return the seed that words stand for, or None for a text that is empty or looks like a number."""
+    words = " ".join(text.split())
+    return None if re.match(r"[-+.]?\d|$", words) else derive(0, f"seed {words}") % 2**32
 
 
 def draw() -> int:

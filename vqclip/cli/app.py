@@ -8,18 +8,22 @@ from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from vqclip import __version__
 from vqclip.base.errors import UsageError, VqclipError, cause
 from vqclip.base.runtime import use_large_pages
 from vqclip.cli.display.console import complain, result, spell_any_letter
+from vqclip.cli.help_layout import Command, Group
+from vqclip.cli.usage_errors import in_own_words
 
 app = typer.Typer(
     name="vqclip",
     help="Generate images from text by optimising a VQGAN latent against CLIP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order in which help lists them. Each is a file in commands/ with a function of its name, or with an `app`.
 COMMANDS = (
@@ -30,9 +34,18 @@ COMMANDS = (
     "film",
     "batch",
     "resume",
+    "runs",
+    "presets",
     "reproduce",
     "diff",
+    "gallery",
+    "ui",
     "show",
+    "classify",
+    "search",
+    "embed",
+    "rank",
+    "sheet",
     "doctor",
     "config",
     "models",
@@ -43,9 +56,11 @@ def _add_commands() -> None:
     for name in COMMANDS:
         module = import_module(f"vqclip.cli.commands.{name}")
         if isinstance(group := getattr(module, "app", None), typer.Typer):
-            app.add_typer(group, name=name)
+            for info in group.registered_commands:
+                info.cls = Command if info.cls in (None, TyperCommand) else info.cls
+            app.add_typer(group, name=name, cls=Group)
         else:
-            app.command(name, cls=getattr(module, "Command", None))(getattr(module, name))
+            app.command(name, cls=getattr(module, "Command", Command))(getattr(module, name))
 
 
 _add_commands()
@@ -68,7 +83,7 @@ def _root(
     try:
         os.getcwd()
     except OSError:
-        if "--help" not in sys.argv:
+        if not {"-h", "--help"} & set(sys.argv):
             raise UsageError("the working folder no longer exists; go to another one with cd") from None
 
 
@@ -105,7 +120,7 @@ def _leave_usage(error: Any) -> NoReturn:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         sys.exit(2)
-    message = error.format_message().rstrip(".")
+    message = in_own_words(error)
     _leave(
         error, f"{message}; `{context.command_path if context else 'vqclip'} --help` says what is allowed", 2
     )

@@ -14,6 +14,7 @@ from vqclip.base.stop import StopToken
 from vqclip.cli.commands.models import fetch
 from vqclip.cli.display.batch_progress import BatchProgress, batch_progress
 from vqclip.cli.display.console import complain, result, result_json, say, stderr
+from vqclip.cli.provide import say_models
 from vqclip.jobs.batch import Task
 from vqclip.jobs.launcher import JobEvent
 from vqclip.jobs.placement import Placement
@@ -34,6 +35,8 @@ class BatchPrinter:
     def on_event(self, event: BatchStarted | JobEvent | TaskEnded | BatchEnded) -> None:
         match event:
             case BatchStarted(tasks=tasks):
+                if not self.quiet:
+                    say_models(need for task in tasks if task.job for need in requirements(task.job.config))
                 titles = [task.entry.title for task in tasks]
                 self.progress = self.context.enter_context(batch_progress(stderr, titles, self.quiet))
             case JobEvent() if self.progress:
@@ -56,8 +59,9 @@ class BatchPrinter:
 
 
 def paint(
-    tasks: Sequence[Task], folder: Path, placement: Placement, *, pull: bool, as_json: bool, quiet: bool
-) -> None:
+    tasks: Sequence[Task], folder: Path, placement: Placement, file: Path,
+    *, pull: bool, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
     """Run the unfinished tasks, and print them; exit with 1 if one failed."""
     stop, ended = StopToken(), None
     session = Session(pull=pull, owns_process=True)
@@ -66,7 +70,7 @@ def paint(
         if pull and placement.ray is None:
             _fetch(tasks, quiet)
         try:
-            for event in session.run_tasks(tasks, folder, placement, stop):
+            for event in session.run_tasks(tasks, folder, placement, stop, file):
                 ended = event if isinstance(event, BatchEnded) else ended
                 printer.on_event(event)
         except KeyboardInterrupt:
@@ -74,7 +78,8 @@ def paint(
     if signals.number and printer.done + printer.failed < len(tasks):
         printer.leave_stopped(signals.number)
     if ended and not quiet:
-        say("batch", f"{ended.done} of {ended.tasks} done: {ended.manifest}, {ended.sheet}")
+        made = [path for path in (ended.manifest, ended.sheet) if path.is_file()]
+        say("batch", f"{ended.done} of {ended.tasks} done: {', '.join(map(str, made))}")
     if printer.failed:
         raise typer.Exit(1)
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
-from vqclip.cli.display.console import result, result_json
+import typer
+
+from vqclip.cli.display.console import complain, result, result_json, say
 from vqclip.jobs.batch import Task
+from vqclip.requirements.needs import requirements
 from vqclip.runs.record import read_record
 
 
-def explain(tasks: Sequence[Task], as_json: bool) -> None:
-    """Print what would be done with every task."""
+def explain(tasks: Sequence[Task], as_json: bool, quiet: bool = False) -> None:
+    """Print what would be done with every task, and which models it takes; exit with 1 if no task can be done."""
     for task in tasks:
         line = {"index": task.index, "place": task.entry.position, "prompt": task.entry.title}
         if task.job is None:
@@ -25,3 +28,10 @@ def explain(tasks: Sequence[Task], as_json: bool) -> None:
             }
         about = line.get("error") or line.get("image")
         result_json(line) if as_json else result(f"{line['status']:<7} {line['place']:<15} {about}")
+    jobs = [task.job for task in tasks if task.job]
+    if not jobs:
+        complain(f"none of the {len(tasks)} jobs can be done")
+        raise typer.Exit(1)
+    if not quiet:
+        names = (need.name for job in jobs for need in requirements(job.config))
+        say("models", ", ".join(dict.fromkeys(names)))

@@ -6,110 +6,253 @@ from typing import Annotated
 
 import typer
 
+from vqclip.cli import completion
+from vqclip.cli.help_layout import HOW, MODELS, OUTPUT, RUN, WHAT
+
 LARGEST_BATCH = 64
+
+Prompt = Annotated[
+    str | None,
+    typer.Argument(
+        help='What the image shows: "text:weight:stop", joined by "|"; - reads stdin.',
+        metavar="PROMPT",
+        show_default=False,
+    ),
+]
+Scenes = Annotated[
+    str | None,
+    typer.Argument(
+        help='What the film shows: "a seed ^ a tree" are two scenes; - reads stdin.',
+        metavar="PROMPT",
+        show_default=False,
+    ),
+]
+
+Size = Annotated[
+    str | None,
+    typer.Option(
+        "-s", "--size", help="Width x height, in pixels.", metavar="WxH", rich_help_panel=WHAT,
+        show_default="256x256",
+    ),
+]  # fmt: skip
+Count = Annotated[
+    int,
+    typer.Option(
+        "-n", "--count", min=1, help="Generate N images, with consecutive seeds.", metavar="N",
+        rich_help_panel=WHAT,
+    ),
+]  # fmt: skip
+Seed = Annotated[
+    str | None,
+    typer.Option(
+        "--seed", help="A number or words, which repeat an image.", metavar="N",
+        rich_help_panel=WHAT, show_default="random",
+    ),
+]  # fmt: skip
+Init = Annotated[
+    str | None,
+    typer.Option("--init", help="Start from this image.", metavar="FILE", rich_help_panel=WHAT),
+]
+ImagePrompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image-prompt", help="Use an image as a prompt, FILE:weight; repeatable.", metavar="FILE",
+        rich_help_panel=WHAT,
+    ),
+]  # fmt: skip
+Tile = Annotated[
+    bool, typer.Option("--tile", help="Make an image that repeats without a seam.", rich_help_panel=WHAT)
+]
 
 Preset = Annotated[
     str | None,
     typer.Option(
-        "--preset",
-        help="draft, standard, fine, free, pairs/classic…; join several with +, later ones win.",
-        metavar="NAME",
+        "-p", "--preset", help="draft, standard, fine, free, pairs/classic…; join them with +.",
+        metavar="NAME", rich_help_panel=HOW, autocompletion=completion.presets,
+    ),
+]  # fmt: skip
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "-c", "--config", help="Read config keys from a YAML file.", metavar="FILE", rich_help_panel=HOW
     ),
 ]
-File = Annotated[
-    Path | None, typer.Option("-c", "--config", help="Read config keys from a YAML file.", metavar="FILE")
+Images = Annotated[list[Path], typer.Argument(help="Files of images.", metavar="IMAGE…")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", help="CLIP, as in a config's perceptors; by default mini-clip; repeatable.", metavar="NAME"
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="CLIP, as in a config's perceptors; by default mini-clip.", metavar="NAME"),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", help="Set any config key, as in cutouts.count=32; repeatable.", metavar="KEY=VALUE"
+        "--set", help="Set any config key, as in cutouts.count=32; repeatable.", metavar="KEY=VALUE",
+        rich_help_panel=HOW, autocompletion=completion.settings,
     ),
-]
-Size = Annotated[
-    str | None, typer.Option("--size", help="Width x height of the image, in pixels.", metavar="WxH")
-]
+]  # fmt: skip
 Steps = Annotated[
     int | None,
-    typer.Option("--steps", help="Optimisation steps of an image, or of a film's first frame.", metavar="N"),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option("--seed", help="The same seed gives the same image; random if left out.", metavar="N"),
-]
-Drawer = Annotated[
-    str | None,
-    typer.Option("--drawer", help="What makes the image: vqgan, or fft (pixels).", metavar="NAME"),
-]
-Init = Annotated[Path | None, typer.Option("--init", help="Start from this image.", metavar="IMAGE")]
-ImagePrompts = Annotated[
+    typer.Option(
+        "--steps", help="Steps of an image, or of a film's first frame.", metavar="N", rich_help_panel=HOW,
+        show_default="100",
+    ),
+]  # fmt: skip
+Losses = Annotated[
     list[str] | None,
-    typer.Option("--image-prompt", help="Use this image as a prompt; repeatable.", metavar="FILE[:weight]"),
-]
+    typer.Option(
+        "--loss", help="Add a loss, NAME:WEIGHT: symmetry, edges, vignette…; repeatable.", metavar="NAME",
+        rich_help_panel=HOW,
+    ),
+]  # fmt: skip
+Palette = Annotated[
+    str | None,
+    typer.Option(
+        "--palette", help="Use only these colours: red;#00f, pico8, blue->white, [a.png].", metavar="COLOURS",
+        rich_help_panel=HOW,
+    ),
+]  # fmt: skip
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter", help="Change what is drawn, NAME:VALUE: wallpaper:p4m, tile…; repeatable.", metavar="NAME",
+        rich_help_panel=HOW,
+    ),
+]  # fmt: skip
 FrameSteps = Annotated[
     int | None,
-    typer.Option("--frame-steps", help="Optimisation steps of each later frame.", metavar="N"),
-]
-Fps = Annotated[float | None, typer.Option("--fps", help="Frames per second.", metavar="X")]
-Loop = Annotated[bool, typer.Option("--loop", help="Fade the end of the film into its beginning.")]
-Film = Annotated[
-    Path | None,
-    typer.Option("-o", "--output", help="Save the film here as well.", metavar="FILE.mp4|.gif|.webp"),
-]
-Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Save the image here as well.", metavar="FILE.png")
-]
-BatchSize = Annotated[
-    int | None,
     typer.Option(
-        "--batch-size",
-        min=1,
-        max=LARGEST_BATCH,
-        help="Optimise K images at once; by default, as many as is fastest.",
-        metavar="K",
+        "--frame-steps",
+        help="Steps of each later frame.",
+        metavar="N",
+        rich_help_panel=HOW,
+        show_default="15",
     ),
 ]
-Together = Annotated[
-    int | None, typer.Option("--together", min=1, max=LARGEST_BATCH, hidden=True)
-]  # the old name of --batch-size
-Device = Annotated[
-    str, typer.Option("--device", help="Compute on auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")
+
+Drawer = Annotated[
+    str | None,
+    typer.Option(
+        "--drawer", help="vqgan, fft, pyramid, pixel or lines.", metavar="NAME",
+        rich_help_panel=MODELS, show_default="vqgan", autocompletion=completion.drawers,
+    ),
+]  # fmt: skip
+Pull = Annotated[
+    bool, typer.Option("--pull", help="Download the models that are missing.", rich_help_panel=MODELS)
 ]
-Runs = Annotated[Path, typer.Option("--runs", help="Make run folders in this folder.", metavar="DIR")]
-Plan = Annotated[bool, typer.Option("--plan", help="Print what would be done, and stop.")]
-Json = Annotated[bool, typer.Option("--json", help="Print results as JSON, one object per line.")]
-Quiet = Annotated[
-    bool, typer.Option("-q", "--quiet", help="Print no progress output; errors are still printed.")
-]
-Pull = Annotated[bool, typer.Option("--pull", help="Download the models that are missing.")]
 Offline = Annotated[
-    bool, typer.Option("--offline", help="Never use the network; VQCLIP_OFFLINE=1 does the same.")
+    bool,
+    typer.Option(
+        "--offline", help="Never use the network; so does VQCLIP_OFFLINE=1.", rich_help_panel=MODELS
+    ),
+]
+
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--output", help="Save here too: .png, .jpg, .webp; {seed}, {slug} are filled in.",
+        metavar="FILE", rich_help_panel=OUTPUT,
+    ),
+]  # fmt: skip
+Film = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--output", help="Save here too: .mp4, .gif, .webp; {seed}, {slug} are filled in.",
+        metavar="FILE", rich_help_panel=OUTPUT,
+    ),
+]  # fmt: skip
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace output files that exist.", rich_help_panel=OUTPUT)
+]
+Runs = Annotated[
+    Path,
+    typer.Option("--runs", help="Make run folders in this folder.", metavar="DIR", rich_help_panel=OUTPUT),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print results as JSON, one object per line.", rich_help_panel=OUTPUT),
+]
+Fps = Annotated[
+    float | None,
+    typer.Option("--fps", help="Frames per second.", metavar="X", rich_help_panel=OUTPUT, show_default="12"),
+]
+Loop = Annotated[
+    bool,
+    typer.Option("--loop", help="Fade the end of the film into its beginning.", rich_help_panel=WHAT),
 ]
 Video = Annotated[
     str | None,
     typer.Option(
-        "--video",
-        help="Make a video of all steps: .mp4, .gif or .webp; by default in the run folder.",
-        metavar="[FILE]",
+        "--video", help="Make a video of all steps, here or in the run folder.", metavar="[FILE]",
+        rich_help_panel=OUTPUT,
+    ),
+]  # fmt: skip
+SaveEvery = Annotated[
+    int | None,
+    typer.Option(
+        "--save-every", help="Save an image after every N steps, too.", metavar="N", rich_help_panel=OUTPUT
     ),
 ]
 VideoSeconds = Annotated[
     float | None,
     typer.Option(
-        "--video-seconds", min=0.1, help="Length of the video, at 10 to 60 frames per second; by default 10."
+        "--video-seconds", min=0.1, help="Length of the video.", metavar="S",
+        rich_help_panel=OUTPUT, show_default="10",
     ),
-]
+]  # fmt: skip
 VideoFps = Annotated[
     float | None,
     typer.Option(
-        "--video-fps", min=0.1, max=240, help="Frames per second, instead of a length.", metavar="N"
+        "--video-fps", min=0.1, max=240, help="Frames per second, not a length.", metavar="N",
+        rich_help_panel=OUTPUT,
     ),
-]
+]  # fmt: skip
 VideoHold = Annotated[
     float | None,
-    typer.Option("--video-hold", min=0, help="Seconds that the last frame stays; by default 1."),
-]
+    typer.Option(
+        "--video-hold", min=0, help="Seconds that the last frame stays.", metavar="S",
+        rich_help_panel=OUTPUT, show_default="1",
+    ),
+]  # fmt: skip
 ForthAndBack = Annotated[
-    bool, typer.Option("--forth-and-back", help="Play the video forwards, then backwards.")
+    bool,
+    typer.Option("--forth-and-back", help="Play the video forwards, then backwards.", rich_help_panel=OUTPUT),
+]
+
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", min=1, max=LARGEST_BATCH, help="Optimise K images at once.", metavar="K",
+        rich_help_panel=RUN, show_default="the fastest",
+    ),
+]  # fmt: skip
+Together = Annotated[
+    int | None,
+    typer.Option("--together", min=1, max=LARGEST_BATCH, hidden=True, help="Old name of --batch-size."),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "-d", "--device", help="auto, cpu, cuda, cuda:1 or mps.", metavar="NAME", rich_help_panel=RUN,
+        autocompletion=completion.devices,
+    ),
+]  # fmt: skip
+Plan = Annotated[
+    bool, typer.Option("--plan", help="Print what would be done, and stop.", rich_help_panel=RUN)
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("-q", "--quiet", help="Print no progress output; only errors.", rich_help_panel=RUN),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "-v", "--verbose", help="Print more: files of weights, digests, times.", rich_help_panel=RUN
+    ),
 ]
 
 

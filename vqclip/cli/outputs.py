@@ -1,15 +1,21 @@
 """Plan a command's outputs: Configs, and the files of images, films and videos."""
 
+import os
+import string
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vqclip.base.errors import UsageError
+from vqclip.base.errors import UsageError, suggest
 from vqclip.base.files import check_target
+from vqclip.runs.job import slug
 
 if TYPE_CHECKING:
     from vqclip.config.schema import Config
     from vqclip.pipeline.progress_video import VideoSettings
+
+IMAGES = (".png", ".jpg", ".jpeg", ".webp")
+FIELDS = ("seed", "slug")
 
 
 @dataclass(frozen=True)
@@ -19,34 +25,71 @@ class OutputSpec:
     config: "Config"
     output: Path | None
     video: "VideoSettings | None" = None
+    force: bool = False  # replaces files that exist
 
 
 def plan_outputs(
-    config: "Config", output: Path | None, count: int = 1, kept: int = 1, video: "VideoSettings | None" = None
+    config: "Config",
+    output: str | None,
+    count: int = 1,
+    kept: int = 1,
+    video: "VideoSettings | None" = None,
+    *,
+    force: bool = False,
 ) -> list[OutputSpec]:
-    """Plan `count` images with consecutive seeds; if several are kept, put the seeds into the files' names."""
-    if output is not None:
-        check_output(output, config.is_film)
+    """Plan `count` images with consecutive seeds; if several are kept, put the seeds into the files' names.
 
-    def named(path: Path, seed: int) -> Path:
-        return path if kept == 1 else path.with_name(f"{path.stem}-{seed}{path.suffix}")
-
+    Raises UsageError for a file that can't be written, or that exists unless `force` replaces it.
+    """
+    image = output and template(output, kept)
+    video_file = video and video.file and template(video.file, kept)
     outputs = []
     for seed in range(config.seed, config.seed + count):
-        settings = video and replace(video, file=video.file and str(named(Path(video.file), seed)))
-        outputs.append(OutputSpec(replace(config, seed=seed), output and named(output, seed), settings))
+        one = replace(config, seed=seed)
+        target = Path(filled(image, one)) if image else None
+        settings = video and replace(video, file=filled(video_file, one) if video_file else None)
+        outputs.append(OutputSpec(one, target, settings, force))
+        if target:
+            check_output(target, one.is_film, force=force)
+        if settings and settings.file:
+            check_output(Path(settings.file), is_film=True, force=force)
     return outputs
 
 
-def check_output(path: Path, is_film: bool = False) -> None:
+def template(path: str, kept: int = 1) -> str:
+    """Return a file's name with a place for the seed if several are kept; raises UsageError for an unknown field."""
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(path) if name is not None]
+    except ValueError as error:
+        raise UsageError(f"-o {path}: {error}; write for instance {{slug}}-{{seed}}.png") from None
+    if unknown := next((name for name in fields if name not in FIELDS), None):
+        raise UsageError(f"-o {path}: {{{unknown}}} is none of {', '.join(FIELDS)}{suggest(unknown, FIELDS)}")
+    if kept == 1 or "seed" in fields:
+        return path
+    stem, suffix = os.path.splitext(path)
+    return f"{stem}-{{seed}}{suffix}"
+
+
+def filled(path: str, config: "Config") -> str:
+    """Return a file's name with the seed and the words of a Config."""
+    return path.format(seed=config.seed, slug=slug(config))
+
+
+def check_output(path: Path, is_film: bool = False, *, force: bool = False) -> None:
     """Check, before any work, that an output file can be written; raises UsageError."""
     if is_film:
         from vqclip.media.video_writer import check_encoder  # noqa: PLC0415
 
         check_encoder(path)
-        return
-    if path.suffix.lower() != ".png":
-        raise UsageError(
-            f"-o {path}: images are saved as PNG, which carries their config; name it {path.stem or 'image'}.png"
-        )
-    check_target(path, "image.png")
+    elif path.suffix.lower() not in IMAGES:
+        stem = path.stem or "image"
+        raise UsageError(f"-o {path}: images are saved as .png, .jpg or .webp; name it {stem}.png")
+    else:
+        check_target(path, "image.png")
+    check_free(path, force)
+
+
+def check_free(path: Path, force: bool) -> None:
+    """Refuse a file that exists, unless it may be replaced."""
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists already; add --force to replace it, or name another file")

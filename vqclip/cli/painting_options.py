@@ -2,14 +2,17 @@
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vqclip.base.errors import UsageError, shorten
 from vqclip.cli import options
 from vqclip.cli.display.console import listen_to_library, obey, say
 from vqclip.config import prompt as prompts
+from vqclip.config.overrides import overrides
 
 if TYPE_CHECKING:
     from vqclip.cli.outputs import OutputSpec
@@ -21,36 +24,85 @@ class PaintingOptions:
     """The options that all commands share which make images."""
 
     size: options.Size = None
-    steps: options.Steps = None
     seed: options.Seed = None
+    init: options.Init = None
+    image_prompts: options.ImagePrompts = None
     preset: options.Preset = None
     file: options.File = None
     settings: options.Settings = None
-    init: options.Init = None
+    steps: options.Steps = None
     drawer: options.Drawer = None
-    image_prompts: options.ImagePrompts = None
-    device: options.Device = "auto"
-    runs: options.Runs = Path("runs")
-    plan: options.Plan = False
-    as_json: options.Json = False
-    quiet: options.Quiet = False
+    losses: options.Losses = None
+    palette: options.Palette = None
+    filters: options.Filters = None
+    save_every: options.SaveEvery = None
     pull: options.Pull = False
     offline: options.Offline = False
+    force: options.Force = False
+    runs: options.Runs = Path("runs")
+    as_json: options.Json = False
+    device: options.Device = "auto"
+    plan: options.Plan = False
+    quiet: options.Quiet = False
+    verbose: options.Verbose = False
+    notes: list[tuple[str, str]] = field(init=False, default_factory=list)  # said when the work begins
 
-    def config(self, prompt: str, preset: str | None = None, **sections: Mapping[str, Any]) -> "Config":
+    def config(
+        self, prompt: str | None, preset: str | None = None, **sections: Mapping[str, Any]
+    ) -> "Config":
         """The Config of a prompt: a command's own preset below the one that was asked for, its sections on top.
 
-        What is None in a section was not given.
+        What is None in a section was not given. Without a prompt, those of the config's file hold.
         """
         from vqclip.config import resolve as configs  # noqa: PLC0415
 
-        images = [prompts.format(prompts.image(given)) for given in self.image_prompts or []]
-        named = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
-        given = {"prompts": [prompt, *images]} | _given(named)
-        given |= {name: _given(section) for name, section in sections.items()}
         layers = "+".join(filter(None, [preset, self.preset])) or None
         drawer = [f"drawer={self.drawer}"] if self.drawer else []  # first, so that --set can give its keys
-        return configs.resolve(given, layers, self.file, [*drawer, *(self.settings or [])])
+        losses = [f"losses.{name}={weight or 1}" for name, _, weight in _parted(self.losses)]
+        base = configs.base(layers, self.file, [*drawer, *losses, *(self.settings or [])])
+        self.notes.extend(("config", line) for line in overrides(self.preset, self.file))
+        named: dict[str, Any] = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
+        named |= {"palette": self.palette, "filters": self.filters or None, "save_every": self.save_every}
+        given = {"prompts": self._prompts(prompt, base.above.get("prompts"))} | _given(named)
+        given |= {name: _given(section) for name, section in sections.items()}
+        return base.resolve(given)
+
+    def _prompts(self, prompt: str | None, below: Any) -> list[Any]:
+        """The prompts of the command line, or else the config's, with the image prompts; raises UsageError."""
+        images = [prompts.format(prompts.image(given)) for given in self.image_prompts or []]
+        below = below if isinstance(below, list) else [below] if below else []
+        if prompt is not None and below:
+            origin = self._origin_of_prompts()
+            self.notes.append(("prompt", f"PROMPT wins over the prompts of {origin}: {shorten(below[0])}"))
+        lines = below if prompt is None else [prompt]
+        if not lines and not images:
+            raise UsageError(
+                "Missing argument 'PROMPT'; write one, as in \"a red apple\", or prompts in a config (-c FILE)"
+            )
+        return [*lines, *images]
+
+    def _origin_of_prompts(self) -> str:
+        if any(setting.partition("=")[0].strip() == "prompts" for setting in self.settings or []):
+            return "--set"
+        return f"-c {self.file}" if self.file else "the preset"
+
+    def _judge(self, config: "Config", judge: str | None) -> str:
+        """The name of what ranks; a line says so where it guides the images as well."""
+        from vqclip.guidance.perceptors.chosen import usual_judge  # noqa: PLC0415
+
+        name = judge or usual_judge(config)
+        if any(perceptor.label == name for perceptor in config.perceptors):
+            line = f"{name}, which guides the images too, and so ranks them too high; see --judge judge"
+            self.notes.append(("judge", line))
+        return name
+
+    @property
+    def draws_seed(self) -> bool:
+        """Whether no seed was given, so that each call draws another one."""
+        from vqclip.config import resolve as configs  # noqa: PLC0415
+
+        given = configs.base(self.preset, self.file, self.settings or []).above.get("seed")
+        return self.seed is None and given is None
 
     def run(
         self,
@@ -63,40 +115,67 @@ class PaintingOptions:
 
         With `keep`, the best so many by a judge are results.
         """
-        if not self.quiet:
-            for prompt in outputs[0].config.parsed_prompts:
-                say("prompt", describe(prompt))
-        ranks = (judge or outputs[0].config.perceptors[0].label) if keep else None
+        ranks = self._judge(outputs[0].config, judge) if keep else None
+        for topic, text in () if self.quiet else self.notes:
+            say(topic, text)
         if self.plan:
             from vqclip.cli.plan import explain  # noqa: PLC0415
 
-            return explain(outputs, self.device, self.runs, batch_size, ranks, self.as_json)
+            if not self.quiet:
+                say_prompts(outputs[0].config)
+            return explain(
+                outputs, self.device, self.runs, batch_size, ranks, self.as_json, draws_seed=self.draws_seed
+            )
 
         from vqclip.cli.session_calls import BestOf, paint  # noqa: PLC0415
 
         best_of = BestOf(keep, ranks) if keep and ranks else None
         return paint(
-            outputs, self.device, self.runs, best_of,
-            batch_size=batch_size, as_json=self.as_json, quiet=self.quiet, pull=self.pull,
+            outputs, self.device, self.runs, best_of, batch_size=batch_size,
+            as_json=self.as_json, quiet=self.quiet, verbose=self.verbose, pull=self.pull,
         )  # fmt: skip
+
+
+def read_prompt(given: str) -> str:
+    """Return a prompt as it was given, or read it from stdin for `-`; raises UsageError where that is empty."""
+    if given.strip() != "-":
+        return given
+    # What isn't UTF-8 is refused later, like that of an argument.
+    data = sys.stdin.buffer.read() if sys.stdin else b""
+    text = " ".join(data.decode("utf-8-sig", errors="surrogateescape").split())
+    if not text:
+        raise UsageError(
+            'there is no prompt on stdin; write one, as in: echo "a red apple" | vqclip generate -'
+        )
+    return text
 
 
 def painting(command: Callable[..., None]) -> Callable[..., None]:
     """A command of its own options and those of PaintingOptions, which it gets as its argument `common`."""
-    own = [p for p in inspect.signature(command).parameters.values() if p.name != "common"]
+    parameters = inspect.signature(command).parameters.values()
+    own = [p for p in parameters if p.name != "common"]
     shared = inspect.signature(PaintingOptions).parameters
+    ordered = [*own, *shared.values()]
 
     @functools.wraps(command)
     def whole(**given: Any) -> None:
         common = PaintingOptions(**{name: given.pop(name) for name in shared})
+        if given.get("prompt") is not None:
+            given["prompt"] = read_prompt(given["prompt"])
         obey(common.offline)
         listen_to_library(common.quiet)
         command(**given, common=common)
 
     # The command line is read off the signature.
-    whole.__signature__ = inspect.Signature([*own, *shared.values()])  # type: ignore[attr-defined]
-    whole.__annotations__ = {p.name: p.annotation for p in [*own, *shared.values()]}
+    whole.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+    whole.__annotations__ = {p.name: p.annotation for p in ordered}
     return whole
+
+
+def say_prompts(config: "Config") -> None:
+    """Print each prompt as it was understood."""
+    for prompt in config.parsed_prompts:
+        say("prompt", describe(prompt))
 
 
 def describe(prompt: prompts.Prompt) -> str:
@@ -105,6 +184,11 @@ def describe(prompt: prompts.Prompt) -> str:
     away = " (away from it)" if prompt.weight < 0 else ""
     stop = "" if prompt.stop == float("-inf") else f", stop {prompt.stop:g}"
     return f"{prompt.label} · {prompt.kind.value}, weight {weight}{away}{stop}"
+
+
+def _parted(losses: Sequence[str] | None) -> list[tuple[str, str, str]]:
+    """Part each NAME:WEIGHT at its first colon, as a weight may be keyframes."""
+    return [loss.partition(":") for loss in losses or []]
 
 
 def _given(named: Mapping[str, Any]) -> dict[str, Any]:

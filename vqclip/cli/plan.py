@@ -8,16 +8,21 @@ from vqclip.base import device as devices
 from vqclip.base.errors import WeightsError
 from vqclip.cli.display.console import result_json, result_topics
 from vqclip.cli.outputs import OutputSpec
+from vqclip.config.prompt import Kind
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Film, Frame, latent_shape
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.memory_estimate import estimate
+from vqclip.media.image import load_image
 from vqclip.pipeline.film_video import frame_rate
 from vqclip.pipeline.source_video import open_source
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import Status, status
+from vqclip.runs.job import slug
 from vqclip.runs.record import IMAGE
-from vqclip.runs.run import VIDEO, folder_name
+from vqclip.runs.run import VIDEO, check_parent
+
+DRAWN = "drawn when the work begins"
 
 
 def explain(
@@ -27,9 +32,11 @@ def explain(
     batch_size: int | None,
     judge: str | None,
     as_json: bool,
+    *,
+    draws_seed: bool = False,
 ) -> None:
     """Print the plan, as lines or as one JSON object."""
-    plan = make_plan(outputs, device, runs, batch_size, judge)
+    plan = make_plan(outputs, device, runs, batch_size, judge, draws_seed=draws_seed)
     return result_json(plan) if as_json else result_topics(plan)
 
 
@@ -39,14 +46,22 @@ def make_plan(
     runs: Path,
     batch_size: int | None = None,
     judge: str | None = None,
+    *,
+    draws_seed: bool = False,
 ) -> dict[str, Any]:
+    """Describe the work as plain data; raises what the work itself would raise before its first step.
+
+    With `draws_seed`, the Configs' seeds are left out: the work draws others.
+    """
     config, torch_device = outputs[0].config, devices.pick(device)
+    check_parent(runs)
+    _check_images(config)
     video = open_source(config.source)
     film = Film(config, video.count if video else None)
     frame = film.frame(0)
     return {
         "device": f"{devices.describe(torch_device)}, {devices.arithmetic(config.precision, torch_device)}",
-        "seeds": [spec.config.seed for spec in outputs],
+        "seeds": DRAWN if draws_seed else [spec.config.seed for spec in outputs],
         "size": config.size,
         "stages": _stages(config, frame),
         **_film(config, film),
@@ -54,17 +69,39 @@ def make_plan(
         "models": [_describe(status(need)) for need in requirements(config, judge)],
         **_memory(config, frame, torch_device, len(outputs), batch_size),
         "outputs": [
-            str(spec.output or runs / folder_name(spec.config) / (VIDEO if config.is_film else IMAGE))
+            _unseeded(spec.output, spec)
+            if draws_seed and spec.output
+            else str(spec.output or _folder(spec, runs, draws_seed) / (VIDEO if config.is_film else IMAGE))
             for spec in outputs
         ],
-        **_videos(outputs, runs),
+        **_videos(outputs, runs, draws_seed),
     }
 
 
-def _videos(outputs: Sequence[OutputSpec], runs: Path) -> dict[str, list[str]]:
+def _check_images(config: Config) -> None:
+    """Read the images that a Config names; raises ImageError."""
+    files = [prompt.body for prompt in config.parsed_prompts if prompt.kind is Kind.IMAGE]
+    for file in dict.fromkeys([*([config.init] if config.init else []), *files]):
+        load_image(Path(file))
+
+
+def _folder(spec: OutputSpec, runs: Path, draws_seed: bool) -> Path:
+    """Name a run's folder as far as it is known: its time isn't, nor is its digest before the seed is drawn."""
+    digest = "<digest>" if draws_seed else spec.config.digest
+    return runs / f"<time>-{slug(spec.config)}-{digest}"
+
+
+def _unseeded(path: Path, spec: OutputSpec) -> str:
+    """Spell a path without a seed that isn't drawn yet."""
+    return str(path).replace(str(spec.config.seed), "<seed>")
+
+
+def _videos(outputs: Sequence[OutputSpec], runs: Path, draws_seed: bool) -> dict[str, list[str]]:
     """List the files of the requested videos."""
     videos = [
-        spec.video.file or str(runs / folder_name(spec.config) / spec.video.name)
+        (_unseeded(Path(spec.video.file), spec) if draws_seed else spec.video.file)
+        if spec.video.file
+        else str(_folder(spec, runs, draws_seed) / spec.video.name)
         for spec in outputs
         if spec.video
     ]
@@ -115,5 +152,5 @@ def _memory(config: Config, frame: Frame, device: Any, count: int, batch_size: i
         need = estimate(config, frame, dtype, budget, images, device).total
     except WeightsError:
         return {"memory": "unknown without the models"}
-    batch = {"together": f"{images} at once"} if count > 1 else {}
+    batch = {"batch size": f"{images} at once"} if count > 1 else {}
     return batch | {"memory": f"about {need / 2**30:.2f} GiB"}

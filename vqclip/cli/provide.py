@@ -27,6 +27,13 @@ def provide(
     for found in absent:
         fetch(found.need.name, quiet)
     if not quiet:
+        say_models(needs)
+
+
+def say_models(needs: Iterable[Requirement]) -> None:
+    """Say which models are used, and where larger ones are found if all of them ship with vqclip."""
+    needs = distinct(needs)
+    if needs:
         small = all(status(need).ships for need in needs)
         more = "; for larger ones see --preset pairs/classic and vqclip models list" if small else ""
         say("models", ", ".join(dict.fromkeys(need.name for need in needs)) + more)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from vqclip.base import seeds
 from vqclip.base.errors import ConfigError, shorten
 from vqclip.config.registry import Registry
 from vqclip.config.schedule import LARGEST
@@ -77,6 +78,8 @@ def _field_converter(field: dataclasses.Field[Any], hint: Any) -> Converter:
         return partial(_choice, registry)
     if registry := field.metadata.get("items"):
         return partial(_list, partial(_item, registry))
+    if field.metadata.get("words"):
+        return partial(_needed, _seed)
     return _converter(hint)
 
 
@@ -147,11 +150,29 @@ def _text(value: Any, name: str) -> str:
     return check_text(str(value), name)  # a number may be a prompt, or a constant schedule
 
 
+def as_text(value: Any, name: str) -> str:
+    """A text that must be given; raises ConfigError under the name of its key."""
+    text: str = _needed(_text, value, name)
+    return text
+
+
 def _whole(value: Any, name: str) -> int:
     with contextlib.suppress(ValueError):
         if isinstance(value, int | str) and not isinstance(value, bool):
             return int(value)
     raise ConfigError(f"{name}: {shorten(value)} is no whole number; write one as in 7")
+
+
+def _seed(value: Any, name: str) -> int:
+    """A whole number, or the one that words stand for."""
+    if isinstance(value, str) and (seed := seeds.of_words(check_text(value, name))) is not None:
+        return seed
+    try:
+        return _whole(value, name)
+    except ConfigError:
+        raise ConfigError(
+            f"{name}: {shorten(value)} is no whole number; write one as in 7, or words that begin with a letter"
+        ) from None
 
 
 def _number(value: Any, name: str) -> float:

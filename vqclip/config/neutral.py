@@ -51,8 +51,11 @@ def is_whole(values: Any, schema: Any, besides: Collection[str] = ()) -> bool:
         if "neutral" not in leaf.metadata and leaf.name not in besides
     ]
     return isinstance(values, Mapping) and all(
-        leaf.name in values
-        and (not dataclasses.is_dataclass(hints[leaf.name]) or is_whole(values[leaf.name], hints[leaf.name]))
+        is_whole(
+            values.get(leaf.name, {}), hints[leaf.name]
+        )  # a section may be younger than the first configs
+        if dataclasses.is_dataclass(hints[leaf.name])
+        else leaf.name in values
         for leaf in needed
     )
 

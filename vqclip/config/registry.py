@@ -6,6 +6,7 @@ a config that names it imports it, and so does `vqclip --help`'s way to the keys
 
 import dataclasses
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -48,9 +49,15 @@ class Registry:
         return self.load(str(item.get("kind", self.usual)) if isinstance(item, Mapping) else self.usual)
 
     def _points(self) -> dict[str, EntryPoint]:
-        installed = {point.name: point for point in entry_points(group=self.group)}
+        installed = _installed(self.group, tuple(sys.path))
         shipped = {name: EntryPoint(name, value, self.group) for name, value in self.shipped().items()}
         return shipped | {name: installed[name] for name in sorted(installed) if name not in shipped}
+
+
+@cache
+def _installed(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Look through all installed packages, once for each state of sys.path: it takes 20 ms."""
+    return {point.name: point for point in entry_points(group=group)}
 
 
 @cache
@@ -102,3 +109,4 @@ PERCEPTORS = Registry(
     lambda: {"open_clip": "vqclip.guidance.perceptors.open_clip_config:OpenCLIPConfig"},
     usual="open_clip",
 )  # fmt: skip
+FILTERS = Registry("filter", "vqclip.filters", "filters", lambda: by_file("vqclip.guidance.filters"))

@@ -13,6 +13,7 @@ from vqclip.base import seeds
 from vqclip.base.errors import ConfigError, shorten, suggest
 from vqclip.base.paths import CONFIGS
 from vqclip.config import dotted, neutral, renames, shorthands, yaml12
+from vqclip.config import presets as preset_files
 from vqclip.config.conversion import build, fields, merge
 from vqclip.config.known_keys import check_keys
 from vqclip.config.recipes import recipe_of
@@ -127,20 +128,43 @@ def dump(config: Config) -> str:
 
 
 def presets() -> list[str]:
-    """Return the names of all presets, as `--preset` takes them."""
-    folder = CONFIGS / "presets"
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+    """Return the names of the presets that ship with vqclip, as `--preset` takes them."""
+    return list(preset_files.shipped())
 
 
 def read_preset(names: str) -> dict[str, Any]:
-    """Read one preset, or several joined by '+', of which later ones win."""
-    known = presets()
+    """Read one preset, or several joined by '+', of which later ones win; the user's own among them."""
+    return _read_presets(names, ())
+
+
+def _read_presets(names: str, extending: tuple[str, ...]) -> dict[str, Any]:
+    shipped = preset_files.shipped()
+    files = {**preset_files.own(), **shipped}
     for name in names.split("+"):
-        if name not in known:
-            raise ConfigError(
-                f"there is no preset {shorten(name)}, only {', '.join(known)}{suggest(name, known)}"
-            )
-    return _lay(*(_shipped(f"presets/{name}.yaml") for name in names.split("+")))
+        if name not in files:
+            known = ", ".join(files)
+            raise ConfigError(f"there is no preset {shorten(name)}, only {known}{suggest(name, files)}")
+    return _lay(*(
+        _shipped(f"presets/{name}.yaml") if name in shipped else _own(name, files[name], extending)
+        for name in names.split("+")
+    ))  # fmt: skip
+
+
+def _own(name: str, path: Path, extending: tuple[str, ...]) -> dict[str, Any]:
+    """A preset of the user, over the one that it extends, if any; `extending` are those that extend it."""
+    if name in extending:
+        raise ConfigError(f"{path}: the preset extends itself, by {' and '.join(extending)}")
+    values = read_yaml(path)
+    below = values.pop("extends", None)
+    if below is not None and not isinstance(below, str):
+        raise ConfigError(
+            f"{path}: extends: {shorten(below)} is no preset's name; write one, as in extends: draft"
+        )
+    layer = _layer(values, f"{path}: ")
+    try:
+        return _lay(*([_read_presets(below, (*extending, name))] if below else []), layer)
+    except ConfigError as error:
+        raise error if str(error).startswith(str(path)) else ConfigError(f"{path}: {error}") from None
 
 
 @cache
@@ -181,7 +205,11 @@ def _hashes_quoted(value: str) -> str:
 
 def _read_layer(path: Path) -> dict[str, Any]:
     """A user's file. One that says all that the first configs did was written by `dump`, and hangs on no recipe."""
-    (layer,) = _modernise([read_yaml(path)], f"{path}: ")
+    return _layer(read_yaml(path), f"{path}: ")
+
+
+def _layer(values: Mapping[str, Any], place: str) -> dict[str, Any]:
+    (layer,) = _modernise([values], place)
     is_whole = neutral.is_whole(layer, Config, besides=("prompts", "seed"))
     return neutral.completed(layer, Config) if is_whole else layer
 

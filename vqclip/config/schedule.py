@@ -13,8 +13,35 @@ from vqclip.base.errors import ConfigError
 
 LARGEST = 1e18  # of all numbers: optimisers square what they weigh, and float32 ends at 3.4e38
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
-_KEYFRAME = re.compile(rf"\s*(\d+\.?\d*)(%?)\s*:\s*({_NUMBER})\s*", re.IGNORECASE)
+_UNIT = r"(%|p|\s*(?:i|it|iterations?|steps?))"  # the peers' units too: 75p is 75%, and 20i is step 20
+_KEYFRAME = re.compile(rf"\s*(\d+\.?\d*){_UNIT}?\s*:\s*({_NUMBER})\s*", re.IGNORECASE)
 _RAMP = re.compile(rf"\s*({_NUMBER})\s*->\s*({_NUMBER})\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A step, or a share of all steps in [0, 1]: `75%` (or `75p`), `20i` (or `20 iterations`, `20 steps`)."""
+
+    at: float
+    is_share: bool
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> "Moment":
+        """Parse a number with its unit; raises ConfigError, which names the key."""
+        match = re.fullmatch(rf"\s*(\d+\.?\d*)\s*{_UNIT}\s*", text, re.IGNORECASE)
+        if not match or not float(match[1]) <= LARGEST:
+            raise ConfigError(
+                f"{name}: {text[:40]!r} is no moment; write a share as in 75%, or a step as in 20i"
+            )
+        return cls.of(match[1], match[2])
+
+    @classmethod
+    def of(cls, number: str, unit: str | None) -> "Moment":
+        is_share = (unit or "").lower() in ("%", "p")
+        return cls(float(number) / (100 if is_share else 1), is_share)
+
+    def step(self, steps: int) -> float:
+        return self.at * (steps - 1) if self.is_share else self.at
 
 
 @dataclass(frozen=True)
@@ -53,9 +80,8 @@ class Schedule:
             raise ConfigError(
                 f"{name}: {text!r} is no schedule; write 0.3, or 0.3 -> 0.05, or 0:0.3, 75%:0.1"
             )
-        return cls(
-            tuple(Keyframe(float(m[1]) / (100 if m[2] else 1), bool(m[2]), float(m[3])) for m in matches if m)
-        )
+        moments = [(Moment.of(m[1], m[2]), float(m[3])) for m in matches if m]
+        return cls(tuple(Keyframe(moment.at, moment.is_share, value) for moment, value in moments))
 
     @property
     def smallest(self) -> float:

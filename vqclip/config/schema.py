@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 
 from vqclip.base.errors import ConfigError, shorten
 from vqclip.config import first_form, neutral, prompt
+from vqclip.config.palette import parse as parse_palette
 from vqclip.config.prompt import Kind, Prompt
-from vqclip.config.registry import DRAWERS, LOSSES, PERCEPTORS, STARTS
+from vqclip.config.registry import DRAWERS, FILTERS, LOSSES, PERCEPTORS, STARTS
 from vqclip.config.rules import among, key, schedule, within
-from vqclip.config.schedule import Schedule
+from vqclip.config.schedule import Moment, Schedule
 from vqclip.config.validation import check_settings
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
@@ -73,6 +74,12 @@ class OptimizerConfig:
     learning_rate: str = schedule(minimum=0)
     unit: str = among(*UNITS, neutral="codebook")
     restart: int = within(0, 1_000_000, neutral=0)
+    drops: list[str] = key(neutral=[])
+    drop_factor: float = within(0, 1, neutral=0.1)
+
+    def __post_init__(self) -> None:
+        for moment in self.drops:
+            Moment.parse(moment, "optimizer.drops")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +123,27 @@ def in_use(losses: Mapping[str, LossConfig]) -> dict[str, LossConfig]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilterConfig:
+    """The name of what changes the drawn image; a filter's own dataclass adds its keys."""
+
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaletteConfig:
+    colours: list[str] = key(neutral=[])
+    lock: bool = key(neutral=True)
+
+    def __post_init__(self) -> None:
+        if self.colours:
+            parse_palette(self.colours, "palette")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlateauConfig:
     patience: int = within(0)
     improvement: float = within(0)
+    drops: int = within(0, 100, neutral=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +188,7 @@ class SourceConfig:
 @dataclass(frozen=True, kw_only=True)
 class Config:
     prompts: list[str]
-    seed: int = within(0, 2**62)
+    seed: int = key(minimum=0, maximum=2**62, words=True)
     size: str
     steps: int = within(1, 1_000_000)
     init: str | None
@@ -174,7 +199,10 @@ class Config:
     optimizer: OptimizerConfig
     latent: LatentConfig
     losses: dict[str, LossConfig] = key(registry=LOSSES)
+    palette: PaletteConfig
+    filters: list[FilterConfig] = key(items=FILTERS, neutral=[])
     plateau: PlateauConfig
+    save_every: int = within(0, 1_000_000, neutral=0)
     tile: bool
     film: FilmConfig
     story: StoryConfig

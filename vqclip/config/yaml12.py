@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from vqclip.base.errors import ConfigError, cause
+from vqclip.base.errors import ConfigError, cause, spelled
 
 _PARSER: Any = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
@@ -37,7 +37,7 @@ def read(path: Path) -> Any:
     try:
         return parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise ConfigError(f"{path} can't be read: {cause(error)}") from None
+        raise ConfigError(f"{spelled(path)} can't be read: {cause(error)}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from None
     except ConfigError as error:

@@ -7,14 +7,16 @@ Reading a config must not load torch: neither this module nor one with an implem
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from vqclip.config.schema import Config, DrawerConfig, LossConfig, PerceptorConfig, StartConfig
+from vqclip.config.schema import Config, DrawerConfig, FilterConfig, LossConfig, PerceptorConfig, StartConfig
 from vqclip.weights.requirement import Requirement
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
     from torch import Generator, Tensor
 
     from vqclip.config.timeline import Frame
@@ -123,16 +125,26 @@ class Perceptor(ABC):
     """Embeds crops, and perhaps texts, as unit vectors of one space of d dimensions.
 
     It takes crops of `size` pixels a side and normalises them itself. `context` is how many tokens of a text it reads.
+    `logit_scale` and `logit_bias` turn cosines into the logits of its training: None where it has none.
     """
 
     name: str
     size: int
     device: "torch.device"
     context: int = 0
+    logit_scale: float | None = None
+    logit_bias: float | None = None
 
     @abstractmethod
     def embed_crops(self, pixels: "Tensor", /) -> "Tensor":
         """Embed crops (n 3 s s) in [0, 1] as unit vectors (n d) in float32, differentiably."""
+
+    def square(self, image: "Image", /) -> "Tensor":
+        """Scale and cut a whole image to the crop (3 s s) in [0, 1] on the CPU that stands for it."""
+        from vqclip.guidance.ops import cover  # noqa: PLC0415  # torch
+        from vqclip.media.image import from_pil  # noqa: PLC0415
+
+        return cover(from_pil(image), self.size, self.size)[0].clamp(0, 1)
 
     def embed_texts(self, texts: Sequence[str], /) -> "Tensor":
         """Embed texts as unit vectors (n d)."""
@@ -141,6 +153,10 @@ class Perceptor(ABC):
     def tokens(self, text: str, /) -> int:
         """Count the tokens of a text; those after `context` are not read."""
         return 0
+
+    def foreign_words(self, text: str, /) -> list[str]:
+        """List the words of a text in scripts that it was not trained to read."""
+        return []
 
     def forget_texts(self) -> None:  # noqa: B027  # most have nothing to free
         """Free what only texts need."""
@@ -218,12 +234,21 @@ class Start(StartConfig, ABC):
 class Scene:
     """Give a loss term what it may ask about a frame: its latent's unit, and the source's latent (1 d y x).
 
-    `resize` resamples latents to so many rows and columns.
+    `resize` resamples latents to so many rows and columns. `given` gives the image (1 3 h w) that the user gave: the
+    source's frame, or the init. Relative paths begin at `base`, and `models` keeps networks loaded.
     """
 
     unit: float = 1.0
     source: "Tensor | None" = None
     resize: "Callable[[Tensor, int, int], Tensor] | None" = None
+    given: "Callable[[], Tensor] | None" = None
+    base: Path = Path()
+    models: Any = None
+
+
+Measure = Callable[
+    ["Tensor", "Latent"], "Tensor"
+]  # the unweighted loss () of an image (1 3 h w) and its latent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,9 +259,33 @@ class LossTerm(LossConfig, ABC):
         """List the weights that it needs."""
         return ()
 
+    def prepare(self, scene: Scene) -> Measure:
+        """Load what it needs for a frame's steps, and give the function that measures; raises VqclipError."""
+        return partial(self.value, scene=scene)
+
     @abstractmethod
     def value(self, image: "Tensor", latent: "Latent", scene: Scene) -> "Tensor":
         """Compute the unweighted loss () of an image (1 3 h w) in [0, 1] and its latent."""
+
+
+Apply = Callable[
+    ["Tensor"], "Tensor"
+]  # images (n 3 h w) in [0, 1] to images of the same shape, differentiably
+
+
+class FilterTools(Protocol):
+    """Give a filter what it may use while it is opened."""
+
+    base: Path  # where relative paths begin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(FilterConfig, ABC):
+    """Change each image after it is drawn, before crops are cut and before it is saved; an item of `filters`."""
+
+    @abstractmethod
+    def open(self, tools: FilterTools) -> Apply:
+        """Load what it needs, and give the function that changes images; raises VqclipError."""
 
 
 # Crops of k images (k n 3 s s) in [0, 1] and one perceptor's embeddings of them, unit vectors (k n d), to the

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -54,7 +53,7 @@ class CropPenalty:
 def penalties(terms: Mapping[str, LossConfig], scene: Scene) -> list[Penalty]:
     """List the terms of image and latent whose weight isn't always zero, in their order."""
     return [
-        Penalty(name, Schedule.parse(term.weight), partial(term.value, scene=scene))
+        Penalty(name, Schedule.parse(term.weight), term.prepare(scene))
         for name, term in in_use(terms).items()
         if isinstance(term, LossTerm)
     ]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqclip.base import seeds
 from vqclip.base.device import strengths
-from vqclip.config.schedule import Schedule
+from vqclip.config.schedule import Moment, Schedule
 from vqclip.config.schema import PlateauConfig
 from vqclip.config.timeline import Frame
 from vqclip.guidance.cutout_draws import CropDraw
@@ -59,6 +59,10 @@ class Objective:
     graphs: StepGraphs | None = None
     learning_rate_unit: str = "codebook"  # as in the config
     restart: int = 0  # steps after which the optimiser's moments are reset; 0: never
+    drops: Sequence[
+        Moment
+    ] = ()  # when the learning rate is multiplied by `drop_factor`, besides at a plateau
+    drop_factor: float = 0.1
 
     @property
     def stride(self) -> float:
@@ -69,6 +73,11 @@ class Objective:
     def gradient_scale(self) -> float:
         """Give the factor that scales losses before the backward pass, as fp16 turns small gradients into 0."""
         return 2.0**10 if self.drawer.dtype == torch.float16 else 1.0
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """Give the learning rate, in the latent's numbers, at a step of `steps`; a plateau's drops come on top."""
+        fallen = sum(moment.step(steps) <= step for moment in self.drops)
+        return self.learning_rate.at(step, steps) * self.stride * self.drop_factor**fallen
 
     def is_fixed(self, device: torch.device) -> bool:
         """Tell whether a step must keep its shapes and read no numbers, as some devices and all graphs need it."""
@@ -81,6 +90,7 @@ class StepDraw:
 
     `rate` is the learning rate (), `weights` are the penalties' weights (p), `shifts` the rolls of tiles (k 2), `crops`
     what was drawn for the crops, by perceptor and image, and `crop_weights` the weights of each perceptor's penalties.
+    `shares` is by what each image's rate is multiplied after drops at a plateau (k), or None where it drops nothing.
     """
 
     rate: Tensor
@@ -88,11 +98,13 @@ class StepDraw:
     shifts: Tensor | None
     crops: list[list[CropDraw]]
     crop_weights: list[Tensor]
+    shares: Tensor | None = None
 
     def of(self, begin: int, end: int) -> "StepDraw":
         """Select the images from `begin` to `end`."""
         shifts = None if self.shifts is None else self.shifts[begin:end]
-        return replace(self, shifts=shifts, crops=[draws[begin:end] for draws in self.crops])
+        shares = None if self.shares is None else self.shares[begin:end]
+        return replace(self, shifts=shifts, shares=shares, crops=[draws[begin:end] for draws in self.crops])
 
 
 def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> StepDraw:
@@ -112,7 +124,7 @@ def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> St
         shifts = None  # nothing is rolled, and the latent keeps its memory layout
     height, width = drawer.drawn_size(latent.shape)
     return StepDraw(
-        rate=torch.tensor(objective.learning_rate.at(i, frame.steps) * objective.stride, dtype=kind),
+        rate=torch.tensor(objective.rate_at(i, frame.steps), dtype=kind),
         weights=weights_of(objective.penalties),
         shifts=shifts,
         crops=[
@@ -123,4 +135,7 @@ def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> St
             for k, term in enumerate(objective.perceptor_losses)
         ],
         crop_weights=[weights_of(term.penalties) for term in objective.perceptor_losses],
+        shares=torch.tensor([objective.drop_factor**s.plateau.drops for s in states], dtype=kind)
+        if objective.plateau.drops
+        else None,
     )

@@ -1,6 +1,7 @@
 """Provide general tensor functions, each with its source."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -51,6 +52,12 @@ class _ClampWithGrad(torch.autograd.Function):
 def clamp_with_grad(x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Clamp, and stop only gradients that lead further out of [low, high]; those that lead back in pass."""
     return _ClampWithGrad.apply(x, low, high)
+
+
+def constants(rows: Sequence[Sequence[float]], device: torch.device) -> Tensor:
+    """Make a table of numbers on a device without a copy from the CPU, which a captured graph may not make."""
+    numbers = [torch.full((), number, device=device) for row in rows for number in row]
+    return torch.stack(numbers).view(len(rows), -1)
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:

@@ -87,8 +87,8 @@ def take_step(
 
     def update(compute: Compute, draw: StepDraw) -> ImageLosses:
         results = compute(objective, states, draw)
-        for state in states:
-            optimizer_step(objective, state, draw.rate)
+        for k, state in enumerate(states):
+            optimizer_step(objective, state, draw.rate if draw.shares is None else draw.rate * draw.shares[k])
         return results
 
     def ordinary(draw: StepDraw) -> ImageLosses:
@@ -139,6 +139,8 @@ def _record(
         state.unwatched.append(step.loss)
         if not _is_fixed(objective, [state]) or state.step % READ_EVERY == 0:
             state.watch(objective.plateau.improvement)
+            if _is_flat(objective, state) and state.plateau.drops < objective.plateau.drops:
+                state.plateau.drop()
     return step
 
 
@@ -148,6 +150,10 @@ def _is_fixed(objective: Objective, states: Sequence[State]) -> bool:
 
 
 def _has_settled(objective: Objective, state: State) -> bool:
-    """Tell whether the loss has reached a plateau; on a device, only at steps whose losses were read."""
+    """Tell whether the loss has reached its last plateau; on a device, only at steps whose losses were read."""
     is_read = not _is_fixed(objective, [state]) or state.step % READ_EVERY == 0
-    return is_read and 0 < objective.plateau.patience <= state.plateau.since
+    return is_read and _is_flat(objective, state) and state.plateau.drops >= objective.plateau.drops
+
+
+def _is_flat(objective: Objective, state: State) -> bool:
+    return 0 < objective.plateau.patience <= state.plateau.since

@@ -70,4 +70,9 @@ class PromptEmbeddings:
                 "%s reads %d tokens, and the prompt has %d: its end goes unread: %r",
                 self.perceptor.name, context, tokens, text,
             )  # fmt: skip
+        if foreign := self.perceptor.foreign_words(text):
+            log.warning(
+                "%s was trained on English texts and can't read %s; write the prompt in English, "
+                "or take a multilingual CLIP", self.perceptor.name, ", ".join(foreign),
+            )  # fmt: skip
         return self.perceptor.embed_texts([text])

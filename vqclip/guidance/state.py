@@ -17,11 +17,16 @@ MakeOptimizer = Callable[[Tensor], Optimizer]
 
 @dataclass
 class Plateau:
-    """Track the lowest running mean of the loss, and for how many steps it hasn't improved."""
+    """Track the lowest running mean of the loss, for how many steps it hasn't improved, and the rate's drops so far."""
 
     mean: float = 0.0
     best: float = float("inf")
     since: int = 0
+    drops: int = 0
+
+    def drop(self) -> None:
+        """Count a drop of the learning rate, after which the loss has as many steps again to improve."""
+        self.since, self.drops = 0, self.drops + 1
 
     def watch(self, loss: float, first: bool, improvement: float) -> None:
         """Add a step's loss; only an `improvement` of this share of the lowest mean counts as one."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import re
 import string
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from vqclip.config.resolve import Base
 from vqclip.config.schema import Config
 from vqclip.jobs import batch_file
 from vqclip.jobs.batch_file import Entry
+from vqclip.jobs.batch_folder import folder_for
 from vqclip.runs.job import Job, slug
 
 NAMES = "{index:04d}-{slug}-{seed}.png"
@@ -54,7 +54,7 @@ def plan(
     # Check the command alone first, so that its errors aren't blamed on a job. The shared layers are resolved once.
     configs.resolve({"prompts": ["-"]}, preset, base, settings)
     shared = cache(lambda name: configs.base(name or preset, base, settings))
-    tasks, seen, folder = [], Counter[str](), folder_of(file, runs)
+    tasks, seen = [], Counter[str]()
     for index, entry in enumerate(batch_file.read(file), 1):
         try:
             if entry.error:
@@ -64,14 +64,19 @@ def plan(
         except UsageError as error:
             tasks.append(Task(index, entry, None, "", str(error)))
             continue
-        job = Job(config, folder / "jobs" / _unique(f"{slug(config)}-{config.digest}", seen))
+        job = Job(config, Path(_unique(f"{slug(config)}-{config.digest}", seen)))
         tasks.append(Task(index, entry, job, name, None))
-    return tasks
+    jobs = folder_of(file, runs, tasks) / "jobs"
+    return [dataclasses.replace(task, job=task.job and _under(jobs, task.job)) for task in tasks]
 
 
-def folder_of(file: Path, runs: Path) -> Path:
-    """Give the folder for the batch of a file."""
-    return runs / (re.sub(r"[^\w.-]+", "-", file.stem).strip(".-") or "batch")
+def folder_of(file: Path, runs: Path, tasks: Sequence[Task]) -> Path:
+    """Give the folder for the batch of a file, whose tasks these are."""
+    return folder_for(file, runs, {task.job.config.digest for task in tasks if task.job})
+
+
+def _under(folder: Path, job: Job) -> Job:
+    return dataclasses.replace(job, folder=folder / job.folder)
 
 
 def check_names(template: str) -> None:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vqclip.base.errors import ConfigError, UsageError, cause, shorten, suggest
+from vqclip.base.errors import ConfigError, UsageError, cause, shorten, spelled, suggest
 from vqclip.config import dotted, known_keys, strict_json, table, yaml12
 from vqclip.config import prompt as prompts
 from vqclip.config.conversion import merge
@@ -57,7 +57,7 @@ def read(path: Path) -> list[Entry]:
     try:
         entries = list(reader(_text_of(path)))
     except OSError as error:
-        raise ConfigError(f"{path} can't be read: {cause(error)}") from None
+        raise ConfigError(f"{spelled(path)} can't be read: {cause(error)}") from None
     except UsageError as error:
         raise ConfigError(f"{path}: {error}") from None
     if not entries:

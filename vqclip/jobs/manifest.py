@@ -3,6 +3,7 @@
 import filecmp
 import itertools
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,25 +11,39 @@ from typing import Any
 from vqclip.base.errors import SaveError, cause, visible
 from vqclip.base.files import atomic, copy, write_text
 from vqclip.jobs.batch import Task
+from vqclip.jobs.batch_folder import MANIFEST
 from vqclip.media.contact_sheet import contact_sheet, thumbnails
+from vqclip.runs import snapshot
 from vqclip.runs.record import IMAGE
 from vqclip.runs.run import VIDEO, writing
 
-MANIFEST, SHEET = "manifest.jsonl", "contact.png"
+SHEET = "contact.png"
 
 
 class Manifest:
     """Record the state of a batch's tasks in its folder; raises RunError or SaveError if it can't."""
 
-    def __init__(self, folder: Path, tasks: Sequence[Task]):
+    def __init__(self, folder: Path, tasks: Sequence[Task], file: Path):
         self.folder, self.tasks = folder, tasks
-        self.entries = {task.index: _entry(task) for task in tasks}
+        self.entries = {task.index: _entry(task, file) for task in tasks}
+        self.begun = False
+
+    def begin(self) -> None:
+        """Write the manifest once, so that the folder is this batch's from its first job on."""
+        if not self.begun:
+            self.begun = True
+            self.write()
 
     def finish(self, task: Task, record: dict[str, Any]) -> dict[str, Any]:
-        """Record that a task is done, and copy its image, and its film, to its name in the folder."""
+        """Record that a task is done, and copy its image, and its film, to its name in the folder.
+
+        Its snapshot, which takes more room than the image, is deleted: a batch has many.
+        """
         if task.job is None:
             raise ValueError(f"{task.entry.position} has no job that could be done")
         image = copy_numbered(task.job.folder / IMAGE, self.folder / task.name)
+        with writing(self.folder, "make it writable, and give the command again"):
+            snapshot.forget(task.job.folder)
         made = {"image": str(image)}
         if task.job.config.is_film:
             made["film"] = str(copy_numbered(task.job.folder / VIDEO, image.with_suffix(".mp4")))
@@ -71,10 +86,10 @@ def copy_numbered(image: Path, path: Path) -> Path:
     raise AssertionError("numbers don't end")
 
 
-def _entry(task: Task) -> dict[str, Any]:
-    """Make the manifest's line for a task that isn't begun."""
+def _entry(task: Task, file: Path) -> dict[str, Any]:
+    """Make the manifest's line for a task of a batch's file that isn't begun."""
     line: dict[str, Any] = {"index": task.index, "place": task.entry.position, "prompt": task.entry.title}
     if task.job:
         config = task.job.config
         line |= {"seed": config.seed, "digest": config.digest, "run": str(task.job.folder)}
-    return line | {"status": "open"}
+    return line | {"file": os.path.abspath(file), "status": "open"}

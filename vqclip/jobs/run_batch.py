@@ -1,17 +1,19 @@
 """Run a batch: launch the unfinished tasks, and write every task's result to the manifest."""
 
-from collections.abc import Callable, Generator, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vqclip.base import lock
-from vqclip.base.errors import VqclipError
+from vqclip.base.errors import RunError, VqclipError
 from vqclip.base.stop import StopToken
 from vqclip.jobs.batch import Task
+from vqclip.jobs.batch_folder import MANIFEST, belongs
 from vqclip.jobs.launcher import JobEvent, Launcher
-from vqclip.jobs.manifest import MANIFEST, SHEET, Manifest
+from vqclip.jobs.manifest import SHEET, Manifest
 from vqclip.pipeline.events import Failed, Finished
 from vqclip.runs.job import Job
 from vqclip.runs.record import read_record
@@ -55,19 +57,37 @@ MakeLauncher = Callable[[Sequence[Job]], Launcher]
 BatchEvents = Generator[BatchEvent, None, None]
 
 
-def run_batch(tasks: Sequence[Task], folder: Path, launcher: MakeLauncher, stop: StopToken) -> BatchEvents:
-    """Run the unfinished tasks, and write the manifest into the batch's folder; raises RunError if it can't be used."""
+def run_batch(
+    tasks: Sequence[Task], folder: Path, launcher: MakeLauncher, stop: StopToken, file: Path
+) -> BatchEvents:
+    """Run the unfinished tasks of a file, and write the manifest into the batch's folder.
+
+    Raises RunError if the folder can't be used. If the launcher is refused, nothing is written.
+    """
     check_parent(folder.parent)
-    with writing(folder, "name another folder with --runs"):
-        folder.mkdir(parents=True, exist_ok=True)
-    with lock.held(folder):
-        manifest = Manifest(folder, tasks)
+    with _folder(folder), lock.held(folder):
+        if not belongs(folder, file, {task.job.config.digest for task in tasks if task.job}):
+            raise RunError(f"{folder} is the batch of another file; give the command again")
+        manifest = Manifest(folder, tasks, file)
         try:
             yield from _run(manifest, launcher, stop)
         finally:
-            manifest.write()
+            if manifest.begun:
+                manifest.write()
         done, failed = manifest.count("done"), manifest.count("failed")
         yield BatchEnded(len(tasks), done, failed, folder / MANIFEST, folder / SHEET)
+
+
+@contextlib.contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make a batch's folder, and delete it at the end if it is empty."""
+    with writing(folder, "name another folder with --runs"):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _run(manifest: Manifest, launcher: MakeLauncher, stop: StopToken) -> BatchEvents:
@@ -81,10 +101,12 @@ def _run(manifest: Manifest, launcher: MakeLauncher, stop: StopToken) -> BatchEv
             left.append(task)
     jobs = [task.job for task in left if task.job]
     if not jobs or stop.stopped:
+        manifest.begun = True
         return
     yield BatchStarted(left)
     with closing(launcher(jobs)(jobs, stop)) as events:
         for event in events:
+            manifest.begin()
             yield event
             match event.event:
                 case Finished(result=result):

@@ -1,4 +1,4 @@
-"""Read and write images. A written PNG carries the Config that made it."""
+"""Read and write images. A written image carries the Config that made it."""
 
 import contextlib
 import json
@@ -13,11 +13,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from vqclip.base.errors import ImageError, SaveError, cause
+from vqclip.base.errors import ImageError, SaveError, cause, is_url, spelled
 from vqclip.base.files import atomic
+from vqclip.media import xmp
 from vqclip.media.pixels import to_eight_bits, to_srgb
 
 CHUNK = "vqclip"  # keyword of the iTXt chunk
+LARGEST_JPEG_PACKET = 65_502  # bytes of XMP in a segment of a JPEG
+MOST_SLENDER = 32
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -27,7 +30,12 @@ def to_pil(image: Tensor) -> Image.Image:
 
 
 def load_image(path: Path) -> Tensor:
-    """Read a file as an image (1 3 h w) in [0, 1]: upright, in sRGB, over white. Raises ImageError.
+    """Read a file as an image (1 3 h w) in [0, 1], as `open_image` does. Raises ImageError."""
+    return from_pil(open_image(path))
+
+
+def open_image(path: Path) -> Image.Image:
+    """Read a file as an image in 8-bit RGB: upright, in sRGB, over white. Raises ImageError.
 
     The image is turned as its EXIF says, and its colour profile is applied. Broken ones of these are ignored.
     """
@@ -40,13 +48,26 @@ def load_image(path: Path) -> Tensor:
             f"{path} is not an image that vqclip can read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
         ) from None
     except FileNotFoundError:
+        if is_url(path):
+            raise ImageError(f"{spelled(path)} is a URL; download the image, and name its file") from None
         raise ImageError(f"there is no image {path}") from None
     except OSError as error:
         raise ImageError(f"{path} can't be read: {cause(error)}") from None
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
         raise ImageError(f"{path} can't be read: {error}") from None
     white = Image.new("RGBA", upright.size, "white")
-    return from_pil(Image.alpha_composite(white, upright))
+    return Image.alpha_composite(white, upright).convert("RGB")
+
+
+def without_excess(image: Image.Image) -> Image.Image:
+    """Cut the ends of an image that is more than MOST_SLENDER times as long as wide.
+
+    Scaled until its short side fits, such a strip would take all memory; what is cut is far from its centre.
+    """
+    longest = MOST_SLENDER * min(image.size)
+    width, height = (min(side, longest) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
 
 
 def from_pil(image: Image.Image) -> Tensor:
@@ -82,18 +103,41 @@ def save_png(image: Image.Image, path: Path, metadata: dict[str, Any]) -> None:
         raise SaveError(f"{path} can't be written: {cause(error)}") from None
 
 
+def save_image(image: Image.Image, path: Path, metadata: dict[str, Any], title: str) -> None:
+    """Write a PNG, JPEG or WebP, by its suffix, with metadata. Raises SaveError, and then leaves the old file."""
+    kind = path.suffix.lower()
+    if kind == ".png":
+        return save_png(image, path, metadata)
+    packet = xmp.encode(metadata, title)
+    if kind != ".webp" and len(packet) > LARGEST_JPEG_PACKET:
+        raise SaveError(f"{path}: the config is too long for a JPEG ({len(packet)} bytes); save it as .png")
+    try:
+        with atomic(path) as file:
+            if kind == ".webp":
+                image.save(file, format="WEBP", quality=95, method=6, xmp=packet)
+            else:
+                image.save(file, format="JPEG", quality=95, subsampling=0, xmp=packet)
+    except OSError as error:
+        raise SaveError(f"{path} can't be written: {cause(error)}") from None
+
+
 def read_metadata(path: Path) -> dict[str, Any]:
     """Read the metadata of an image that vqclip saved. Raises ImageError if there is none."""
     try:
         with _quietly(), Image.open(path) as image:
             image.load()  # text may follow the pixels
-            text = image.info.get(CHUNK)
+            text = image.info.get(CHUNK) or _of_xmp(image.info.get("xmp"))
     except Exception as error:
         load_image(path)  # says what is wrong with it
         raise ImageError(f"{path} can't be read: {error}") from None
     if not isinstance(text, str):
-        raise ImageError(f"{path} carries no config; only PNGs that vqclip saved do")
+        raise ImageError(f"{path} carries no config; only images that vqclip saved do")
     try:
         return dict(json.loads(text))
     except (ValueError, TypeError):
         raise ImageError(f"{path} carries a config that is damaged") from None
+
+
+def _of_xmp(packet: Any) -> str | None:
+    """Find the metadata in what a JPEG or a WebP carries."""
+    return xmp.decode(packet) if isinstance(packet, bytes) else None

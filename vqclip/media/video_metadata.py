@@ -9,22 +9,17 @@ import shutil
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape, unescape
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from PIL import Image
 
-from vqclip.base.errors import VideoError, cause
+from vqclip.base.errors import SourceError, VideoError, cause
 from vqclip.base.files import atomic, replacing
-from vqclip.media import ffmpeg
+from vqclip.media import ffmpeg, xmp
 
 # Sound that players expect in an MP4; any other is encoded anew.
 _MP4_SOUND = ("aac", "ac3", "alac", "eac3", "flac", "mp3", "opus")
-_XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\
-<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:vqclip="urn:vqclip">\
-<dc:title><rdf:Alt><rdf:li xml:lang="x-default">{title}</rdf:li></rdf:Alt></dc:title>\
-<vqclip:facts>{facts}</vqclip:facts></rdf:Description></rdf:RDF></x:xmpmeta>"""
 _HAS_XMP = 0x04  # flag of the chunk VP8X
 _BLOCK = 255  # bytes: the most that a block of a GIF's comment holds
 
@@ -59,16 +54,18 @@ def seal(
 
 def read_video_metadata(path: Path) -> dict[str, Any]:
     """Read the metadata of a video that vqclip made. Raises VideoError if there is none."""
+    if not path.exists():
+        raise SourceError(f"there is no video {path}")
     try:
         text = _read_mp4(path) if path.suffix.lower() == ".mp4" else _read_image(path)
     except VideoError:
         raise
     except Exception as error:  # see media.load_picture
-        raise VideoError(f"{path} can't be read: {error}") from None
+        raise SourceError(f"{path} can't be read: {error}") from None
     try:
         return dict(json.loads(text or ""))
     except (ValueError, TypeError):
-        raise VideoError(f"{path} carries no config; only videos that vqclip made do") from None
+        raise SourceError(f"{path} carries no config; only videos that vqclip made do") from None
 
 
 def _mux(raw: Path, path: Path, seconds: float, metadata: bytes, sound: Sound | None) -> None:
@@ -112,8 +109,8 @@ def _copy_gif(source: BinaryIO, target: BinaryIO, metadata: Mapping[str, Any]) -
 
 def _copy_webp(source: BinaryIO, target: BinaryIO, metadata: Mapping[str, Any], title: str) -> None:
     """Copy a WebP, with a chunk of XMP at the end, which the first chunk announces."""
-    xmp = _XMP.format(title=escape(title), facts=escape(json.dumps(metadata))).encode()
-    chunk = b"XMP " + struct.pack("<I", len(xmp)) + xmp + b"\0" * (len(xmp) % 2)
+    packet = xmp.encode(metadata, title)
+    chunk = b"XMP " + struct.pack("<I", len(packet)) + packet + b"\0" * (len(packet) % 2)
     header = bytearray(source.read(21))
     (size,) = struct.unpack_from("<I", header, 4)
     struct.pack_into("<I", header, 4, size + len(chunk))
@@ -133,8 +130,7 @@ def _read_mp4(path: Path) -> str | None:
 
 def _read_image(path: Path) -> str | None:
     with Image.open(path) as image:
-        comment, xmp = image.info.get("comment"), image.info.get("xmp")
-    if isinstance(xmp, bytes):
-        match = re.search(r"<vqclip:facts>(.*?)</vqclip:facts>", xmp.decode(errors="replace"), re.DOTALL)
-        return unescape(match[1]) if match else None
+        comment, packet = image.info.get("comment"), image.info.get("xmp")
+    if isinstance(packet, bytes):
+        return xmp.decode(packet)
     return comment.decode(errors="replace") if isinstance(comment, bytes) else None

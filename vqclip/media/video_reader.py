@@ -12,9 +12,19 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vqclip.base.errors import VideoError
+from vqclip.base.errors import SourceError, VideoError, is_url, spelled
 from vqclip.media import ffmpeg
 from vqclip.media.video_look import Look
+
+
+def check_source(path: Path) -> None:
+    """Check that a video's file is there; raises SourceError."""
+    if is_url(path) and not path.exists():
+        raise SourceError(f"{spelled(path)} is a URL; download the video, and name its file")
+    if not path.exists():
+        raise SourceError(f"there is no video {path}")
+    if path.is_dir():
+        raise SourceError(f"{path} can't be read: is a directory")
 
 
 class VideoReader:
@@ -27,9 +37,10 @@ class VideoReader:
 
     def __init__(self, path: Path, begin: float = 0.0, end: float | None = None, every: int = 1):
         if begin < 0 or every < 1 or (end is not None and end <= begin):
-            raise VideoError(
+            raise SourceError(
                 f"{path}: there is nothing from {begin:g} s to {end} s, each {every}th; begin earlier"
             )
+        check_source(path)
         self.path, self.begin, self.end, self.every = path, begin, end, every
         self._look = Look()
         self._probe()
@@ -87,9 +98,9 @@ class VideoReader:
                 if "Input #0" in said and not done.stdout
                 else ffmpeg.complaint(done.stderr)
             )
-            raise VideoError(f"{self.path} is not a video that vqclip can read: {why}")
+            raise SourceError(f"{self.path} is not a video that vqclip can read: {why}")
         if not _pictures_listed(done.stdout):
-            raise VideoError(f"{self.path} has no frame from {self.begin:g} s on; begin earlier")
+            raise SourceError(f"{self.path} has no frame from {self.begin:g} s on; begin earlier")
         return about, said
 
     def _input(self, begin: float) -> list[str | Path]:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from vqclip.base.errors import UsageError, VideoError
-from vqclip.base.files import check_target, scratch
+from vqclip.base.files import check_target, make_folder, scratch
 from vqclip.media import ffmpeg, video_metadata
 from vqclip.media.image import load_image, to_pil
 from vqclip.media.video_metadata import Sound
@@ -94,6 +94,7 @@ class VideoWriter:
     @contextmanager
     def _encoding(self) -> Iterator[Self]:
         check_encoder(self.path)
+        make_folder(self.path)
         with scratch(self.path) as raw, tempfile.TemporaryFile() as self._log:
             with self._start(raw) as self._encoder:
                 try:

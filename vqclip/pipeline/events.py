@@ -131,6 +131,35 @@ class FrameSaved:
 
 
 @dataclass(frozen=True)
+class StillSaved:
+    """Say that the image after `step` steps of a frame was saved at `path`, as `save_every` asks."""
+
+    path: Path
+    step: int
+
+
+@dataclass(frozen=True)
+class PlateauReached:
+    """Say that the loss of image `seed` hasn't improved by `improvement` (a share) for `patience` steps at `step`.
+
+    The learning rate was then multiplied by `factor`, or, where that is None, the frame's steps end.
+    """
+
+    seed: int
+    frame: int
+    step: int
+    patience: int
+    improvement: float
+    factor: float | None
+
+    def __str__(self) -> str:
+        why = f"the loss fell by less than {self.improvement:.2%} in {self.patience} steps"
+        if self.factor is None:
+            return f"stopped early at step {self.step}: {why}"
+        return f"learning rate x {self.factor:g} at step {self.step}: {why}"
+
+
+@dataclass(frozen=True)
 class VideoSaved:
     """Say that a video was saved at `path`: a progress video, or a film's video that was made again."""
 
@@ -200,6 +229,8 @@ Event = (
     | Progressed
     | ImageSaved
     | FrameSaved
+    | StillSaved
+    | PlateauReached
     | VideoSaved
     | Finished
     | Stopped

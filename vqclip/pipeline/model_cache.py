@@ -1,15 +1,20 @@
 """Cache the networks of one device, so that several Pipelines load each once."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
+from vqclip.base.errors import WeightsError, cause
 from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
 from vqclip.models.vqgan import VQGAN
 from vqclip.models.vqgan_loading import load_vqgan
 from vqclip.start.sketchbook import Sketchbook, load_sketchbook
+
+Kept = TypeVar("Kept")
 
 
 class ModelCache:
@@ -31,6 +36,7 @@ class ModelCache:
         self._vqgans: dict[tuple[str, torch.dtype], VQGAN] = {}
         self._sketchbooks: dict[str, Sketchbook] = {}
         self._perceptors: dict[tuple[str, torch.dtype], Perceptor] = {}
+        self._files: dict[tuple[Any, Path, int], Any] = {}
 
     def at(self, locations: Mapping[str, str]) -> "ModelCache":
         """Share the cache with a run that has `locations` of its own."""
@@ -58,3 +64,14 @@ class ModelCache:
         if location not in self._sketchbooks:
             self._sketchbooks[location] = load_sketchbook(location)
         return self._sketchbooks[location]
+
+    def read(self, path: Path, load: Callable[[Path], Kept]) -> Kept:
+        """Load a user's file by a function, or give what was loaded before, unless the file has changed since."""
+        try:
+            known = load, path.absolute(), path.stat().st_mtime_ns
+        except OSError as error:
+            raise WeightsError(f"{path} can't be read: {cause(error)}") from None
+        if known not in self._files:
+            self._files[known] = load(path)
+        kept: Kept = self._files[known]
+        return kept

@@ -15,12 +15,14 @@ from vqclip.base import device as devices
 from vqclip.base import seeds
 from vqclip.base.errors import WeightsError
 from vqclip.config.prompt import Kind
-from vqclip.config.schedule import Schedule
+from vqclip.config.schedule import Moment, Schedule
 from vqclip.config.schema import Config, PerceptorConfig
 from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
-from vqclip.guidance.interfaces import Drawer, FirstImage, MovesLatents, Scene, Start
+from vqclip.guidance.filtered_drawer import FilteredDrawer
+from vqclip.guidance.filters.lookup import Lookup
+from vqclip.guidance.interfaces import Apply, Drawer, FirstImage, MovesLatents, Scene, Start
 from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
@@ -78,6 +80,7 @@ class Pipeline:
             for prompt in config.parsed_prompts
             if prompt.kind is Kind.IMAGE
         }
+        self._filters = self._open_filters()
         self._dtype = dtype = devices.dtype_for(config.precision, device)
         devices.allow_tf32(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
@@ -115,12 +118,13 @@ class Pipeline:
     def objective(self, frame: Frame) -> Objective:
         """Make the Objective of a frame."""
         config = self.config
-        drawer: Drawer = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
+        drawer: Any = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
+        drawer = FilteredDrawer(drawer, self._filters) if self._filters else drawer
         terms: dict[str, Any] = dict(config.losses)
         if self.source:
             terms["near_source"] = NearSource(weight=config.source.pull)
         source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
-        scene = Scene(drawer.unit, source, drawer.resize)
+        scene = Scene(drawer.unit, source, drawer.resize, self._given_image(frame), self.base, self.models)
         return Objective(
             drawer=drawer,
             cutouts=self.cutouts,
@@ -135,7 +139,23 @@ class Pipeline:
             graphs=self._graphs,
             learning_rate_unit=config.optimizer.unit,
             restart=config.optimizer.restart,
+            drops=[Moment.parse(text, "optimizer.drops") for text in config.optimizer.drops],
+            drop_factor=config.optimizer.drop_factor,
         )
+
+    def _given_image(self, frame: Frame) -> Callable[[], Tensor] | None:
+        """Give a function that gives the image which the user gave for a frame, or None."""
+        if source := self.source:
+            return lambda: source.image(frame.index)
+        return (lambda: self.first_image(frame, Generator())) if self.config.init else None
+
+    def _open_filters(self) -> list[Apply]:
+        """Open the Config's filters; a locked palette is the last."""
+        entries: list[Any] = list(self.config.filters)
+        palette = self.config.palette
+        if palette.colours and palette.lock:
+            entries.append(Lookup(colours=palette.colours))
+        return [entry.open(self) for entry in entries]
 
     def begin(self, frame: Frame, objective: Objective, seed: int) -> State:
         """Make the State before the first step of a film or still, from a seed."""

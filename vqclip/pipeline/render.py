@@ -27,9 +27,11 @@ from vqclip.pipeline.events import (
     Finished,
     FrameSaved,
     ImageSaved,
+    PlateauReached,
     Result,
     Started,
     Stepped,
+    StillSaved,
     Stopped,
     numbers,
 )
@@ -89,6 +91,7 @@ def render_batch(
                 yield from [rendering.stopped() for rendering in renderings]
                 return
         for rendering in renderings:
+            yield from rendering.early_end(frame)
             yield from rendering.finish()
 
 
@@ -143,7 +146,7 @@ class _Rendering:
             state = self.pipeline.begin(frame, self.objective, self.config.seed)
         elif state.frame < frame.index:
             state = self.pipeline.go_on(state, frame, self.objective)
-        self.state = state
+        self.state, self.drops = state, state.plateau.drops
         self.remember()
 
     def take_steps(self, frame: Frame, stop: StopToken) -> Events:
@@ -154,12 +157,20 @@ class _Rendering:
                 break
         if self.last:
             self.read(self.last)
+        if not stop.stopped:
+            yield from self.early_end(frame)
 
     def on_step(self, step: Step) -> Events:
         """Yield a Stepped, and save log, image and snapshot when they are due; raises NotFinite."""
         self.last = step
         done = self.film.steps_before(step.frame) + step.index
         yield Stepped(step, done, self.film.steps, self.film.rendered_frames)
+        if self.state.plateau.drops > self.drops:
+            self.drops = self.state.plateau.drops
+            yield self.plateau(self.config.optimizer.drop_factor)
+        if self.run and self.config.save_every and step.index % self.config.save_every == 0:
+            path = self.run.save_still(step.frame, step.index, self.image())
+            yield StillSaved(path, step.index)
         if step.index % LOG_EVERY == 0:
             losses = self.read(step)
             if self.run:
@@ -167,6 +178,16 @@ class _Rendering:
         if step.index < step.steps and time.monotonic() - self.saved > SNAPSHOT_EVERY:
             self.read(step)
             yield from self.save()
+
+    def early_end(self, frame: Frame) -> Events:
+        """Say why a frame's steps ended before the last."""
+        if self.state.step < frame.steps:
+            yield self.plateau(None)
+
+    def plateau(self, factor: float | None) -> PlateauReached:
+        state, settings = self.state, self.config.plateau
+        position = state.seed, state.frame, state.step
+        return PlateauReached(*position, settings.patience, settings.improvement, factor)
 
     def read(self, step: Step) -> dict[str, float]:
         """Read a step's losses; raises NotFinite, with the command to type, if one or the latent isn't finite."""
@@ -244,7 +265,7 @@ class _Rendering:
                 run.save_image(result.image)
                 if isinstance(self.objective.drawer, WritesSVG):
                     run.save_drawing(self.objective.drawer.svg(self.shown()))
-            run.finish(result.record)
+            run.finish(result.record, None if self.config.is_film else self.state)
             yield ImageSaved(run.image)
         yield Finished(result)
 

@@ -20,6 +20,7 @@ class Reranker:
 
     def __init__(self, perceptor: Perceptor):
         self.perceptor = perceptor
+        self._texts: dict[tuple[str, ...], Tensor] = {}
 
     @torch.no_grad()
     def score(self, image: Tensor, prompts: Sequence[Prompt]) -> float:
@@ -28,17 +29,24 @@ class Reranker:
         A prompt of negative weight lowers the score of images that resemble it. Noise prompts don't count; without
         other prompts the score is 0.
         """
-        embedding = self._embed_image(image)
+        embedding = self.embed_image(image)
         scored = [prompt for prompt in prompts if prompt.kind is not Kind.NOISE]
         similarities = [prompt.weight * float(embedding @ self._embed(prompt)) for prompt in scored]
         return sum(similarities) / max(sum(abs(prompt.weight) for prompt in scored), 1e-12)
 
     def _embed(self, prompt: Prompt) -> Tensor:
         if prompt.kind is Kind.IMAGE:
-            return self._embed_image(load_image(Path(prompt.body)))
-        return self.perceptor.embed_texts([prompt.body])[0]
+            return self.embed_image(load_image(Path(prompt.body)))
+        return self.embed_texts([prompt.body])[0]
 
-    def _embed_image(self, image: Tensor) -> Tensor:
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts as unit vectors (n d), once."""
+        key = tuple(texts)
+        if key not in self._texts:
+            self._texts[key] = self.perceptor.embed_texts(texts)
+        return self._texts[key]
+
+    def embed_image(self, image: Tensor) -> Tensor:
         """Embed an image's centred square and its mirror image, and average the two -> (d)."""
         size = self.perceptor.size
         square = cover(image, size, size).clamp(0, 1).to(self.perceptor.device)

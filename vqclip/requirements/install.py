@@ -31,19 +31,32 @@ MADE = "made"  # the folder in the workshop that becomes the model's
 
 
 def pull(name: str, progress: Progress = lambda here, whole: None, half: bool = False) -> None:
-    """Fetch a model by its name, convert it, and put it into the store; nothing is done if it is there already.
+    """Fetch a model by its name, convert it, and put it into the store; nothing is done if it is there and whole.
 
     Names are the catalogue's and open_clip's. Raises WeightsError or UsageError.
     """
     card = find_card(name)
     if card.refused:
         raise WeightsError(f"{name} can't be loaded by this vqclip: {card.refused}")
-    if card.ships or store.record(name) is not None:
+    if card.ships or (store.record(name) is not None and not (card.urls or card.hub)):
         store.locate(card)
         return
+    if _is_whole(card):
+        return
     with store.workshop(name) as scratch:
-        if store.record(name) is None:  # another process may have been as quick
+        if not _is_whole(card):  # another process may have been as quick
             _fetch(card, scratch, progress, half)
+
+
+def _is_whole(card: ModelCard) -> bool:
+    """Whether the store has a model's file in its whole length."""
+    if store.record(card.name) is None:
+        return False
+    try:
+        store.locate(card)
+    except WeightsError:
+        return False
+    return True
 
 
 def import_file(path: Path, name: str = "", architecture: str = "", half: bool = False) -> Record:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vqclip.base.errors import UsageError, WeightsError
 from vqclip.base.paths import expand
+from vqclip.guidance.perceptors.judge_config import find_judge
 from vqclip.models.clip import weights_file
 from vqclip.models.vqgan_loading import find_vqgan
 from vqclip.requirements import install
@@ -18,7 +19,7 @@ from vqclip.weights import store
 from vqclip.weights.catalog import ModelCard, human
 from vqclip.weights.requirement import Requirement
 
-_FINDERS = {"vqgan": find_vqgan, "clip": weights_file, "sketchbook": find_sketchbook}
+_FINDERS = {"vqgan": find_vqgan, "clip": weights_file, "sketchbook": find_sketchbook, "judge": find_judge}
 _READING = threading.Lock()  # what is asked for twice is read once
 
 

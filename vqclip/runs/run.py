@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -25,8 +26,11 @@ from vqclip.runs.frame_store import FrameStore
 from vqclip.runs.job import slug
 from vqclip.runs.record import IMAGE, RECORD, read_record
 
+log = logging.getLogger(__name__)
+
 CONFIG, PROVENANCE, STEPS, VIDEO = "config.yaml", "provenance.json", "steps.jsonl", "film.mp4"
 DRAWING = "image.svg"
+STILLS = "steps"
 
 
 def folder_name(config: Config) -> str:
@@ -125,6 +129,15 @@ class Run:
         with self._writing():
             write_text(self.drawing, svg)
 
+    def save_still(self, frame: int, step: int, image: Image.Image) -> Path:
+        """Save the image after a step, which `save_every` asks for, beside the newest image."""
+        film = f"{frame:06d}-" if self.config.is_film else ""
+        path = self.folder / STILLS / f"{film}{step:06d}.png"
+        with self._writing():
+            path.parent.mkdir(exist_ok=True)
+        save_png(image, path, image_metadata(self.config, self.metadata) | {"frame": frame, "step": step})
+        return path
+
     def keep(self, frame: int, z: Tensor) -> None:
         """Save the latent z of a film's rendered frame."""
         with self._writing():
@@ -153,11 +166,19 @@ class Run:
             self._trim_log((state.frame, state.step) if state else (0, 0))
         return state
 
-    def finish(self, record: dict[str, Any]) -> None:
-        """Write the record, which marks the run as finished, and delete the snapshots."""
+    def finish(self, record: dict[str, Any], state: State | None = None) -> None:
+        """Write the record, which marks the run as finished, and keep one snapshot, of `state`, to add steps later."""
         with self._writing():
             write_text(self.folder / RECORD, json.dumps(record, ensure_ascii=False, indent=2) + "\n")
-            snapshot.forget(self.folder)
+            if state is None:
+                return snapshot.forget(self.folder)
+        try:
+            snapshot.write(self.folder, state, self.config.digest)
+            snapshot.forget(self.folder, [snapshot.PREVIOUS])
+        except OSError as error:
+            log.warning(
+                "no steps can be added to this run later: its snapshot can't be written: %s", cause(error)
+            )
 
     def record(self) -> dict[str, Any] | None:
         """Read what `finish` wrote, or give None if the run isn't finished."""
@@ -169,7 +190,7 @@ class Run:
             sweep(self.folder)
             self.frames.tidy()
             if self.record():
-                snapshot.forget(self.folder)
+                snapshot.forget(self.folder, [snapshot.PREVIOUS])
 
     def _trim_log(self, position: tuple[int, int]) -> None:
         """Keep the lines up to a frame's step: later ones will be written again, and the last may be incomplete."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -16,14 +16,24 @@ from vqclip.guidance.state import MakeOptimizer, State
 
 log = logging.getLogger(__name__)
 
+Tensors = dict[str, Tensor]
+
 SNAPSHOT, PREVIOUS = "snapshot.safetensors", "snapshot.previous.safetensors"
 
 
 def write(folder: Path, state: State, digest: str) -> None:
     """Save a State as the newest snapshot for the Config of this digest; raises OSError."""
     tensors, strings = state.to_tensors()
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = save(tensors, metadata=strings | {"digest": digest, "checksum": _checksum(tensors)})
+    _write(
+        folder,
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        strings,
+        digest,
+    )
+
+
+def _write(folder: Path, tensors: Tensors, strings: Mapping[str, str], digest: str) -> None:
+    content = save(tensors, metadata={**strings, "digest": digest, "checksum": _checksum(tensors)})
     with atomic(folder / SNAPSHOT, previous=folder / PREVIOUS) as file:
         file.write(content)
 
@@ -50,23 +60,39 @@ def read(folder: Path, digest: str, make_optimizer: MakeOptimizer, device: torch
     return None
 
 
-def forget(folder: Path) -> None:
-    """Delete the snapshots; raises OSError."""
-    for name in (SNAPSHOT, PREVIOUS):
+def hand_over(folder: Path, target: Path, digest: str, new_digest: str) -> None:
+    """Copy the newest snapshot of a Config into the folder of another one; raises RunError or OSError."""
+    path = folder / SNAPSHOT
+    try:
+        tensors, strings = _load(path, digest)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({error}); this run can't go on") from None
+    _write(target, tensors, {"state": strings["state"]}, new_digest)
+
+
+def forget(folder: Path, names: Iterable[str] = (SNAPSHOT, PREVIOUS)) -> None:
+    """Delete snapshots; raises OSError."""
+    for name in names:
         (folder / name).unlink(missing_ok=True)
 
 
 def _read(path: Path, digest: str, make_optimizer: MakeOptimizer, device: torch.device) -> State:
+    tensors, strings = _load(path, digest)
+    # Scalars, such as Adam's count of steps, live on the CPU.
+    moved = {name: tensor.to(device) if tensor.ndim else tensor for name, tensor in tensors.items()}
+    return State.from_tensors(moved, strings, make_optimizer)
+
+
+def _load(path: Path, digest: str) -> tuple[Tensors, dict[str, str]]:
+    """Read a file's tensors and strings onto the CPU, and check them."""
     with safe_open(path, "pt") as file:
         strings = file.metadata() or {}
-        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors: Tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if strings.get("digest") != digest:
         raise RunError(f"{path} belongs to another config; delete it to begin this run again")
     if strings.get("checksum") != _checksum(tensors):
         raise ValueError("its numbers are not those that were saved")
-    # Scalars, such as Adam's count of steps, live on the CPU.
-    moved = {name: tensor.to(device) if tensor.ndim else tensor for name, tensor in tensors.items()}
-    return State.from_tensors(moved, strings, make_optimizer)
+    return tensors, strings
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:

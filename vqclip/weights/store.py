@@ -104,7 +104,9 @@ def locate(card: ModelCard) -> Path:
         raise WeightsError(f"{card.name} isn't on this machine{_remedy(card)}")
     path = folder(card.name) / entry.file
     if not path.is_file() or path.stat().st_size != entry.bytes:
-        raise WeightsError(f"{card.name}: {path} is missing or damaged{_remedy(card)}")
+        again = f"; type: vqclip models remove {card.name}, then import its file again"
+        remedy = _remedy(card) if card.urls or card.hub else again
+        raise WeightsError(f"{card.name}: {path} is missing or damaged{remedy}")
     return path
 
 
@@ -197,6 +199,8 @@ def put(name: str, family: str, made: Path, file: str, origin: Mapping[str, Any]
         write_text(made / RECORD, yaml.safe_dump(asdict(entry), sort_keys=False))
         target = folder(name)
         target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():  # a model that was damaged
+            shutil.rmtree(target)
         os.rename(made, target)
     return entry
 

@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from vqclip.cli import options
-from vqclip.cli.display.console import listen_to_library
+from vqclip.cli import help_layout, options
+from vqclip.cli.display.console import listen_to_library, obey, say
+from vqclip.cli.help_layout import OUTPUT, RUN
+from vqclip.config.overrides import overrides
 
 BARE_RAY = "local"
 
 
-class Command(TyperCommand):
+class Command(help_layout.Command):
     """Lets `--ray` stand without an address."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -24,35 +25,62 @@ def batch(
     file: Annotated[
         Path, typer.Argument(help="Text (one prompt per line), .csv, .jsonl or .yaml.", metavar="FILE")
     ],
-    names: Annotated[
-        str | None,
-        typer.Option("--names", help="Names of the images.", metavar="'{index:04d}-{slug}-{seed}.png'"),
-    ] = None,
     preset: options.Preset = None,
     config: options.File = None,
     settings: options.Settings = None,
+    pull: options.Pull = False,
+    offline: options.Offline = False,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            "--names",
+            help="Names of the images.",
+            metavar="TEMPLATE",
+            rich_help_panel=OUTPUT,
+            show_default="{index:04d}-{slug}-{seed}.png",
+        ),
+    ] = None,
+    runs: options.Runs = Path("runs"),
+    as_json: options.Json = False,
+    devices: Annotated[
+        str,
+        typer.Option(
+            "-d",
+            "--devices",
+            "--device",
+            help="Devices, as in cuda:0,cuda:1; one worker on each.",
+            metavar="NAMES",
+            rich_help_panel=RUN,
+        ),
+    ] = "auto",
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", min=1, help="Number of workers; by default one per GPU or CPU core.", metavar="N"
+            "--workers",
+            min=1,
+            help="Number of workers.",
+            metavar="N",
+            rich_help_panel=RUN,
+            show_default="one per GPU or CPU core",
         ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads of each worker.", metavar="N")
+        int | None,
+        typer.Option(
+            "--threads", min=1, help="CPU threads of each worker.", metavar="N", rich_help_panel=RUN
+        ),
     ] = None,
-    devices: Annotated[
-        str,
-        typer.Option("--devices", help="Devices, as in cuda:0,cuda:1; one worker on each.", metavar="NAMES"),
-    ] = "auto",
     ray: Annotated[
         str | None,
-        typer.Option("--ray", help="Use the Ray cluster at ADDRESS, or start one.", metavar="[ADDRESS]"),
+        typer.Option(
+            "--ray",
+            help="Use the Ray cluster at ADDRESS, or start one.",
+            metavar="[ADDRESS]",
+            rich_help_panel=RUN,
+        ),
     ] = None,
-    runs: options.Runs = Path("runs"),
     plan: options.Plan = False,
-    as_json: options.Json = False,
     quiet: options.Quiet = False,
-    pull: options.Pull = False,
 ) -> None:
     """Run every job of FILE that isn't done yet.
 
@@ -61,17 +89,20 @@ def batch(
     """
     from vqclip.jobs import batch as batches  # noqa: PLC0415
 
+    obey(offline)
     listen_to_library(quiet)
+    for line in () if quiet else overrides(preset, config):
+        say("config", line)
     tasks = batches.plan(
         file, runs, names=names or batches.NAMES, preset=preset, base=config, settings=settings or []
     )
     if plan:
         from vqclip.cli import batch_plan  # noqa: PLC0415
 
-        return batch_plan.explain(tasks, as_json)
+        return batch_plan.explain(tasks, as_json, quiet)
     from vqclip.cli import batch_calls  # noqa: PLC0415
     from vqclip.jobs.placement import Placement  # noqa: PLC0415
 
     placement = Placement(workers, threads, [] if devices == "auto" else devices.split(","), ray)
-    folder = batches.folder_of(file, runs)
-    return batch_calls.paint(tasks, folder, placement, pull=pull, as_json=as_json, quiet=quiet)
+    folder = batches.folder_of(file, runs, tasks)
+    return batch_calls.paint(tasks, folder, placement, file, pull=pull, as_json=as_json, quiet=quiet)

@@ -8,6 +8,7 @@ import typer
 from vqclip.base.errors import ConfigError, cause
 from vqclip.cli import options
 from vqclip.cli.display.console import listen_to_library, result, say
+from vqclip.config.overrides import overrides
 
 app = typer.Typer(name="config", help="Print a config, or write one to edit.", no_args_is_help=True)
 
@@ -22,6 +23,8 @@ def show(
     from vqclip.config import resolve as configs  # noqa: PLC0415
 
     listen_to_library(quiet=False)
+    for line in overrides(preset, file):
+        say("config", line)
     result(configs.dump(configs.resolve(preset=preset, file=file, settings=settings or [])).rstrip())
 
 
@@ -37,5 +40,8 @@ def init(file: Annotated[Path, typer.Argument(help="The file to write.", metavar
         write_text(file, (CONFIGS / "default.yaml").read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{file} can't be written: {cause(error)}") from None
-    say("config", f'edit it, then: vqclip generate "a red apple" -c {file}')
+    say(
+        "config",
+        f'edit it, then: vqclip generate "a red apple" -c {file}; its keys win over those of a --preset',
+    )
     result(str(file))

@@ -11,8 +11,8 @@ from vqclip.cli.display.console import result, result_json, say
 
 
 def diff(
-    one: Annotated[Path, typer.Argument(help="A PNG that vqclip saved.", metavar="A")],
-    other: Annotated[Path, typer.Argument(help="Another PNG that vqclip saved.", metavar="B")],
+    one: Annotated[Path, typer.Argument(help="An image that vqclip saved.", metavar="A")],
+    other: Annotated[Path, typer.Argument(help="Another image that vqclip saved.", metavar="B")],
     as_json: options.Json = False,
 ) -> None:
     """Compare how two images were made: config, versions, device, weights."""

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from vqclip.base.errors import UsageError
-from vqclip.cli import options
+from vqclip.cli import completion, help_layout, options
+from vqclip.cli.help_layout import MODELS, OUTPUT
 from vqclip.cli.outputs import plan_outputs
 from vqclip.cli.painting_options import PaintingOptions, painting
 from vqclip.config import prompt as prompts
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vqclip.pipeline.progress_video import VideoSettings
 
 
-class Command(TyperCommand):
+class Command(help_layout.Command):
     """Lets `--video` stand without a file."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -29,29 +29,30 @@ class Command(TyperCommand):
 
 @painting
 def generate(
-    prompt: Annotated[
-        str,
-        typer.Argument(
-            help='What the image shows: "text:weight:stop", several separated by "|".', metavar="PROMPT"
-        ),
-    ],
     common: PaintingOptions,
+    prompt: options.Prompt = None,
+    tile: options.Tile = False,
+    count: options.Count = 1,
     output: options.Output = None,
-    tile: Annotated[bool, typer.Option("--tile", help="Make an image that repeats without a seam.")] = False,
-    count: Annotated[
-        int, typer.Option("--count", min=1, help="Generate N images, with consecutive seeds.", metavar="N")
-    ] = 1,
-    batch_size: options.BatchSize = None,
-    together: options.Together = None,
     best: Annotated[
-        int | None, typer.Option("--best", min=1, help="Keep only the best K of --count images.", metavar="K")
+        int | None,
+        typer.Option(
+            "--best",
+            min=1,
+            help="Keep only the best K of --count images.",
+            metavar="K",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     judge: Annotated[
         str | None,
         typer.Option(
             "--judge",
-            help="CLIP that ranks for --best; by default the first one of the config.",
+            help="CLIP that ranks for --best, as in ViT-B-32/openai.",
             metavar="NAME",
+            rich_help_panel=MODELS,
+            show_default="judge",
+            autocompletion=completion.models,
         ),
     ] = None,
     video: options.Video = None,
@@ -59,18 +60,18 @@ def generate(
     fps: options.VideoFps = None,
     hold: options.VideoHold = None,
     forth_and_back: options.ForthAndBack = False,
+    batch_size: options.BatchSize = None,
+    together: options.Together = None,
 ) -> None:
-    """Generate an image of PROMPT.
-
-    The path of each finished image goes to stdout. Progress output goes to stderr.
-    """
-    prompts.parse(prompt)  # a story is told by another command
+    """Generate an image of PROMPT, and print its path on stdout."""
+    if prompt is not None:
+        prompts.parse(prompt)  # a story is told by another command
     config = common.config(prompt, "tile" if tile else None)
     check_best(best, judge, count)
     settings = video_settings(
         config, video, seconds=seconds, fps=fps, hold=hold, forth_and_back=forth_and_back or None
     )
-    outputs = plan_outputs(config, output, count, best or count, settings)
+    outputs = plan_outputs(config, output, count, best or count, settings, force=common.force)
     common.run(outputs, keep=best, judge=judge, batch_size=batch_size or together)
 
 

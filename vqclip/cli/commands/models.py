@@ -1,13 +1,17 @@
 """`vqclip models`: list, download, verify, import and remove models."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vqclip.base.errors import UsageError, WeightsError
 from vqclip.cli import options
 from vqclip.cli.display.console import complain, obey, result, result_json, result_topics, say
+
+if TYPE_CHECKING:
+    from vqclip.weights.catalog import ModelCard
 
 app = typer.Typer(
     name="models", help="List, download, verify, import and remove models.", no_args_is_help=True
@@ -19,19 +23,51 @@ Half = Annotated[
 
 
 @app.command("list")
-def list_models(as_json: options.Json = False) -> None:
-    """List every model of the catalogue and of the store, and whether it is on this machine."""
-    from vqclip.requirements import install  # noqa: PLC0415
+def list_models(
+    everything: Annotated[bool, typer.Option("--all", help="List the whole catalogue.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """List the models that are here and those that presets need; with --all, every known one.
+
+    A model is `here`, `absent`, or `refused` if this vqclip can't load it; `vqclip models show NAME` says why.
+    """
+    from vqclip.cli.display.table import print_table  # noqa: PLC0415
     from vqclip.weights import store  # noqa: PLC0415
 
-    for name, card in store.cards().items():
-        here = install.is_here(name)
-        if as_json:
-            result_json(
-                {"name": name, "family": card.family, "here": here, "size": card.size, "about": card.about}
-            )
-        else:
-            result(f"{name:<52} {card.family:<6} {'here' if here else '-':<5} {card.size:<13} {card.about}")
+    known = store.cards()
+    rows = [_row(known[name]) for name in (known if everything else _listed(known))]
+    if as_json:
+        for row in rows:
+            result_json(row)
+        return
+    print_table(
+        ("STATE", "SIZE", "FAMILY", "NAME", "ABOUT"),
+        [(row["state"], row["size"].replace("about ", "~"), row["family"].removesuffix("book"),
+          row["name"], row["about"]) for row in rows],
+    )  # fmt: skip
+    if not everything:
+        say("models", f"{len(rows)} of {len(known)}; vqclip models list --all prints all")
+
+
+def _listed(known: Mapping[str, "ModelCard"]) -> list[str]:
+    """The names of the models that are here, and of those that a preset of vqclip names."""
+    from vqclip.config import resolve as configs  # noqa: PLC0415
+    from vqclip.requirements import install  # noqa: PLC0415
+    from vqclip.requirements.needs import requirements  # noqa: PLC0415
+
+    named = {
+        need.name for preset in configs.presets() for need in requirements(configs.resolve(preset=preset))
+    }
+    return [name for name in known if name in named or install.is_here(name)]
+
+
+def _row(card: "ModelCard") -> dict[str, Any]:
+    from vqclip.requirements import install  # noqa: PLC0415
+
+    here = install.is_here(card.name)
+    state = "refused" if card.refused else "here" if here else "absent"
+    return {"name": card.name, "family": card.family, "here": here, "state": state,
+            "size": card.size.removeprefix("size "), "about": card.about}  # fmt: skip
 
 
 @app.command("show")

@@ -6,17 +6,19 @@ from typing import Annotated
 import typer
 
 from vqclip.cli import options
-from vqclip.cli.display.console import listen_to_library
+from vqclip.cli.display.console import listen_to_library, obey
 
 
 def reproduce(
-    image: Annotated[Path, typer.Argument(help="A PNG that vqclip saved.", metavar="IMAGE")],
+    image: Annotated[Path, typer.Argument(help="An image that vqclip saved.", metavar="IMAGE")],
+    pull: options.Pull = False,
+    offline: options.Offline = False,
     output: options.Output = None,
-    device: options.Device = "auto",
+    force: options.Force = False,
     runs: options.Runs = Path("runs"),
     as_json: options.Json = False,
+    device: options.Device = "auto",
     quiet: options.Quiet = False,
-    pull: options.Pull = False,
 ) -> None:
     """Generate an image again from the config in its file.
 
@@ -24,5 +26,6 @@ def reproduce(
     """
     from vqclip.cli.session_calls import reproduce  # noqa: PLC0415
 
+    obey(offline)
     listen_to_library(quiet)
-    reproduce(image, output, device, runs, as_json=as_json, quiet=quiet, pull=pull)
+    reproduce(image, output, device, runs, force=force, as_json=as_json, quiet=quiet, pull=pull)

@@ -1,13 +1,15 @@
 """`vqclip restyle`: generate a film from the frames of a video."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from vqclip.cli import options
+from vqclip.cli import help_layout, options
+from vqclip.cli.help_layout import HOW, WHAT
 from vqclip.cli.outputs import plan_outputs
 from vqclip.cli.painting_options import PaintingOptions, painting
 
@@ -17,29 +19,54 @@ if TYPE_CHECKING:
 SIDES = 16  # pixels, of which a side is a multiple: the commonest VQGANs' cell
 
 
+class Command(help_layout.Command):
+    """States the defaults of films/restyle."""
+
+    defaults: ClassVar[Mapping[str, str]] = {"size": "the video's shape", "steps": "30"}
+
+
 @painting
 def restyle(
-    video: Annotated[Path, typer.Argument(help="The video to restyle.", metavar="VIDEO")],
-    prompt: Annotated[
-        str, typer.Argument(help='What the film shows; separate scenes with "^".', metavar="PROMPT")
-    ],
     common: PaintingOptions,
-    output: options.Film = None,
-    nearness: Annotated[
-        str | None,
-        typer.Option("--pull-to-source", help="Weight that keeps each frame near the video's.", metavar="X"),
-    ] = None,
-    flow: Annotated[
-        bool, typer.Option("--flow", help="Move the last frame along the video's motion first.")
-    ] = False,
+    video: Annotated[Path, typer.Argument(help="The video to restyle.", metavar="VIDEO")],
+    prompt: options.Scenes = None,
     begin: Annotated[
-        float | None, typer.Option("--from", help="Begin at this second of the video.", metavar="S")
+        float | None,
+        typer.Option(
+            "--from",
+            help="Begin at this second of the video.",
+            metavar="S",
+            rich_help_panel=WHAT,
+            show_default="0",
+        ),
     ] = None,
     end: Annotated[
-        float | None, typer.Option("--to", help="End at this second of the video.", metavar="S")
+        float | None,
+        typer.Option("--to", help="End at this second of the video.", metavar="S", rich_help_panel=WHAT),
     ] = None,
-    every: Annotated[int | None, typer.Option("--every", help="Use every Nth frame.", metavar="N")] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(
+            "--every", help="Use every Nth frame.", metavar="N", rich_help_panel=WHAT, show_default="1"
+        ),
+    ] = None,
+    nearness: Annotated[
+        str | None,
+        typer.Option(
+            "--pull-to-source",
+            help="Weight that keeps each frame near the video's.",
+            metavar="X",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    flow: Annotated[
+        bool,
+        typer.Option(
+            "--flow", help="Move the last frame along the video's motion first.", rich_help_panel=HOW
+        ),
+    ] = False,
     frame_steps: options.FrameSteps = None,
+    output: options.Film = None,
 ) -> None:
     """Restyle a video, frame by frame.
 
@@ -57,7 +84,7 @@ def restyle(
     config = common.config(prompt, "films/restyle", film={"steps": frame_steps}, source=source)
     if common.size is None:
         config = replace(config, size=shaped_like(video, config))
-    common.run(plan_outputs(config, output))
+    common.run(plan_outputs(config, output, force=common.force))
 
 
 def shaped_like(video: Path, config: "Config") -> str:

@@ -11,7 +11,7 @@ from vqclip.cli.display.console import result, result_json, say
 
 
 def show(
-    image: Annotated[Path, typer.Argument(help="A PNG or a video that vqclip made.", metavar="FILE")],
+    image: Annotated[Path, typer.Argument(help="An image or a video that vqclip made.", metavar="FILE")],
     as_json: options.Json = False,
 ) -> None:
     """Print the config in the file of an image or a video."""

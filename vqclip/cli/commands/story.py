@@ -5,24 +5,34 @@ from typing import Annotated
 import typer
 
 from vqclip.cli import options
+from vqclip.cli.help_layout import WHAT
 from vqclip.cli.outputs import plan_outputs
 from vqclip.cli.painting_options import PaintingOptions, painting
 
 
 @painting
 def story(
-    prompt: Annotated[
-        str, typer.Argument(help='The scenes, separated by "^": "a seed ^ a tree".', metavar="PROMPT")
-    ],
     common: PaintingOptions,
-    output: options.Film = None,
-    frames: Annotated[int | None, typer.Option("--frames", help="Frames of each scene.", metavar="N")] = None,
+    prompt: options.Scenes = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            "--frames", help="Frames of each scene.", metavar="N", rich_help_panel=WHAT, show_default="20"
+        ),
+    ] = None,
     fade: Annotated[
         float | None,
-        typer.Option("--fade", help="Share of a scene's frames that fade from the last scene.", metavar="X"),
+        typer.Option(
+            "--fade",
+            help="Share of a scene's frames that fade from the last scene.",
+            metavar="X",
+            rich_help_panel=WHAT,
+            show_default="0.5",
+        ),
     ] = None,
     loop: options.Loop = False,
     frame_steps: options.FrameSteps = None,
+    output: options.Film = None,
     fps: options.Fps = None,
 ) -> None:
     """Generate a film of scenes that fade into one another.
@@ -31,4 +41,7 @@ def story(
     """
     film = {"steps": frame_steps, "fps": fps, "loop": loop or None}
     config = common.config(prompt, film=film, story={"frames": frames, "fade": fade})
-    common.run(plan_outputs(config, output))
+    if not config.is_film:
+        line = 'this is one scene, so it is a still; separate scenes with "^", as in "a seed ^ a tree"'
+        common.notes.append(("note", line))
+    common.run(plan_outputs(config, output, force=common.force))

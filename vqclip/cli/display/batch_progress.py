@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vqclip.base.errors import visible
-from vqclip.cli.display.console import Display
+from vqclip.cli.display.console import Display, duration
 from vqclip.jobs.launcher import JobEvent
 from vqclip.pipeline.events import Failed, Finished, Progressed, Started
 
@@ -116,16 +116,6 @@ class LiveBatchProgress(BatchProgress):
                 "" if row.loss is None else f"{row.loss:.3f}", duration(row.left),
             )  # fmt: skip
         return Group(table, Text(self.summary, style="dim"))
-
-
-def duration(seconds: float | None) -> str:
-    """Format seconds: 42 s, 3 min, 1 h 5 min."""
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def batch_progress(console: Console, titles: Sequence[str], quiet: bool) -> BatchProgress:

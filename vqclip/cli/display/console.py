@@ -7,14 +7,44 @@ import logging
 import os
 import sys
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self, cast
 
 from rich.console import Console
 from rich.text import Text
 
 from vqclip.base.errors import SaveError, cause, visible
 
-stderr = Console(stderr=True, highlight=False)
+
+class _Stderr(io.TextIOBase):
+    """Write to sys.stderr as long as somebody reads it: a terminal that was closed must not end a run."""
+
+    def write(self, text: str) -> int:
+        return self._try("write", text) or len(text)
+
+    def flush(self) -> None:
+        self._try("flush")
+
+    def isatty(self) -> bool:
+        return bool(sys.stderr and sys.stderr.isatty())
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return sys.stderr.encoding
+
+    @staticmethod
+    def _try(method: str, *words: str) -> Any:
+        try:
+            return getattr(sys.stderr, method)(*words)
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):  # Python would write the rest at exit, and fail
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        return None
+
+
+stderr = Console(file=cast(IO[str], _Stderr()), highlight=False)
 
 
 def spell_any_letter() -> None:
@@ -56,6 +86,16 @@ def say(topic: str, text: str) -> None:
 def complain(text: str) -> None:
     """Print an error as one line on stderr."""
     stderr.print(Text.assemble(("vqclip: ", "bold red"), visible(" ".join(text.split()))), soft_wrap=True)
+
+
+def duration(seconds: float | None) -> str:
+    """Format seconds: 42 s, 3 min, 1 h 5 min."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 class Remarks(logging.Handler):

@@ -2,14 +2,13 @@
 
 import io
 import sys
-import time
 from importlib import import_module
 from typing import Any
 
 from rich.console import Console, Group
 from rich.text import Text
 
-from vqclip.cli.display.report import Reporter, frame_of, losses, progress_bar
+from vqclip.cli.display.report import Bar, Reporter, losses
 from vqclip.media.image import to_pil
 from vqclip.pipeline.events import Stepped
 
@@ -29,20 +28,13 @@ class NotebookReport(Reporter):
     def __init__(self) -> None:
         self._display: Any = import_module("IPython.display").display
         self._console = Console(record=True, file=io.StringIO(), width=COLUMNS, force_jupyter=False)
-        self._progress = progress_bar(self._console)
-        self._task = self._progress.add_task("rendering", total=None)
+        self._bar = Bar(self._console)
         self._handles: list[Any] = []
-        self._looked = float("-inf")
 
     def step(self, event: Stepped) -> None:
-        done, steps = event.done, event.steps
-        self._progress.update(
-            self._task, completed=done, total=steps, description=f"rendering{frame_of(event)}"
-        )
-        if time.monotonic() - self._looked < REFRESH and done < steps:
+        if not self._bar.advance(event, REFRESH):
             return
-        self._looked = time.monotonic()
-        self._console.print(Group(self._progress, Text(losses(event))))
+        self._console.print(Group(self._bar.progress, Text(losses(event))))
         shown = [to_pil(event.step.image), _Line(self._console)]
         if not self._handles:
             self._handles = [self._display(each, display_id=True) for each in shown]

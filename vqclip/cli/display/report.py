@@ -5,16 +5,20 @@ import time
 import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from vqclip.base import device as devices
 from vqclip.base.errors import visible
-from vqclip.cli.display.console import Display
+from vqclip.cli.display.console import Display, duration
+from vqclip.cli.display.table import cut
 from vqclip.media.image import to_pil
 from vqclip.pipeline.events import Stepped
+from vqclip.weights.catalog import human
 
 REFRESH = 0.5  # seconds between two reads of the losses, each of which waits for the device
 PREVIEW_COLUMNS = 40
+LINE_EVERY = 10.0  # seconds, where there is no terminal
 
 
 class Reporter(Display):
@@ -23,49 +27,101 @@ class Reporter(Display):
     def step(self, event: Stepped) -> None: ...
 
 
+class Pace:
+    """Measure the steps a second and the time left, from the first step that is seen on."""
+
+    def __init__(self) -> None:
+        self.began, self.done, self.steps = time.monotonic(), 0, 0
+        self.before: int | None = None  # steps that were done before
+
+    def advance(self, event: Stepped) -> None:
+        if self.before is None:
+            self.before = event.done - 1
+        self.done, self.steps = event.done, event.steps
+
+    @property
+    def seconds(self) -> float:
+        """Give the seconds of a step."""
+        return (time.monotonic() - self.began) / max(1, self.done - (self.before or 0))
+
+    @property
+    def left(self) -> str:
+        return duration(self.seconds * (self.steps - self.done))
+
+    def __str__(self) -> str:
+        """Give steps a second, or seconds a step where these are more than one."""
+        seconds = max(self.seconds, 1e-6)
+        return (
+            f"{seconds:.1f} s a step"
+            if seconds > 1
+            else f"{1 / seconds:.{0 if seconds < 0.01 else 1}f} steps/s"
+        )
+
+
 class PlainReport(Reporter):
-    """Print a line every tenth of the steps, for logs and pipes."""
+    """Print a line every ten seconds, and one for the last step, for logs and pipes."""
 
     def __init__(self, console: Console):
-        self.console, self.began = console, time.monotonic()
-        self.before = 0  # steps that were done before this report
+        self.console, self.pace, self.printed = console, Pace(), time.monotonic()
 
     def step(self, event: Stepped) -> None:
-        done, steps = event.done, event.steps
-        self.before = self.before or done - 1
-        if done * 10 // steps > (done - 1) * 10 // steps:
-            left = (time.monotonic() - self.began) / (done - self.before) * (steps - done)
-            line = f"step      {done}/{steps}{frame_of(event)}  {losses(event)}  {left:.0f} s left"
-            self.console.print(Text(line), soft_wrap=True)
+        self.pace.advance(event)
+        if time.monotonic() - self.printed < LINE_EVERY and event.done < event.steps:
+            return
+        self.printed = time.monotonic()
+        facts = f"{self.pace}, {memory_of(event)}" + (
+            f", {self.pace.left} left" if event.done < event.steps else ""
+        )
+        line = f"step      {event.done}/{event.steps}{frame_of(event)}  {losses(event)}  {facts}"
+        self.console.print(Text(line), soft_wrap=True)
+
+
+class Bar:
+    """Hold a progress bar with steps, pace and time left, which is not drawn by itself."""
+
+    def __init__(self, console: Console):
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"),
+            console=console, auto_refresh=False,
+        )  # fmt: skip
+        self.task = self.progress.add_task("rendering", total=None, facts="")
+        self.pace, self.updated = Pace(), float("-inf")
+
+    def advance(self, event: Stepped, every: float) -> bool:
+        """Take in a step; tell whether the bar is due to be drawn, `every` so many seconds and at the last step."""
+        self.pace.advance(event)
+        if time.monotonic() - self.updated < every and event.done < event.steps:
+            return False
+        self.updated = time.monotonic()
+        self.progress.update(
+            self.task, completed=event.done, total=event.steps, description=f"rendering{frame_of(event)}",
+            facts=f"{self.pace}  {self.pace.left} left",
+        )  # fmt: skip
+        return True
 
 
 class LiveReport(Reporter):
     """Redraw a progress bar in place, below a preview in half blocks if the terminal has true colour."""
 
     def __init__(self, console: Console):
-        self.shows_picture = console.color_system == "truecolor" and console.width >= PREVIEW_COLUMNS
-        self.progress = progress_bar(console)
-        self.task = self.progress.add_task("rendering", total=None)
-        self.context = self.live = Live(self.progress, console=console, auto_refresh=False, transient=True)
-        self.looked = 0.0
+        self.shows_image = console.color_system == "truecolor" and console.width >= PREVIEW_COLUMNS
+        self.bar = Bar(console)
+        self.context = self.live = Live(
+            self.bar.progress, console=console, auto_refresh=False, transient=True
+        )
 
     def step(self, event: Stepped) -> None:
-        done, steps = event.done, event.steps
-        self.progress.update(
-            self.task, completed=done, total=steps, description=f"rendering{frame_of(event)}"
-        )
-        if time.monotonic() - self.looked < REFRESH and done < steps:
+        if not self.bar.advance(event, REFRESH):
             return
-        self.looked = time.monotonic()
-        parts: list[RenderableType] = [preview(event)] if self.shows_picture else []
-        parts += [self.progress, Text(losses(event), overflow="ellipsis", no_wrap=True)]
+        parts: list[RenderableType] = [preview(event)] if self.shows_image else []
+        text = f"{memory_of(event)}  {losses(event)}"
+        parts += [self.bar.progress, Text(text, overflow="ellipsis", no_wrap=True)]
         self.live.update(Group(*parts), refresh=True)
 
 
-def progress_bar(console: Console) -> Progress:
-    """Make a progress bar with the numbers of steps and the time left, which is not drawn by itself."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, auto_refresh=False)
+def memory_of(event: Stepped) -> str:
+    """Say how much memory the device has given this process so far, or the system, on a CPU."""
+    return f"{human(devices.used_memory(event.step.image.device))} of memory"
 
 
 def frame_of(event: Stepped) -> str:
@@ -76,7 +132,7 @@ def frame_of(event: Stepped) -> str:
 def losses(event: Stepped, most: int = 3) -> str:
     """Format the sum of the losses, and the first ones by name if there are several."""
     numbers = event.numbers
-    parts = [f"{visible(name[-24:])} {loss:.3f}" for name, loss in list(numbers.items())[:most]]
+    parts = [f"{cut(visible(name), 24)} {loss:.3f}" for name, loss in list(numbers.items())[:most]]
     return f"loss {sum(numbers.values()):.3f}" + (f" ({', '.join(parts)})" if len(numbers) > 1 else "")
 
 

@@ -14,7 +14,7 @@ def show(events: Iterable[Event], console: Console | None = None) -> Result:
     """Iterate to the end with a progress report, and return the last result, which a notebook shows as an image.
 
     In a Jupyter notebook the report is a live image with a progress line, in a terminal a bar, with a preview where
-    colours are true, and elsewhere a line every tenth of the way.
+    colours are true, and elsewhere a line every ten seconds.
     Raises VqclipError where no image was made.
 
     >>> vqclip.show(session.generate("a red apple"))  # doctest: +SKIP

@@ -47,7 +47,7 @@ class LinesDrawer:
 
     def decode(self, z: Tensor, shifts: Tensor | None = None, recompute: bool = False) -> Tensor:
         height, width = small_size(self.width, self.height)
-        return torch.cat([self._draw(one, height, width, recompute) for one in z.split(1)])
+        return torch.cat([self._draw(one, height, width, recompute) for one in torch.split(z, 1)])
 
     def decode_full(self, z: Tensor) -> Tensor:
         return self.decode_output(z)
@@ -56,7 +56,7 @@ class LinesDrawer:
     def decode_output(self, z: Tensor) -> Tensor:
         """Draw at full size, each curve only where it is."""
         columns, longer = z[0, :, 0].T, max(self.width, self.height)
-        pixels = middles(self.height, self.width, self.device).unflatten(1, (self.height, self.width))
+        pixels = torch.unflatten(middles(self.height, self.width, self.device), 1, (self.height, self.width))
         image = columns[0, COLOUR, None, None].repeat(1, self.height, self.width)
         for i, (top, left, bottom, right) in enumerate(self._boxes(columns[1:], longer), 1):
             part = image[:, top:bottom, left:right]
@@ -67,7 +67,7 @@ class LinesDrawer:
 
     def _boxes(self, columns: Tensor, longer: int) -> list[list[int]]:
         """List the top, left, bottom and right of what each curve (s 12) may cover; no box is empty."""
-        x, y = (columns[:, POINTS] * longer).unflatten(1, (4, 2)).unbind(2)
+        x, y = torch.unflatten(columns[:, POINTS] * longer, 1, (4, 2)).unbind(2)
         reach = columns[:, WIDTH] * (WIDTHS * longer / 2) + 1
         sides = [y.amin(1) - reach, x.amin(1) - reach, y.amax(1) + reach + 1, x.amax(1) + reach + 1]
         low = torch.tensor([0, 0, 1, 1])
@@ -83,7 +83,7 @@ class LinesDrawer:
         """Lay short curves at random places, each in the image's colour there; their places are always the same."""
         z = self.random_latent(shape, torch.Generator().manual_seed(0))
         fitted = cover(image, *small_size(self.width, self.height)).clamp(0, 1).to(z)
-        middle = z[:, POINTS].unflatten(1, (4, 2)).mean(1).permute(0, 2, 3, 1)  # 1 1 s 2
+        middle = torch.unflatten(z[:, POINTS], 1, (4, 2)).mean(1).permute(0, 2, 3, 1)  # 1 1 s 2
         at = middle / torch.tensor(self.ratio, device=self.device) * 2 - 1
         z[:, COLOUR] = motion.sample(fitted, at, "reflect", "bilinear")
         z[:, COLOUR, :, 0] = fitted.mean((2, 3))[..., None]
@@ -124,7 +124,7 @@ class LinesDrawer:
         ones = torch.ones(len(there), 1)
         # The grid says where each place comes from, and the curves are to go the other way.
         back = torch.linalg.lstsq(torch.cat([grid.flatten(0, 2).cpu(), ones], 1), there).solution
-        points = z[:, POINTS].unflatten(1, (4, 2)).movedim(2, -1).cpu()  # 1 4 1 s 2
+        points = torch.unflatten(z[:, POINTS], 1, (4, 2)).movedim(2, -1).cpu()  # 1 4 1 s 2
         moved = (((points / scale - 1) @ back[:2] + back[2]) + 1) * scale
         result = z.clone()
         result[:, POINTS] = moved.movedim(-1, 2).flatten(1, 2).to(z)
@@ -173,7 +173,7 @@ class LinesDrawer:
                 image = checkpoint(paint_over, *given, use_reentrant=False, preserve_rng_state=False)
             else:
                 image = paint_over(*given)
-        return image.unflatten(1, (height, width))[None]
+        return torch.unflatten(image, 1, (height, width))[None]
 
     def _chunks(self, pixels: int) -> list[tuple[int, int]]:
         """List where chunks of curves begin and end; each has one kind of curve."""
@@ -190,7 +190,7 @@ def paint_over(
     image: Tensor, columns: Tensor, pixels: Tensor, longer: int, softness: float, filled: bool
 ) -> Tensor:
     """Paint curves (s 12) over an image (3 p), one after the other."""
-    points = columns[:, POINTS].unflatten(1, (4, 2)) * longer
+    points = torch.unflatten(columns[:, POINTS], 1, (4, 2)) * longer
     if filled:
         covered = fill_coverage(points, pixels, softness)
     else:

@@ -17,7 +17,7 @@ CHUNK = 30 * 4 * 2**19  # bytes while a chunk of curves is computed: its numbers
 
 @dataclass(frozen=True, kw_only=True)
 class LinesConfig(DrawerEntry):
-    """Strokes and filled shapes are painted one over the other, and saved as SVG too; no network is needed."""
+    """Strokes and filled shapes are drawn one over the other, and saved as SVG too; no network is needed."""
 
     recipe: ClassVar[str] = "recipes/lines"
 

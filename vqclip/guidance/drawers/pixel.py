@@ -43,7 +43,7 @@ class PixelDrawer:
 
     def decode(self, z: Tensor, shifts: Tensor | None = None, recompute: bool = False) -> Tensor:
         cells = self._cells((z.shape[2], z.shape[3]))
-        return z.flatten(2).index_select(2, cells).unflatten(2, (self.height, self.width))
+        return torch.unflatten(z.flatten(2).index_select(2, cells), 2, (self.height, self.width))
 
     def decode_full(self, z: Tensor) -> Tensor:
         return self.decode(z)
@@ -63,7 +63,7 @@ class PixelDrawer:
         sizes = torch.zeros(count).index_add(0, cells, torch.ones(len(cells)))
         near = resize(image.cpu(), *shape).clamp(0, 1).flatten(2)
         colours = torch.where(sizes > 0, sums / sizes.clamp(min=1), near)
-        return colours.unflatten(2, shape).to(self.device)
+        return torch.unflatten(colours, 2, shape).to(self.device)
 
     def random_latent(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
         return torch.rand(1, 3, *shape, generator=generator).to(self.device)

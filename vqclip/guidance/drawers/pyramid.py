@@ -7,7 +7,6 @@ y are as many as the image's longer side has pixels, so that a latent's shape te
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,7 @@ from vqclip.guidance.ops import cover, resize
 
 # Sides of the resolutions of an image of 160 pixels a side; others have as many, in proportion.
 SIDES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 112, 160)
-STRENGTH = 2.0  # the sum is multiplied by it before the logistic
+STRENGTH = 1.0  # the sum is multiplied by it before the logistic; with 2 colours reach their extremes
 CUBIC = -0.75  # of the cubic kernel (Keys, 1981), as torch's bicubic interpolation has it
 SPREAD = 0.05  # standard deviation of a random latent
 
@@ -33,6 +32,7 @@ class PyramidDrawer:
     def __init__(self, width: int, height: int, device: torch.device, tile: bool = False):
         self.width, self.height, self.device, self.tile = width, height, device, tile
         self.colours = STRENGTH * COLOURS.to(device)
+        self._matrices: dict[tuple[int, int], Tensor] = {}
 
     def latent_shape(self, scale: float = 1.0) -> tuple[int, int]:
         longer = max(1, round(max(self.width, self.height) * scale))
@@ -45,8 +45,8 @@ class PyramidDrawer:
         """Enlarge each resolution's columns, then all their rows at once, in which they are added up."""
         levels = self._split(z)
         height, width = levels[-1].shape[2:]
-        wide = [level @ self._enlargers[width, level.shape[3]].T for level in levels]
-        tall = torch.cat([self._enlargers[height, level.shape[2]] for level in levels], 1)
+        wide = [level @ self._enlarger(width, level.shape[3]).T for level in levels]
+        tall = torch.cat([self._enlarger(height, level.shape[2]) for level in levels], 1)
         return to_image(tall @ torch.cat(wide, 2), self.colours)
 
     def decode_full(self, z: Tensor) -> Tensor:
@@ -103,33 +103,23 @@ class PyramidDrawer:
         """Take a latent (n 3 y x) apart into its resolutions."""
         sizes = self._levels(z.shape[2])
         counts = [math.prod(size) for size in sizes]
-        parts = z.flatten(2)[..., : sum(counts)].split(counts, -1)
-        return [part.unflatten(-1, size) for part, size in zip(parts, sizes, strict=True)]
+        parts = torch.split(z.flatten(2)[..., : sum(counts)], counts, -1)
+        return [torch.unflatten(part, -1, size) for part, size in zip(parts, sizes, strict=True)]
 
     def _joined(self, levels: Sequence[Tensor], shape: tuple[int, int]) -> Tensor:
         """Put resolutions into a latent of a shape."""
         flat = torch.cat([level.flatten(2) for level in levels], -1)
-        return F.pad(flat, (0, math.prod(shape) - flat.shape[-1])).unflatten(-1, shape)
+        return torch.unflatten(F.pad(flat, (0, math.prod(shape) - flat.shape[-1])), -1, shape)
 
     def _enlarged(self, level: Tensor, size: tuple[int, int]) -> Tensor:
-        height, width = (self._enlargers[to, side] for to, side in zip(size, level.shape[2:], strict=True))
+        height, width = (self._enlarger(to, side) for to, side in zip(size, level.shape[2:], strict=True))
         return height @ level @ width.T
 
-    @cached_property
-    def _enlargers(self) -> "_Enlargers":
-        return _Enlargers(self.device, self.tile)
-
-
-class _Enlargers(dict[tuple[int, int], Tensor]):
-    """The matrices (to from) that enlarge a side bicubically, each made when it is first asked for."""
-
-    def __init__(self, device: torch.device, wraps: bool):
-        super().__init__()
-        self.device, self.wraps = device, wraps
-
-    def __missing__(self, sides: tuple[int, int]) -> Tensor:
-        self[sides] = enlarger(*sides, self.device, self.wraps)
-        return self[sides]
+    def _enlarger(self, to: int, side: int) -> Tensor:
+        """Give the matrix (to side) that enlarges a side; it is made when it is first asked for."""
+        if (to, side) not in self._matrices:
+            self._matrices[to, side] = enlarger(to, side, self.device, self.tile)
+        return self._matrices[to, side]
 
 
 def level_size(width: int, height: int, longer: float) -> tuple[int, int]:

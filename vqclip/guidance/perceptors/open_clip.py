@@ -1,13 +1,19 @@
 """The perceptor `open_clip`: embed crops and prompts with a frozen CLIP, as unit vectors of one space."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transform import image_transform
+from PIL import Image
 from torch import Tensor
 
 from vqclip.guidance.interfaces import Perceptor
 from vqclip.guidance.ops import unit
+from vqclip.media.image import without_excess
 from vqclip.models.clip import image_size, load_clip
 
 
@@ -24,6 +30,18 @@ class OpenCLIPPerceptor(Perceptor):
         )
         self.size = image_size(self._visual)
         self.context = self._tokenizer.context_length
+        self.logit_scale = float(self._model.logit_scale.exp())
+        bias = getattr(self._model, "logit_bias", None)
+        self.logit_bias = None if bias is None else float(bias)
+        self._square = image_transform(
+            self.size, is_train=False, mean=(0.0,) * 3, std=(1.0,) * 3,
+            **{key: preprocess[key] for key in ("resize_mode", "interpolation", "fill_color") if key in preprocess},
+        )  # fmt: skip
+
+    def square(self, image: Image.Image) -> Tensor:
+        """Scale and cut a whole image to the crop (3 s s) in [0, 1], as open_clip does for this model."""
+        crop: Tensor = self._square(without_excess(image))
+        return crop
 
     def embed_crops(self, pixels: Tensor) -> Tensor:
         """Embed crops (n 3 s s) in [0, 1] as unit vectors (n d) in fp32, differentiably."""
@@ -42,9 +60,28 @@ class OpenCLIPPerceptor(Perceptor):
         inner: Any = getattr(self._tokenizer, "tokenizer", self._tokenizer)
         return len(inner.encode(text)) + 2 * (inner is self._tokenizer)
 
+    def foreign_words(self, text: str) -> list[str]:
+        """List the words that aren't in Latin letters, if the tokenizer is that of OpenAI's CLIP: it is for English."""
+        return non_latin_words(text) if isinstance(self._tokenizer, SimpleTokenizer) else []
+
     def forget_texts(self) -> None:
         """Free the text tower."""
         self._model = self._tokenizer = None
+
+
+def non_latin_words(text: str) -> list[str]:
+    """List the words of a text that have letters of another script than Latin.
+
+    >>> non_latin_words("a red яблоко, 苹果 and café")
+    ['яблоко', '苹果']
+    """
+    return [word for word in re.findall(r"\w+", text) if any(_is_foreign(letter) for letter in word)]
+
+
+def _is_foreign(letter: str) -> bool:
+    return letter.isalpha() and not unicodedata.name(letter, "").startswith(
+        ("LATIN", "FULLWIDTH LATIN", "MODIFIER")
+    )
 
 
 def _first(features: Any) -> Tensor:

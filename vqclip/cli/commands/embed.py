@@ -1,0 +1,45 @@
+"""`vqclip embed`: write embeddings for other programs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqclip.base.errors import UsageError
+from vqclip.base.files import check_target
+from vqclip.cli import options
+from vqclip.cli.display.console import result
+
+
+def embed(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Write the embeddings here.", metavar="FILE.npz")
+    ],
+    images: Annotated[list[Path] | None, typer.Argument(help="Files of images.", metavar="[IMAGE…]")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Option("--text", help="Embed this text too; repeatable.", metavar="TEXT")
+    ] = None,
+    model: options.Model = None,
+    device: options.Device = "auto",
+    pull: options.Pull = False,
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write the embeddings of images and texts to a file that numpy reads.
+
+    Its arrays are `embeddings` (n d, unit vectors in float32), `names` (n) and `model`.
+    """
+    if not images and not texts:
+        raise UsageError("name the images, or a --text, as in vqclip embed a.png b.png -o vectors.npz")
+    if output.suffix != ".npz":
+        raise UsageError(f"{output}: embeddings are written as .npz, as in {output.with_suffix('.npz')}")
+    check_target(output, "vectors.npz")
+    from vqclip.cli.retrieval_calls import open_retrieval, shown  # noqa: PLC0415
+    from vqclip.retrieval.chosen import chosen_perceptors  # noqa: PLC0415
+    from vqclip.retrieval.vectors import write_vectors  # noqa: PLC0415
+
+    names = [model] if model else []
+    retrieval = open_retrieval(names, device, pull=pull, offline=offline, quiet=quiet)
+    found = list(shown(retrieval.embed(images or [], texts=texts or [], model=model), quiet))
+    write_vectors(output, found, chosen_perceptors(names)[0].label)
+    result(str(output))

@@ -1,0 +1,89 @@
+"""`vqclip rank`: sort images by their similarity to a prompt."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqclip.base.errors import UsageError
+from vqclip.cli import options
+from vqclip.cli.display.console import result, result_json
+
+if TYPE_CHECKING:
+    from vqclip.retrieval.retrieval import Retrieval
+
+
+def rank(
+    images: options.Images,
+    prompt: Annotated[
+        str | None,
+        typer.Option("--prompt", help="What the images should show, as in generate.", metavar="PROMPT"),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            "--prompts",
+            help="Compute R-precision: a file with a prompt a line, or with a file's name, a tab and its prompt.",
+            metavar="FILE",
+        ),
+    ] = None,
+    models: options.Models = None,
+    as_json: options.Json = False,
+    device: options.Device = "auto",
+    pull: options.Pull = False,
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Sort images by their similarity to a prompt, the best first, as generate --best does.
+
+    With --prompts, find for each image the rank of its own prompt among all prompts of a file. R-precision is the share
+    of images whose own prompt comes first. Of several models, the similarities are averaged.
+    """
+    if (prompt is None) == (prompts is None):
+        raise UsageError('give either --prompt "a red apple" or --prompts FILE')
+    from vqclip.cli.retrieval_calls import open_retrieval  # noqa: PLC0415
+
+    names = models or []
+    retrieval = open_retrieval(names, device, pull=pull, offline=offline, quiet=quiet)
+    if prompt is not None:
+        print_ranking(retrieval, images, prompt, names, as_json, quiet)
+    elif prompts is not None:
+        print_precision(retrieval, images, prompts, names, as_json, quiet)
+
+
+def print_ranking(
+    retrieval: "Retrieval", images: list[Path], prompt: str, models: list[str], as_json: bool, quiet: bool
+) -> None:
+    from vqclip.cli.display.tables import on_terminal, print_scores  # noqa: PLC0415
+    from vqclip.cli.retrieval_calls import shown  # noqa: PLC0415
+
+    found = list(shown(retrieval.rank(images, prompt, models=models), quiet))
+    if as_json:
+        for one in found:
+            each = {name: round(score, 6) for name, score in one.by_model.items()}
+            result_json({"image": str(one.path), "score": round(one.score, 6), "by_model": each})
+    elif on_terminal():
+        print_scores([(f"{one.score:.4f}", str(one.path)) for one in found], ("score", "image"))
+    else:
+        for one in found:
+            result(f"{one.score:.4f}\t{one.path}")
+
+
+def print_precision(
+    retrieval: "Retrieval", images: list[Path], prompts: Path, models: list[str], as_json: bool, quiet: bool
+) -> None:
+    from vqclip.cli.retrieval_calls import shown  # noqa: PLC0415
+    from vqclip.retrieval.ranking import precision  # noqa: PLC0415
+
+    found = list(shown(retrieval.retrieve(images, prompts, models=models), quiet))
+    figures = {
+        "images": len(found),
+        "R@1": round(precision(found, 1), 4),
+        "R@5": round(precision(found, 5), 4),
+    }
+    if as_json:
+        return result_json(figures | {"ranks": {str(one.path): one.rank for one in found}})
+    for one in found:
+        instead = "" if one.rank == 1 else f"\tfirst: {one.first}"
+        result(f"{one.rank}\t{one.path}\t{one.prompt}{instead}")
+    return result(f"R@1 {figures['R@1']:.1%}, R@5 {figures['R@5']:.1%} of {len(found)} images")

@@ -1,0 +1,32 @@
+"""A drawer whose images pass through filters."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from vqclip.guidance.interfaces import Apply, Drawer
+
+
+class FilteredDrawer:
+    """Draw as another drawer does, and change its images by filters, in their order.
+
+    `decode_full`, from which the next frame begins, stays as it is: a filter is not applied twice.
+    """
+
+    def __init__(self, drawer: Drawer, filters: Sequence[Apply]):
+        self._drawer, self._filters = drawer, filters
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._drawer, name)
+
+    def decode(self, z: Tensor, shifts: Tensor | None = None, recompute: bool = False) -> Tensor:
+        return self._filtered(self._drawer.decode(z, shifts, recompute))
+
+    def decode_output(self, z: Tensor) -> Tensor:
+        return self._filtered(self._drawer.decode_output(z))
+
+    def _filtered(self, images: Tensor) -> Tensor:
+        for apply in self._filters:
+            images = apply(images)
+        return images

@@ -1,0 +1,53 @@
+"""Structure: a larger weight keeps the edges of the image that the user gave: the init, or the source's frame."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vqclip.base.errors import ConfigError
+from vqclip.config.rules import schedule, within
+from vqclip.guidance.interfaces import LossTerm, Measure, Scene
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vqclip.guidance.latent import Latent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure(LossTerm):
+    """The mean squared difference of the two images' edges, each divided by the mean of the given image's.
+
+    An edge's strength is the length of the brightness's gradient after a blur over `blur` x `blur` pixels.
+    """
+
+    weight: str = schedule(minimum=0, default="1")
+    blur: int = within(1, 99, default=3)
+
+    def prepare(self, scene: Scene) -> Measure:
+        if scene.given is None:
+            raise ConfigError(
+                "losses.structure keeps the edges of a given image; add --init FILE, or restyle a video"
+            )
+        return partial(self._compare, given=scene.given().detach())
+
+    def value(self, image: "Tensor", latent: "Latent", scene: Scene) -> "Tensor":
+        return self.prepare(scene)(image, latent)
+
+    def _compare(self, image: "Tensor", latent: "Latent", *, given: "Tensor") -> "Tensor":
+        from vqclip.guidance.ops import cover  # noqa: PLC0415  # torch
+
+        wanted = self.edges(cover(given, *image.shape[2:]).to(image))
+        return ((self.edges(image) - wanted) / wanted.mean().clamp(min=1e-3)).square().mean()
+
+    def edges(self, image: "Tensor") -> "Tensor":
+        """Compute the strength of edges (1 h-1 w-1) of an image (1 3 h w)."""
+        import torch.nn.functional as F  # noqa: PLC0415
+
+        blur = min(self.blur, *image.shape[2:])
+        pad = (blur // 2, (blur - 1) // 2)
+        padded = F.pad(image.mean(1, keepdim=True), (*pad, *pad), mode="replicate")
+        smooth = F.avg_pool2d(padded, blur, stride=1)[:, 0]
+        down = smooth[:, 1:, :-1] - smooth[:, :-1, :-1]
+        right = smooth[:, :-1, 1:] - smooth[:, :-1, :-1]
+        return (down.square() + right.square() + 1e-8).sqrt()

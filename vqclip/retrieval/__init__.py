@@ -1,0 +1,1 @@
+"""Classify, embed, search and rank files of images with the perceptors that guide."""
