@@ -47,6 +47,7 @@ STARTS: dict[str, list[str]] = {
     "codes": ["--set", "start=codes"],
     "gradient": ["--set", "start=gradient"],
     "grey": ["--set", "start=grey"],
+    "ascent": ["--set", "start={name: ascent, steps: 2}"],
     "init": ["--init", "PICTURE"],
     "image prompt": ["--image-prompt", "PICTURE"],
     "noise prompt": ["--set", "prompts=[noise:7, a red apple:-0.5]"],

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from vqclip.base.stop import StopToken
 from vqclip.config.schema import Config, DrawerConfig, FilterConfig, LossConfig, PerceptorConfig, StartConfig
 from vqclip.weights.requirement import Requirement
 
@@ -187,13 +188,17 @@ class StartTools(Protocol):
     """Give a start what it may use while it is prepared."""
 
     base: Path  # where relative paths begin
+    stop: StopToken  # an image that was optimised when it is stopped isn't whole, and is used no further
 
     @property
     def config(self) -> Config: ...
     @property
     def models(self) -> Any: ...
     def draws(self, config: Config) -> Callable[["Frame", int], "Tensor"]:
-        """Give a function of a frame and a seed that optimises an image (1 3 h w) under another Config."""
+        """Give a function of a frame and a seed that optimises an image (1 3 h w) under another Config.
+
+        It ends early when `stop` is stopped.
+        """
 
     def embeddings(self, name: str) -> Any:
         """Give the PromptEmbeddings of a CLIP."""

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from vqclip.base import device as devices
 from vqclip.base import seeds
 from vqclip.base.errors import WeightsError
+from vqclip.base.stop import StopToken
 from vqclip.config.prompt import Kind
 from vqclip.config.schedule import Moment, Schedule
 from vqclip.config.schema import Config, PerceptorConfig
@@ -67,6 +68,7 @@ class Pipeline:
         Relative paths of images and videos begin at `base`.
         """
         self.config, self.device, self.base = config, device, base
+        self.stop = StopToken()  # of the rendering at work, which gives its own
         # Read the user's own files first: this takes a moment, and they are wrong more often than the models.
         self._start = chosen_start(config)
         self._first_image: FirstImage | None = self._start.prepare(self) if config.init else None
@@ -225,9 +227,12 @@ class Pipeline:
         def draw(frame: Frame, seed: int) -> Tensor:
             objective = other.objective(frame)
             state = other.begin(frame, objective, seed)
+            log.warning("the start first takes %d steps of its own", frame.steps)
             for (step,) in optimize(frame, objective, [state]):
+                if self.stop.stopped:
+                    break
                 if step.index % REPORT_EVERY == 0:
-                    log.info("the start has taken %d of %d steps", step.index, step.steps)
+                    log.warning("the start has taken %d of %d steps", step.index, step.steps)
             return objective.drawer.decode_full(state.latent.mean).detach()
 
         return draw

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vqclip.config.rules import within
-from vqclip.config.timeline import Frame, Stage
+from vqclip.config.timeline import Frame, FramePrompt, Stage
 from vqclip.guidance.interfaces import FirstImage, Start, StartTools
 
 if TYPE_CHECKING:
@@ -30,16 +30,25 @@ class AscentStart(Start):
 
         config = self.config(tools.config)
         draw = tools.draws(config)
+        drawn: dict[tuple[Frame, int], "Tensor"] = {}
 
         def first_image(frame: Frame, generator: "Generator") -> "Tensor":
-            seed = int(generator.initial_seed())
-            small = replace(
-                frame, index=0, width=config.width, height=config.height,
-                steps=self.steps, stages=(Stage(1.0, 0, self.steps),),
-            )  # fmt: skip
-            return cover(draw(small, seed), frame.height, frame.width)
+            key = self.frame(frame, config), int(generator.initial_seed())
+            image = drawn.get(key)
+            if image is None:
+                image = draw(*key)
+                drawn.clear()  # the frames of a scene ask for its image one after the other
+                drawn.update({} if tools.stop.stopped else {key: image})
+            return cover(image, frame.height, frame.width)
 
         return first_image
+
+    def frame(self, of: Frame, config: "Config") -> Frame:
+        """Give the frame of the ascent: the same for all frames of a scene, though they fade from the scene before."""
+        return Frame(
+            index=0, prompts=tuple(FramePrompt(known.prompt) for known in of.prompts), scene=of.scene,
+            width=config.width, height=config.height, steps=self.steps, stages=(Stage(1.0, 0, self.steps),),
+        )  # fmt: skip
 
     def config(self, of: "Config") -> "Config":
         """Give the Config of the ascent: the drawer's recipe, with the prompts and perceptors of another Config."""
