@@ -1,4 +1,4 @@
-"""The start `ascent` comes nearer to the prompt than grey, is the same each time, and is made anew where it was stopped."""
+"""The start `ascent` comes nearer to the prompt than grey, is the same each time, and is made anew after a stop."""
 
 from pathlib import Path
 
@@ -39,12 +39,9 @@ def stop_the_ascent(stop: StopToken, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def loss(config: Config) -> float:
-    """Give the loss of a Config's first image, on many crops."""
-    pipeline, seen = Pipeline(config, CPU), []
-    for event in render(config, pipeline):
-        if isinstance(event, Stepped):
-            seen.append(float(event.step.loss))
-    return seen[0]
+    """Give the loss of a Config's first image."""
+    steps = (event.step for event in render(config, Pipeline(config, CPU)) if isinstance(event, Stepped))
+    return float(next(steps).loss)
 
 
 def test_is_nearer_to_the_prompt_than_grey(tiny: Tiny) -> None:
@@ -61,7 +58,7 @@ def test_is_the_same_for_a_seed_and_another_for_another(tiny: Tiny) -> None:
 
 
 def test_frames_of_a_scene_share_one_image_and_those_of_another_do_not(tiny: Tiny) -> None:
-    """The prompts of the frames at a fade differ, and so that they are made in any order, the image may not."""
+    """The prompts of the frames in a fade differ; the image does not, whichever frame asks for it first."""
     pipeline = Pipeline(tiny(prompts=["a ^ b"], story={"frames": 4, "fade": 0.75}, start=ASCENT), CPU)
     first, fading = first_image(pipeline), first_image(pipeline, 4)
     assert torch.equal(first_image(pipeline, 5), fading)

@@ -30,7 +30,7 @@ class AscentStart(Start):
 
         config = self.config(tools.config)
         draw = tools.draws(config)
-        drawn: dict[tuple[Frame, int], "Tensor"] = {}
+        drawn: dict[tuple[Frame, int], Tensor] = {}
 
         def first_image(frame: Frame, generator: "Generator") -> "Tensor":
             key = self.frame(frame, config), int(generator.initial_seed())

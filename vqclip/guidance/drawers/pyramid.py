@@ -28,13 +28,15 @@ SPREAD = 0.05  # standard deviation of a random latent
 class PyramidDrawer:
     """Draw images (n 3 h w) as sums of many resolutions; a tile's are interpolated around its borders.
 
-    Resolutions finer than `COARSE` count for (COARSE / side) ** falloff of the sum, so that the image changes more slowly
-    by them: shapes come before texture.
+    A resolution finer than `COARSE` is added (COARSE / side) ** falloff times, so that a step changes it less: shapes
+    come before texture.
     """
 
     unit, dtype, encodes = 1.0, torch.float32, True
 
-    def __init__(self, width: int, height: int, device: torch.device, tile: bool = False, falloff: float = 0.0):
+    def __init__(
+        self, width: int, height: int, device: torch.device, tile: bool = False, falloff: float = 0.0
+    ):
         self.width, self.height, self.device, self.tile = width, height, device, tile
         self.colours = STRENGTH * COLOURS.to(device)
         self.weights = [min(1.0, (COARSE / side) ** falloff) for side in SIDES]
