@@ -21,7 +21,7 @@ class PyramidConfig(DrawerEntry):
 
     recipe: ClassVar[str] = "recipes/pyramid"
 
-    falloff: float = within(0, 2, default=0.7, neutral=0.0)  # of the rate with the resolution; 0: none
+    falloff: float = within(0, 2, default=1.0, neutral=0.0)  # of the rate with the resolution; 0: none
 
     def open(self, models: Any, dtype: "torch.dtype", width: int, height: int, tile: bool) -> Drawer:
         from vqclip.guidance.drawers.pyramid import PyramidDrawer  # noqa: PLC0415  # torch
