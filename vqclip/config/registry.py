@@ -100,6 +100,7 @@ STARTS = Registry(
         "ascent": "vqclip.start.ascent:AscentStart",
         "gradient": "vqclip.start.gradient:GradientStart",
         "grey": "vqclip.start.grey:GreyStart",
+        "transformer": "vqclip.start.transformer_config:TransformerStart",
     },
     optional=frozenset({"sketchbook"}),
 )  # fmt: skip

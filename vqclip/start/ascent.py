@@ -58,5 +58,10 @@ class AscentStart(Start):
         width, height = (max(2, 2 * round(side * scale / 2)) for side in (of.width, of.height))
         recipe = configs.resolve({"drawer": "pyramid", "size": f"{width}x{height}", "steps": self.steps})
         return replace(
-            recipe, prompts=of.prompts, perceptors=of.perceptors, precision=of.precision, tile=of.tile
+            recipe,
+            prompts=of.prompts,
+            texts=of.texts,
+            perceptors=of.perceptors,
+            precision=of.precision,
+            tile=of.tile,
         )
