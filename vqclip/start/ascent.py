@@ -8,6 +8,7 @@ from vqclip.config.timeline import Frame, FramePrompt, Stage
 from vqclip.guidance.interfaces import FirstImage, Start, StartTools
 
 if TYPE_CHECKING:
+    import torch
     from torch import Generator, Tensor
 
     from vqclip.config.schema import Config
@@ -42,6 +43,9 @@ class AscentStart(Start):
             return cover(image, frame.height, frame.width)
 
         return first_image
+
+    def outlook(self, device: "torch.device", dtype: "torch.dtype") -> str:
+        return f"{self.steps} steps of the drawer pyramid, at most {self.side} pixels wide"
 
     def frame(self, of: Frame, config: "Config") -> Frame:
         """Give the frame of the ascent: the same for all frames of a scene, though they fade from the scene before."""
