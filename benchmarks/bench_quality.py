@@ -25,7 +25,7 @@ MARKS: Marks = {
     PLAIN: (10, 25, 50, 100, 150),
     "standard": (5, 20, 100),
     "draft": (5, 40),
-    "noise": (25, 75),  # begins as the plain loop does, without a sketch
+    "free": (25, 75),  # begins as the plain loop does, without a sketch
 }
 SMOKE: Marks = dict.fromkeys(MARKS, (1, 2))
 
