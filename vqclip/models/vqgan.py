@@ -137,6 +137,7 @@ class VQGAN(nn.Module):
         self.quantize = QUANTIZERS[a.quantizer](a.n_embed, a.embed_dim)
         self.quant_conv = Conv2d(a.z_channels, a.embed_dim, 1) if a.encoder else None
         self.post_quant_conv = Conv2d(a.embed_dim, a.z_channels, 1)
+        self.code_numbers: Tensor | None = None  # of the codes that are kept, in their file; None: all are
 
     @property
     def factor(self) -> int:
@@ -164,6 +165,7 @@ class VQGAN(nn.Module):
         """Keep the codes that training used, in their order; where all were used, nothing changes."""
         if not bool((lives := living(self.codebook)).all()):
             self.quantize.keep(lives)
+            self.code_numbers = lives.nonzero()[:, 0]
             self.architecture = replace(self.architecture, n_embed=len(self.codebook))
 
     def lookup(self, codes: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def find_description(weights: Path) -> Path | None:
     return next((path for path in [*yamls, weights.with_name("config.json")] if path.is_file()), None)
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Reads taming's tuples as lists; any other Python object is refused."""
 
 
@@ -31,7 +31,7 @@ def _as_list(loader: yaml.SafeLoader, node: yaml.Node) -> list[Any]:
     return loader.construct_sequence(cast(yaml.SequenceNode, node))
 
 
-_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _as_list)
+Loader.add_constructor("tag:yaml.org,2002:python/tuple", _as_list)
 
 
 def read_description(path: Path, shapes: Mapping[str, Any] | None = None) -> Architecture:
@@ -45,7 +45,7 @@ def read_description(path: Path, shapes: Mapping[str, Any] | None = None) -> Arc
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
             return _of_json(json.loads(text), shapes or {})
-        root = yaml.load(text, _Loader)  # a SafeLoader with one tag more
+        root = yaml.load(text, Loader)  # a SafeLoader with one tag more
         params = _resolved(root, root["model"])
         if "first_stage_config" in _resolved(
             root, params["params"]

@@ -1,0 +1,1 @@
+"""Sample codes of a VQGAN with autoregressive transformers."""

@@ -1,0 +1,96 @@
+"""The transformer over codes: it scores the next code from a condition and the codes before.
+
+Letters in shapes: n images, t tokens, l tokens of a text, w channels, v tokens of the vocabulary.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from vqclip.models.transformer import orders
+from vqclip.models.transformer.architecture import TransformerArchitecture
+from vqclip.models.transformer.layers import BARTLayer, Cache, GPTLayer, causal_mask
+
+PAD = 1  # the token after a text's end, in BART's vocabularies
+
+
+class TextEncoder(nn.Module):
+    """Encode a text's tokens for BART's decoder."""
+
+    def __init__(self, a: TransformerArchitecture):
+        super().__init__()
+        self.tok_emb = nn.Embedding(a.text_vocabulary, a.width)
+        self.pos_emb = nn.Parameter(torch.zeros(1, a.text, a.width))
+        self.ln_emb, self.ln_f = nn.LayerNorm(a.width), nn.LayerNorm(a.width)
+        self.blocks = nn.ModuleList(BARTLayer(a.width, a.heads, a.hidden, False) for _ in range(a.layers))
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Tokens (n l), of which the mask's (n 1 1 l) are read, to states (n l w)."""
+        x = self.ln_emb(self.tok_emb(tokens) + self.pos_emb)
+        for block in self.blocks:
+            x = block.encode(x, mask)
+        return self.ln_f(x)
+
+
+class CodeTransformer(nn.Module):
+    """Score the next token of images' codes. `begin` reads the condition, `forward` the codes."""
+
+    order: Tensor  # the cell that is sampled as the i-th (rows * columns)
+
+    def __init__(self, architecture: TransformerArchitecture):
+        super().__init__()
+        a = self.architecture = architecture
+        is_bart = a.flavour == "bart"
+        self.tok_emb = nn.Embedding(a.vocabulary, a.width)
+        self.pos_emb = nn.Parameter(torch.zeros(1, a.block, a.width))
+        self.ln_emb = nn.LayerNorm(a.width) if is_bart else nn.Identity()
+        self.blocks = nn.ModuleList(
+            BARTLayer(a.width, a.heads, a.hidden, True) if is_bart else GPTLayer(a.width, a.heads, a.hidden)
+            for _ in range(a.layers)
+        )
+        self.ln_f = nn.LayerNorm(a.width)
+        self.head = nn.Linear(a.width, a.outputs, bias=False)
+        self.encoder = TextEncoder(a) if is_bart else None
+        has_tokens, has_embedding = a.conditioning == "tokens" and not is_bart, a.conditioning == "embedding"
+        self.text_emb = nn.Embedding(a.text_vocabulary, a.width) if has_tokens else None
+        self.text_proj = nn.Linear(a.embedding, a.prefix * a.width) if has_embedding else None
+        unknown = torch.zeros(a.cells, dtype=torch.long)  # until a file says it
+        order = orders.ORDERS[a.order](a.rows, a.columns) if a.order != "file" else unknown
+        self.register_buffer("order", order, persistent=a.order == "file")
+
+    def begin(self, condition: Tensor) -> tuple[Tensor, Cache]:
+        """Read the condition of images; return the scores (n v) of their first code, and the cache to go on with.
+
+        The condition is tokens (n t) or an embedding (n e), as the architecture says.
+        """
+        a = self.architecture
+        cache = Cache(a.layers, (len(condition), a.heads, a.block, a.width // a.heads), self.pos_emb)
+        if self.encoder is not None:
+            cache.text_mask = (condition != PAD)[:, None, None]
+            states = self.encoder(condition, cache.text_mask)
+            cache.text = [block.encoder_attn.keys_values(states) for block in self.blocks]
+            first = self.tok_emb(torch.full_like(condition[:, :1], a.start))
+        elif self.text_proj is not None:
+            first = rearrange(self.text_proj(condition), "n (t w) -> n t w", w=a.width)
+        else:
+            first = (self.text_emb or self.tok_emb)(condition)
+        return self._read(first, cache)[:, -1], cache
+
+    def forward(self, codes: Tensor, cache: Cache) -> Tensor:
+        """Read the next codes (n t); return the scores (n v) of the code after them."""
+        return self._read(self.tok_emb(codes), cache)[:, -1]
+
+    def score_all(self, condition: Tensor, codes: Tensor) -> Tensor:
+        """Score every code of images (n t v), each from those before it; what training maximises."""
+        first, cache = self.begin(condition)
+        rest = self._read(self.tok_emb(codes[:, :-1]), cache)
+        return torch.cat([first[:, None], rest], 1)
+
+    def _read(self, x: Tensor, cache: Cache) -> Tensor:
+        past, count = cache.length, x.shape[1]
+        mask = causal_mask(past, count, self.architecture.unmasked, x.device)
+        x = self.ln_emb(x + self.pos_emb[:, past : past + count])
+        for i, block in enumerate(self.blocks):
+            x = block(x, cache, i, mask)
+        cache.length += count
+        return self.head(self.ln_f(x))
