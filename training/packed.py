@@ -77,7 +77,9 @@ def save(path: Path, tensors: Mapping[str, Tensor], note: str) -> int:
     size = temporary.stat().st_size
     if size > LARGEST:
         temporary.unlink()
-        raise SystemExit(f"the file would have {size / 1e6:.1f} MB of {LARGEST / 1e6:g}: give a smaller --side")
+        raise SystemExit(
+            f"the file would have {size / 1e6:.1f} MB of {LARGEST / 1e6:g}: give a smaller --side"
+        )
     os.replace(temporary, path)
     return size
 

@@ -55,7 +55,10 @@ def _parser() -> argparse.ArgumentParser:
         "--work", type=Path, metavar="DIR", help="folder of snapshot and log (default: OUT/work)"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
-    whole, parted = (int, ("side", "layers", "width", "heads", "batch", "pool", "tried", "seed")), (float, ("rate",))
+    whole, parted = (
+        (int, ("side", "layers", "width", "heads", "batch", "pool", "tried", "seed")),
+        (float, ("rate",)),
+    )
     for kind, names in (whole, parted):
         for name in names:
             parser.add_argument(f"--{name}", type=kind, help=f"default: {getattr(Plan, name)}")

@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WORD = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[a-z]+|[0-9]|[^\sa-z0-9]+")  # as open_clip's tokenizer splits text
+WORD = re.compile(
+    r"'s|'t|'re|'ve|'m|'ll|'d|[a-z]+|[0-9]|[^\sa-z0-9]+"
+)  # as open_clip's tokenizer splits text
 _SPELLINGS = (
     ("attn.", "self_attn."), ("mlp.c_fc.", "linear1."), ("mlp.c_proj.", "linear2."), ("ln_1.", "norm1."),
     ("ln_2.", "norm2."),

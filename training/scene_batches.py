@@ -23,7 +23,7 @@ G = TypeVar("G", bound=Ground)
 
 
 class Painter:
-    """Paints scenes of the cut-outs (uint8, n 4 t t, premultiplied) and wallpapers (uint8, m 3 h w) that it is given."""
+    """Paints scenes of cut-outs (uint8, n 4 t t, premultiplied) and wallpapers (uint8, m 3 h w)."""
 
     def __init__(self, sprites: Tensor, walls: Tensor, device: torch.device):
         self._sprites, self._walls, self._device = sprites.to(device), walls.to(device), device
@@ -40,7 +40,9 @@ class Painter:
         if found_lands := _of_kind(grounds, Land):
             canvas[list(found_lands)] = self._lands(list(found_lands.values()), s, generator)
         for depth in range(max(len(scene.cuts) for scene in scenes)):
-            self._lay(canvas, {i: scene.cuts[depth] for i, scene in enumerate(scenes) if depth < len(scene.cuts)})
+            self._lay(
+                canvas, {i: scene.cuts[depth] for i, scene in enumerate(scenes) if depth < len(scene.cuts)}
+            )
         return canvas.clamp(0, 1)
 
     def _lay(self, canvas: Tensor, cuts: dict[int, Cut]) -> None:
@@ -75,9 +77,13 @@ class Painter:
         for wall in walls:
             across = wall.side * height / width
             sign = -1.0 if wall.mirrored else 1.0
-            theta.append([[sign * across, 0.0, wall.x * (1 - across)], [0.0, wall.side, wall.y * (1 - wall.side)]])
+            theta.append(
+                [[sign * across, 0.0, wall.x * (1 - across)], [0.0, wall.side, wall.y * (1 - wall.side)]]
+            )
         grid = F.affine_grid(self._numbers(theta), [len(walls), 3, s, s], align_corners=False)
-        return F.grid_sample(self._walls[[wall.row for wall in walls]].float() / 255, grid, align_corners=False)
+        return F.grid_sample(
+            self._walls[[wall.row for wall in walls]].float() / 255, grid, align_corners=False
+        )
 
     def _lands(self, lands: list[Land], s: int, generator: torch.Generator) -> Tensor:
         """Sky and ground with a soft horizon and some texture, stars at night."""
@@ -92,7 +98,11 @@ class Painter:
         sky = torch.lerp(top, above, (y / horizon).clamp(0, 1))
         ground = torch.lerp(below, bottom, ((y - horizon) / (1 - horizon)).clamp(0, 1))
         night = self._numbers([[[[float(land.place == "night")]]] for land in lands])
-        return torch.lerp(sky + night * (grain > 3.0) * (1 - edge), ground, edge) + 0.02 * hills + 0.03 * grain * edge
+        return (
+            torch.lerp(sky + night * (grain > 3.0) * (1 - edge), ground, edge)
+            + 0.02 * hills
+            + 0.03 * grain * edge
+        )
 
     def _numbers(self, values: Sequence[object]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=self._device)

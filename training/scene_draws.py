@@ -77,7 +77,11 @@ class SceneDraws:
     """Draws scenes of some cut-outs and wallpapers; every choice comes from its own generator."""
 
     def __init__(
-        self, index: list[dict[str, Any]], rows: np.ndarray, walls: list[dict[str, Any]], seed: int | list[int]
+        self,
+        index: list[dict[str, Any]],
+        rows: np.ndarray,
+        walls: list[dict[str, Any]],
+        seed: int | list[int],
     ):
         self.index, self.rows, self.walls = index, rows, walls
         self.random = np.random.default_rng(seed)

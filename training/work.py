@@ -178,3 +178,8 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_suffix(".part")
     temporary.write_text(text)
     os.replace(temporary, path)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of a log."""
+    return [json.loads(line) for line in path.read_text().splitlines()]

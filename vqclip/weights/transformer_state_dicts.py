@@ -30,8 +30,10 @@ def is_flax_dalle(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def from_net2net(tensors: Mapping[str, Tensor]) -> tuple[Tensors, Tensor | None, int]:
-    """Return a GPT's tensors, the order of its permuter unless that is row by row, and its number of unmasked tokens."""
-    prefix = next(key for key in tensors if _NET2NET.fullmatch(key)).removesuffix("transformer.tok_emb.weight")
+    """Return a GPT's tensors, its permuter's order unless that is row by row, and its number of unmasked tokens."""
+    prefix = next(key for key in tensors if _NET2NET.fullmatch(key)).removesuffix(
+        "transformer.tok_emb.weight"
+    )
     own = f"{prefix}transformer."
     inner = {key.removeprefix(own): value for key, value in tensors.items() if key.startswith(own)}
     mask = inner.get("blocks.0.attn.mask")
@@ -107,7 +109,8 @@ def with_plain_norms(tensors: Tensors, expected: Mapping[str, Tensor]) -> Tensor
     """Add the scales and shifts of normalisations that a file leaves out, because they do nothing: ones and zeros."""
     missing = {key: like for key, like in expected.items() if key not in tensors and _is_norm(key)}
     return tensors | {
-        key: (torch.ones if key.endswith("weight") else torch.zeros)(like.shape) for key, like in missing.items()
+        key: (torch.ones if key.endswith("weight") else torch.zeros)(like.shape)
+        for key, like in missing.items()
     }
 
 

@@ -1,8 +1,6 @@
-"""Find and load a transformer over codes by its name in the store, or by its file."""
+"""Load a transformer over codes by its name in the store, or by its file."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -10,13 +8,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vqclip.base.errors import WeightsError, suggest
-from vqclip.base.paths import expand
+from vqclip.base.errors import WeightsError
 from vqclip.models.transformer.architecture import TransformerArchitecture, read_note
+from vqclip.models.transformer.finding import find_transformer
 from vqclip.models.transformer.network import PAD, CodeTransformer
 from vqclip.models.transformer.text import MERGES, VOCABULARY, PairTokenizer
 from vqclip.models.vqgan_loading import SkipInit, check_fit
-from vqclip.weights import store
 
 
 @dataclass(frozen=True)
@@ -39,28 +36,6 @@ class LoadedTransformer:
         return clips([text])[0]
 
 
-def find_transformer(name: str) -> Path:
-    """The file that a name in the store means, or that is named itself; raises WeightsError."""
-    known = store.cards()
-    card = known.get(name)
-    if card is not None and card.family == "transformer":
-        return store.locate(card)
-    path = expand(name)
-    if not os.path.isfile(path):
-        names = [other.name for other in known.values() if other.family == "transformer"]
-        here = f"; here are {', '.join(names)}{suggest(name, names)}" if names else ""
-        raise WeightsError(
-            f"there is no transformer {name!r}{here}; type: vqclip models import FILE, for a file of taming's or "
-            "min-dalle's that has one"
-        )
-    return path
-
-
-def architecture_of(name: str) -> TransformerArchitecture:
-    """What the transformer of a name or file is made of; raises WeightsError. No numbers are read."""
-    return read_note(find_transformer(name))
-
-
 def load_transformer(name: str, device: torch.device, dtype: torch.dtype) -> LoadedTransformer:
     """Load a transformer onto a device, frozen; raises WeightsError."""
     path = find_transformer(name)
@@ -68,7 +43,9 @@ def load_transformer(name: str, device: torch.device, dtype: torch.dtype) -> Loa
     try:
         tensors = load_file(path)
     except Exception as error:  # safetensors raises its own kinds
-        raise WeightsError(f"{path} can't be read ({' '.join(str(error).split())[:120]}); import it again") from None
+        raise WeightsError(
+            f"{path} can't be read ({' '.join(str(error).split())[:120]}); import it again"
+        ) from None
     texts = [tensors.pop(key).numpy().tobytes() for key in (VOCABULARY, MERGES) if key in tensors]
     tokenizer = PairTokenizer.of_bytes(texts[0], texts[1], str(path)) if len(texts) == 2 else None
     network = build(architecture)

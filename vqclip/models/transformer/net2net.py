@@ -52,7 +52,13 @@ def read_net2net(
         facts.setdefault("classes", IMAGENET_CLASSES)
     try:
         return TransformerArchitecture(
-            **facts, codes=min(codes, facts["outputs"]), rows=side, columns=side, order=name, unmasked=unmasked, vqgan=vqgan
+            **facts,
+            codes=min(codes, facts["outputs"]),
+            rows=side,
+            columns=side,
+            order=name,
+            unmasked=unmasked,
+            vqgan=vqgan,
         ), own
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{weights} holds no transformer that can be: {error}") from None
@@ -77,8 +83,13 @@ def _guessed(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], codes: int
         return "map"
     if (facts["layers"], facts["width"]) == _IMAGENET:
         return "class"
-    is_doubled = facts["block"] in (512, 2 * isqrt(facts["block"] // 2) ** 2) and facts["block"] != isqrt(facts["block"]) ** 2
+    block = facts["block"]
+    is_doubled = _is_square(block // 2) and not _is_square(block)
     return "coordinates" if is_doubled and facts["vocabulary"] == codes else "none"
+
+
+def _is_square(number: int) -> bool:
+    return isqrt(number) ** 2 == number
 
 
 def _described(weights: Path) -> dict[str, Any]:
@@ -113,7 +124,9 @@ def parse_told(text: str) -> tuple[dict[str, Any], str]:
             told[key] = word
         elif key in ("heads", "conditioning"):
             kinds = ", ".join(CONDITIONINGS)
-            raise UsageError(f"--architecture {part!r}: heads takes a number, and conditioning one of {kinds}")
+            raise UsageError(
+                f"--architecture {part!r}: heads takes a number, and conditioning one of {kinds}"
+            )
         else:
             rest.append(part)
     return told, ",".join(rest)

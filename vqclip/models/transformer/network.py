@@ -3,6 +3,8 @@
 Letters in shapes: n images, t tokens, l tokens of a text, w channels, v tokens of the vocabulary.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -26,8 +28,9 @@ class TextEncoder(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Tokens (n l), of which the mask's (n 1 1 l) are read, to states (n l w)."""
         x = self.ln_emb(self.tok_emb(tokens) + self.pos_emb)
-        for block in self.blocks:
-            x = block.encode(x, mask)
+        layers: Any = self.blocks
+        for layer in layers:
+            x = layer.encode(x, mask)
         return self.ln_f(x)
 
 
@@ -62,20 +65,21 @@ class CodeTransformer(nn.Module):
 
         The condition is tokens (n t) or an embedding (n e), as the architecture says.
         """
-        cache = self._cache(len(condition), self.architecture.block)
+        cache = self._cache(len(condition))
         return self._read(self._prefix(condition, cache), cache)[:, -1], cache
 
-    def _cache(self, images: int, tokens: int) -> Cache:
+    def _cache(self, images: int) -> Cache:
         a = self.architecture
-        return Cache(a.layers, (images, a.heads, tokens, a.width // a.heads), self.pos_emb)
+        return Cache(a.layers, (images, a.heads, a.block, a.width // a.heads), self.pos_emb)
 
     def _prefix(self, condition: Tensor, cache: Cache) -> Tensor:
-        """What stands before the first code (n t w); a text's keys and values go into the cache."""
+        """Embed what stands before the first code (n t w); a text's keys and values go into the cache."""
         a = self.architecture
         if self.encoder is not None:
             cache.text_mask = (condition != PAD)[:, None, None]
             states = self.encoder(condition, cache.text_mask)
-            cache.text = [block.encoder_attn.keys_values(states) for block in self.blocks]
+            layers: Any = self.blocks
+            cache.text = [layer.encoder_attn.keys_values(states) for layer in layers]
             return self.tok_emb(torch.full_like(condition[:, :1], a.start))
         if self.text_proj is not None:
             return self.text_proj(condition).unflatten(1, (a.prefix, a.width))
@@ -87,7 +91,7 @@ class CodeTransformer(nn.Module):
 
     def score_all(self, condition: Tensor, codes: Tensor) -> Tensor:
         """Score every code of images (n t v), each from those before it, in one reading that has a gradient."""
-        cache = self._cache(len(condition), self.architecture.block)
+        cache = self._cache(len(condition))
         first = self._prefix(condition, cache)
         read = self._read(torch.cat([first, self.tok_emb(codes[:, :-1])], 1), cache)
         return read[:, first.shape[1] - 1 :]

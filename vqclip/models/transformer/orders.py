@@ -40,9 +40,7 @@ def subsample(rows: int, columns: int) -> Tensor:
     cells = row(rows, columns)
     y, x = cells // columns, cells % columns
     bits = rows.bit_length() - 1
-    place = sum(
-        (2 * (y >> bit & 1) + (x >> bit & 1)) << 2 * (bits - 1 - bit) for bit in range(bits)
-    )
+    place = sum((2 * (y >> bit & 1) + (x >> bit & 1)) << 2 * (bits - 1 - bit) for bit in range(bits))
     return torch.as_tensor(place).argsort()
 
 

@@ -19,7 +19,9 @@ class Sampling:
     temperature: float = 1.0  # scores are divided by it; 0 takes the code of the highest score
     top_k: int = 0  # only so many codes of the highest scores are drawn; 0 is all
     top_p: float = 1.0  # only the likeliest codes that have this probability together are drawn
-    guidance: float = 1.0  # 1 takes the scores as they are; larger numbers lead away from those without the condition
+    guidance: float = (
+        1.0  # 1 takes the scores as they are; larger numbers lead away from those without the condition
+    )
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,13 @@ def sample_windows(
     for top, left in windows((codes.shape[1], codes.shape[2]), (a.rows, a.columns)):
         area = (slice(top, top + a.rows), slice(left, left + a.columns))
         codes[:, area[0], area[1]] = complete(
-            network, conditions(top, left), codes[:, area[0], area[1]], known[area], sampling, generators, allowed
+            network,
+            conditions(top, left),
+            codes[:, area[0], area[1]],
+            known[area],
+            sampling,
+            generators,
+            allowed,
         )
         known[area] = True
     return codes

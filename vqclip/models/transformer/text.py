@@ -6,6 +6,7 @@ DALL·E mini's tokens are byte pairs (Sennrich et al., 2016, arXiv 1508.07909) o
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import inf
 
 import torch
@@ -13,7 +14,10 @@ from torch import Tensor
 
 from vqclip.base.errors import WeightsError
 
-VOCABULARY, MERGES = "tokenizer.vocabulary", "tokenizer.merges"  # names of the file's tensors: bytes of two texts
+VOCABULARY, MERGES = (
+    "tokenizer.vocabulary",
+    "tokenizer.merges",
+)  # names of the file's tensors: bytes of two texts
 FIRST_EMOJI = 0x1F000
 SPACE = "Ġ"  # what a word begins with in the vocabulary
 
@@ -47,7 +51,7 @@ class PairTokenizer:
         """Merge, again and again, the first of the most frequent pairs."""
         pieces = [SPACE, *word]
         while len(pieces) > 1:
-            ranks = [self._ranks.get(pair, inf) for pair in zip(pieces, pieces[1:], strict=False)]
+            ranks = [self._ranks.get(pair, inf) for pair in pairwise(pieces)]
             at = min(range(len(ranks)), key=ranks.__getitem__)
             if ranks[at] == inf:
                 break
