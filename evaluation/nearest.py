@@ -55,7 +55,7 @@ def in_pixels(images: Tensor, sprites: Tensor) -> Nearest:
 
 def by_judge(images: Tensor, sprites: Tensor, see: See) -> Nearest:
     """Compare what a judge sees in images and in cut-outs on white; a distance is 1 - cosine."""
-    seen = torch.cat([see(part) for part in images.split(32)])
+    seen = torch.cat([see(part) for part in torch.split(images, 32)])
     best = Nearest(torch.zeros(len(images), dtype=torch.long), torch.full((len(images),), float("inf")))
     for begin, part in _parts(sprites, 32):
         best = _nearer(best, begin, 1 - seen @ see(on(part, torch.ones(3))).T)

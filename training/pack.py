@@ -9,6 +9,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -60,16 +61,21 @@ def pack(data: Dataset, out: Path, side: int, start: Path | None = None) -> tupl
         "index": packed.as_lines(index),
         "wall_index": packed.as_lines([data.wallpaper_index[row] for row in walls]),
         **{f"vqgan.{key}": value.half().contiguous() for key, value in vqgan.items()},
-        **_reader([*_sentences(), *(word for row in index for word in (row["name"], *row["words"]))]),
+        **_reader([*_sentences(), *_said(index)]),
     }
     if start is not None:
         tensors |= {f"start.{key}": value for key, value in load_file(start).items()}
     return packed.save(out, tensors, to_note(architecture)), len(rows)
 
 
-def _row(data: Dataset, row: int) -> dict[str, object]:
+def _row(data: Dataset, row: int) -> dict[str, Any]:
     kept = data.index[row]
     return {key: kept[key] for key in ("style", "name", "split")} | {"words": kept["words"][:WORDS]}
+
+
+def _said(index: list[dict[str, Any]]) -> Iterator[str]:
+    for row in index:
+        yield from (row["name"], *row["words"])
 
 
 def _shrunk(sprite: np.ndarray, side: int) -> Image.Image:

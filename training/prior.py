@@ -30,12 +30,10 @@ PROMPTS = (
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     torch.set_num_threads(given.threads)
-    plan = Plan(minutes=given.minutes)
+    plan = replace(tiny(Plan()) if given.smoke else Plan(), minutes=given.minutes)
     for name in ("side", "layers", "width", "heads", "batch", "pool", "tried", "rate", "seed"):
         if (value := getattr(given, name)) is not None:
             plan = replace(plan, **{name: value})
-    if given.smoke:
-        plan = tiny(plan)
     packed = Packed.open(given.packed)
     trainer = Trainer(plan, packed, torch.device(given.device), given.work or given.out / "work")
     trainer.run()

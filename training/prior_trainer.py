@@ -114,7 +114,7 @@ class Trainer:
         sampling = Sampling(top_k=256, guidance=a.guidance)
         made = complete(network, conditions, codes, known, sampling, generators)
         vqgan = self.packed.vqgan
-        images = torch.cat([vqgan.decode(vqgan.lookup(part)) for part in made.split(64)])
+        images = torch.cat([vqgan.decode(vqgan.lookup(part)) for part in torch.split(made, TRIED)])
         return ((images + 1) / 2).clamp(0, 1)
 
     def _one_step(self, batch: Batch, progress: float) -> float:
@@ -122,7 +122,7 @@ class Trainer:
         said = batch.said * (torch.rand(len(batch.said), 1, device=self.device) >= self.plan.silent)
         loss = self._loss(self.network, batch.codes, said)
         self._optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimizer.step()
         self.average.update(self.network)
@@ -145,7 +145,7 @@ class Trainer:
                 (", silent", torch.zeros_like(batch.said)),
                 (", another's", batch.said.roll(1, 0)),
             ):
-                parts = zip(batch.codes.split(TRIED), said.split(TRIED), strict=True)
+                parts = zip(torch.split(batch.codes, TRIED), torch.split(said, TRIED), strict=True)
                 losses = [
                     float(self._loss(self.average.module, codes, text)) * len(codes) for codes, text in parts
                 ]

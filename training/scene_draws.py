@@ -179,7 +179,8 @@ class SceneDraws:
         return Wall(row, self._between(-1, 1), self._between(-1, 1), side, bool(self.random.random() < 0.5))
 
     def _draw(self) -> tuple[int, str, str]:
-        row = int(self.rows[min(len(self.rows) - 1, np.searchsorted(self._odds, self.random.random()))])
+        place = int(np.searchsorted(self._odds, self.random.random() * self._odds[-1]))
+        row = int(self.rows[place])
         entry = self.index[row]
         words = [entry["name"], *entry["words"][:WORDS]]
         return row, entry["name"], words[self.random.integers(len(words))]

@@ -86,7 +86,7 @@ class AttnBlock(nn.Module):
         q, k, v = (part(h).flatten(2).mT[:, None] for part in (self.q, self.k, self.v))
         if q.shape[2] > WRITTEN_OUT:
             q, k, v = (part.contiguous() for part in (q, k, v))
-        h = self.kernels.attend_wide(q, k, v)[:, 0].mT.unflatten(2, x.shape[2:])
+        h = self.kernels.attend_wide(q, k, v)[:, 0].mT.reshape(x.shape)
         return x + self.proj_out(h)
 
 

@@ -64,7 +64,7 @@ class Attention(nn.Module):
         return self.proj(read.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class GPTLayer(nn.Module):

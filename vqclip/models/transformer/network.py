@@ -82,7 +82,7 @@ class CodeTransformer(nn.Module):
             cache.text = [layer.encoder_attn.keys_values(states) for layer in layers]
             return self.tok_emb(torch.full_like(condition[:, :1], a.start))
         if self.text_proj is not None:
-            return self.text_proj(condition).unflatten(1, (a.prefix, a.width))
+            return self.text_proj(condition).view(-1, a.prefix, a.width)
         return (self.text_emb or self.tok_emb)(condition)
 
     def forward(self, codes: Tensor, cache: Cache) -> Tensor:
