@@ -79,8 +79,9 @@ class Trainer:
         _begin(network)
         if packed.start:
             network.load_state_dict({key: value.float() for key, value in packed.start.items()})
+        self.average = work.Average(network)
+        self.average.module.to(device)
         self.network = network.to(device)
-        self.average = work.Average(self.network)
         self._optimizer = torch.optim.AdamW(
             self.network.parameters(), plan.rate, (0.9, 0.95), weight_decay=0.02
         )
@@ -122,7 +123,7 @@ class Trainer:
         said = batch.said * (torch.rand(len(batch.said), 1, device=self.device) >= self.plan.silent)
         loss = self._loss(self.network, batch.codes, said)
         self._optimizer.zero_grad()
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss, torch.ones_like(loss))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimizer.step()
         self.average.update(self.network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
+from fake_gpu import fake_gpu
 from safetensors.torch import load_file
 
 from evaluation.nearest import by_judge, in_pixels, on
@@ -206,3 +208,16 @@ def test_a_judge_that_sees_mean_colours_finds_the_picture_of_the_same_colour(pac
 
     found = by_judge(on(packed.sprites[:5], torch.ones(3)), packed.sprites, see)
     assert float(found.distances.max()) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")  # autocast asks for a driver
+def test_a_step_and_a_sample_keep_to_a_gpu(
+    packed: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fake_gpu(monkeypatch):
+        trainer = Trainer(tiny(Plan(minutes=0.02)), copy.deepcopy(packed), torch.device("cuda"), tmp_path)
+        monkeypatch.setattr(Trainer, "_keep", lambda trainer, clock: None)  # a file needs numbers
+        trainer.run()
+        assert trainer.step > 0
+        assert trainer.network.pos_emb.device.type == "cuda"
+        assert trainer.sample(["a red circle"], 2).shape == (2, 3, 32, 32)
