@@ -22,6 +22,7 @@ FOLDERS = [
     "base",
     "weights",
     "config",
+    "importing",
     "media",
     "models",
     "guidance",
@@ -59,6 +60,9 @@ LIGHT = (
     "start.phrases",
     "start.sketch_config",
     "start.source",
+    "start.transformer_config",
+    "models.transformer.architecture",
+    "models.transformer.finding",
     "runs.job",
     "runs.record",
     "jobs.batch_file",
@@ -70,6 +74,7 @@ LIGHT = (
     "cli.app",
     "cli.completion",
     "cli.help_layout",
+    "cli.inits",
     "cli.options",
     "cli.outputs",
     "cli.painting_options",
@@ -86,7 +91,7 @@ MODULES = [name for name in modules() if name.rpartition(".")[2] != "__init__" a
 LIGHT_MODULES = [
     name
     for name in MODULES
-    if (name.split(".")[0] in ("base", "config") and name not in WITH_TORCH)
+    if (name.split(".")[0] in ("base", "config", "importing") and name not in WITH_TORCH)
     or name in LIGHT
     or name.startswith(("cli.commands.", "guidance.losses.", "guidance.filters."))
 ]
@@ -236,7 +241,8 @@ def test_the_flags_of_generate_are_frozen() -> None:
     }
     assert flags == {
         "-o", "--output", "--force", "-s", "--size", "--steps", "--seed", "-p", "--preset", "-c", "--config", "--set",
-        "--init", "--drawer", "--image-prompt", "--loss", "--palette", "--filter", "--save-every", "--tile",
+        "--init", "--start", "--mask", "--extend", "--aspect", "--style",
+        "--drawer", "--image-prompt", "--loss", "--palette", "--filter", "--save-every", "--tile",
         "-d", "--device", "-n", "--count",
         "--batch-size", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",

@@ -21,9 +21,7 @@ OLD_WORDS = (
     "studio", "tighten", "told", "wish", "wished", "wishes",
 )  # fmt: skip
 OLD = re.compile(rf"\b({'|'.join(OLD_WORDS)})\b", re.IGNORECASE)
-TEMPLATE = re.compile(
-    r"[`'\"][^`'\"]*\{\}[^`'\"]*[`'\"]"
-)  # a text for a CLIP, in the words that its captions had
+TEMPLATE = "a picture of a {}"  # CLIPs read it in the words that their captions had
 HISTORY = ("docs/log.md", "CHANGELOG.md")  # they speak of what was, in the words of the day
 DOCUMENTS = sorted(
     str(path.relative_to(ROOT))
@@ -39,7 +37,7 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def old_sentences(text: str) -> list[str]:
-    return [sentence for sentence in sentences(TEMPLATE.sub("", text)) if OLD.search(sentence)]
+    return [sentence for sentence in sentences(text.replace(TEMPLATE, "")) if OLD.search(sentence)]
 
 
 def test_an_old_word_is_found() -> None:

@@ -11,6 +11,7 @@ import yaml
 from conftest import Done, Tiny, Vqclip
 from fake_gpu import FakeGpu, backward, fake_gpu
 from PIL import Image
+from tiny_transformers import random_transformer, write_transformer
 
 from vqclip.base.device import allow_tf32, arithmetic, dtype_for
 from vqclip.base.errors import UsageError
@@ -47,6 +48,43 @@ STARTS: dict[str, list[str]] = {
     "codes": ["--set", "start=codes"],
     "gradient": ["--set", "start=gradient"],
     "grey": ["--set", "start=grey"],
+    "transformer": ["--set", "start={name: transformer, model: NETWORK, candidates: 2}"],
+    "transformer, windows": [
+        "--set",
+        "start={name: transformer, model: NETWORK, enlarge: windows}",
+        "--steps",
+        "0",
+    ],
+    "transformer that completes an image": [
+        "--set",
+        "start={name: transformer, model: NETWORK, candidates: 2}",
+        "--init",
+        "PICTURE",
+        "--extend",
+        "right=4",
+        "--size",
+        "8x8",
+    ],
+    "transformer that completes an image and draws no more": [
+        "--set",
+        "start={name: transformer, model: NETWORK}",
+        "--init",
+        "PICTURE",
+        "--mask",
+        "PICTURE",
+        "--steps",
+        "0",
+        "--size",
+        "16x16",
+    ],
+    "transformer that reads texts": [
+        "--set",
+        "start={name: transformer, model: READER, top_p: 0.9}",
+        "--steps",
+        "0",
+        "--size",
+        "8x8",
+    ],
     "init": ["--init", "PICTURE"],
     "image prompt": ["--image-prompt", "PICTURE"],
     "noise prompt": ["--set", "prompts=[noise:7, a red apple:-0.5]"],
@@ -123,15 +161,23 @@ def paint(
     tiny_yaml: Path,
     picture: Path,
     tiny_clip: Path,
+    tiny_vqgan: Path,
+    tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> Paint:
     """A command on the GPU that has to end well, with files in the place of their names."""
 
     def run(command: str, *words: str) -> Done:
         files = {"PICTURE": str(picture), "EYE": str(tiny_clip)}
+        for name, kind in (("NETWORK", "coordinates"), ("READER", "bart")):
+            network = random_transformer(kind, vqgan=str(tiny_vqgan))
+            files[name] = str(write_transformer(tmp_path / f"{kind}.safetensors", network))
         if "CLIP" in words:
             files["CLIP"] = str(request.getfixturevalue("clip"))
         given = [files.get(word, word) for word in words]
+        given = [
+            word.replace("NETWORK", files["NETWORK"]).replace("READER", files["READER"]) for word in given
+        ]
         done = vqclip("--debug", command, *given, "-c", tiny_yaml, "--device", "cuda")
         assert done.code == 0, done.err
         assert "cuda" in done.err

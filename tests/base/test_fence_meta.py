@@ -3,21 +3,26 @@
 import dataclasses
 import inspect
 from collections import Counter
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import pytest
 import torch
 from conftest import Tiny
+from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqclip.base.device import strengths
 from vqclip.guidance import motion
 from vqclip.guidance.drawers.vqgan import VQGANDrawer
-from vqclip.guidance.loss import Target
+from vqclip.guidance.filtered_drawer import FilteredDrawer
+from vqclip.guidance.loss import Penalty, Target
+from vqclip.guidance.masking import MaskedDrawer
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.optimize import Step, take_step
 from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
+from vqclip.guidance.records import mapped
 from vqclip.guidance.state import State
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import numbers
@@ -70,15 +75,37 @@ def without_numbers(view: PerceptorLoss) -> PerceptorLoss:
     assert isinstance(perceptor, OpenCLIPPerceptor)
     perceptor._visual.to(META)
     perceptor.mean, perceptor.std = perceptor.mean.to(META), perceptor.std.to(META)
-    targets = [Target(target.prompt, target.embeddings.to(META)) for target in view.targets]
+    targets = [
+        Target(target.prompt, target.embeddings.to(META), on_meta(target.region)) for target in view.targets
+    ]
     return dataclasses.replace(view, targets=targets)
 
 
+def on_meta(record: Any) -> Any:
+    return mapped(record, lambda x: x.to(META))
+
+
+def scene_without_numbers(penalty: Penalty) -> Penalty:
+    """A penalty whose scene, if it has one, has moved to the meta device."""
+    measure: Any = penalty.measure
+    scene = measure.keywords.get("scene")
+    if scene is None:
+        return penalty
+    if scene.embed is not None:
+        view = scene.embed.__self__
+        view._map, view._placements = on_meta(view._map), on_meta(view._placements)
+    return dataclasses.replace(penalty, measure=partial(measure.func, scene=on_meta(scene)))
+
+
 def without_numbers_too(drawer: Any) -> Any:
-    """A drawer that has moved to the meta device."""
+    """A drawer that has moved to the meta device, with those behind it."""
     if isinstance(drawer, VQGANDrawer):
         drawer.vqgan.to(META)
         drawer.low, drawer.high = drawer.low.to(META), drawer.high.to(META)
+        return drawer
+    if isinstance(drawer, MaskedDrawer):
+        drawer._canvases = on_meta(drawer._canvases)
+        drawer._drawer = without_numbers_too(drawer._drawer)
         return drawer
     drawer.device = META
     for name, value in vars(drawer).items():
@@ -94,12 +121,13 @@ def take_one(pipeline: Pipeline, images: int) -> tuple[Watch, list[State]]:
     frame = pipeline.film.frame(0)
     objective = pipeline.objective(frame)
     begun = [pipeline.begin(frame, objective, seed) for seed in range(images)]
-    drawer = getattr(objective.drawer, "_drawer", objective.drawer)  # behind the filters
-    drawer = without_numbers_too(drawer)
+    drawer: Any = objective.drawer
+    drawer = without_numbers_too(drawer._drawer if isinstance(drawer, FilteredDrawer) else drawer)
     objective: Objective = dataclasses.replace(
         objective,
         drawer=drawer,
         perceptor_losses=[without_numbers(view) for view in objective.perceptor_losses],
+        penalties=[scene_without_numbers(penalty) for penalty in objective.penalties],
     )
     states = [State.begin(state.latent.z.to(META), pipeline.make_optimizer, state.seed) for state in begun]
     with Watch() as watch:
@@ -143,6 +171,12 @@ STEPS: dict[str, dict[str, Any]] = {
     "recomputed lines": {"drawer": {"name": "lines", "strokes": 4, "fills": 2}, "recompute": True},
     "pixel": {"drawer": {"name": "pixel", "shape": "hex", "pixels": "6x5"}},
     "pyramid": {"drawer": "pyramid", "tile": True, "pictures": 2},
+    "regions": {"prompts": ["a red apple @ left | an owl @ not 0,0,.5,.5 | fog"]},
+    "mask": {"init": "init.png", "extend": "left=4"},
+    "near": {
+        "init": "init.png",
+        "losses": {"near_init": 1, "init_meaning": 1, "near_images": {"targets": ["init.png"]}},
+    },
 }
 
 
@@ -150,6 +184,7 @@ STEPS: dict[str, dict[str, Any]] = {
 def test_a_step_waits_for_no_number(given: dict[str, Any], tiny: Tiny) -> None:
     """And copies once from the CPU: what was drawn by chance."""
     settings = dict(given)
+    Image.new("RGB", (8, 8)).save("init.png")
     images, recompute = settings.pop("pictures", 1), settings.pop("recompute", False)
     pipeline = Pipeline(tiny(**settings), CPU)
     pipeline._budget.recompute = recompute

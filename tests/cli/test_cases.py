@@ -72,7 +72,7 @@ VIDEOS: dict[str, Callable[[torch.Tensor], bool]] = {
 
 
 def test_every_case_has_an_outcome() -> None:
-    known = {*JOBS, *REFUSED, *CONFIGS, *PICTURES, *VIDEOS, "README.md"}
+    known = {*JOBS, *REFUSED, *CONFIGS, *PICTURES, *VIDEOS, "README.md", "settings"}
     assert {path.name for path in CASES.iterdir()} == known
 
 

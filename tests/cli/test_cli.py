@@ -313,12 +313,12 @@ FURNITURE: dict[str, Callable[[Path], object]] = {
 }
 
 REFUSALS = [
-    (["a", "--set", "stpes=3"], 2, "there is no key 'stpes' in a config; did you mean steps?"),
+    (["a", "--set", "stpes=3"], 2, "there is no key 'stpes' in a config; did you mean steps"),
     (["a", "--set", "cutouts.cuont=3"], 2, "did you mean cutouts.count"),
     (["a", "--set", "steps=many"], 2, "steps: "),
     (["a", "--set", "steps"], 2, "is no KEY=VALUE"),
     (["a", "--steps", "many"], 2, "--steps: 'many' is no whole number; write one as in 7"),
-    (["a", "--steps", "0"], 2, "steps: 0 is out of range"),
+    (["a", "--steps", "-1"], 2, "steps: -1 is out of range"),
     (["a", "--size", "0x0"], 2, "'0x0' is impossible"),
     (["a", "--size", "big"], 2, "'big' is no size; write width x height"),
     (["a", "--seed", "-1"], 2, "seed: -1 is out of range"),

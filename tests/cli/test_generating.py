@@ -78,7 +78,7 @@ class TestHelp:
     def test_shows_the_defaults_that_hold(self) -> None:
         """What the help says is what default.yaml says."""
         text, default = unwrapped(shown_help("generate")), configs.resolve({"seed": 0})
-        assert f"Width x height, in pixels. [default: {default.size}]" in text
+        assert f"Width x height, init, or large portrait. [default: {default.size}]" in text
         assert f"[default: {default.drawer.name}]" in text
         story = unwrapped(shown_help("story"))
         restyle, zoom = (configs.resolve({"seed": 0}, f"films/{name}") for name in ("restyle", "zoom"))

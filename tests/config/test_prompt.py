@@ -95,8 +95,10 @@ def random_prompt(chance: random.Random) -> Prompt:
     match kind:
         case Kind.NOISE:
             body = str(chance.randrange(2**40))
-        case Kind.IMAGE:
+        case Kind.IMAGE | Kind.LABEL:
             body = body.strip() or "x"
+        case Kind.VECTOR:
+            body = f"{body.strip()}.npz"
         case Kind.TEXT:
             body = body if body.strip() else "x"
     weight = chance.choice([1.0, 2.0, -1.0, 0.0, chance.uniform(-3, 3), chance.uniform(0, 1e-6), 1e18])

@@ -166,7 +166,7 @@ class LaterConfig(Config):
     cutouts: LaterCutouts
     sharpen: SharpenConfig
     tints: list[str] = key(neutral=[])
-    mask: str | None = key(neutral=None)
+    veil: str | None = key(neutral=None)
 
 
 ADDED: dict[str, Any] = {
@@ -174,7 +174,7 @@ ADDED: dict[str, Any] = {
     "sharpen.mode": "edges",
     "sharpen.weight": "0.5",
     "tints": ["red"],
-    "mask": "a.png",
+    "veil": "a.png",
 }
 
 
@@ -192,7 +192,7 @@ class TestAddedKeys:
     def test_are_neutral_in_what_was_written_before_and_leave_its_digest(self, before: Config) -> None:
         config: Any = configs.from_dict(as_before(before))
         assert isinstance(config, LaterConfig)
-        assert (config.cutouts.gamma, config.tints, config.mask) == (1.0, [], None)
+        assert (config.cutouts.gamma, config.tints, config.veil) == (1.0, [], None)
         assert config.sharpen == SharpenConfig(mode="none", weight="0")
         assert config.perceptors[0].layer == 0
         assert config.digest == before.digest

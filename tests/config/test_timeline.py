@@ -114,9 +114,9 @@ class TestStory:
         with pytest.raises(ConfigError, match="2 and 3 scenes"):
             tiny(prompts=["a ^ b", "a ^ b ^ c"])
 
-    def test_a_still_has_no_weight_over_time(self, tiny: Tiny) -> None:
-        with pytest.raises(ConfigError, match="this is a still"):
-            tiny(prompts=["fog:{0 -> 1}"])
+    def test_a_stills_weight_stays_a_schedule_over_its_steps(self, tiny: Tiny) -> None:
+        (fog,) = Film(tiny(prompts=["fog:{0 -> 1}"])).frame(0).prompts
+        assert fog.prompt.course == "0 -> 1"
 
 
 class TestPictures:
@@ -154,3 +154,15 @@ class TestPictures:
     def test_a_loop_needs_more_frames_than_it_overlaps(self, tiny: Tiny) -> None:
         with pytest.raises(ConfigError, match="can't fade"):
             self.film(tiny, 1, overlap=10)
+
+
+def test_a_storys_prefix_and_suffix_stay_through_its_scenes(tiny: Tiny) -> None:
+    """Images, weights and lines of one scene stay as they are."""
+    prompts = ["a seed:2 | [a.png] ^ a tree @ left", "fog"]
+    story = {"prefix": "a watercolour of", "suffix": ", at night"}
+    config = tiny(prompts=prompts, story=story)
+    seed, image, tree, fog = config.parsed_prompts
+    assert (seed.body, seed.weight) == ("a watercolour of a seed, at night", 2)
+    assert (tree.body, tree.region) == ("a watercolour of a tree, at night", "left")
+    assert (image.body, fog.body) == ("a.png", "fog")
+    assert [p.body for p in tiny(prompts=prompts).parsed_prompts] == ["a seed", "a.png", "a tree", "fog"]

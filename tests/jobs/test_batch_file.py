@@ -203,7 +203,7 @@ def test_a_table_is_read_as_spreadsheets_save_it(kind: str) -> None:
 
 
 def test_rows_of_a_table_know_their_line() -> None:
-    text = 'prompt,seed\n"two\nlines",1\na "b" c,2\n"d ""e"" f",3\ng,x\n'
+    text = 'prompt,seed\n"two\nlines",1\na "b" c,2\n"d ""e"" f",3\ng,-1\n'
     tasks = batch.plan(written("a.csv", text), Path("runs"))
     assert [task.entry.position for task in tasks] == ["line 2", "line 4", "line 5", "line 6"]
     assert [task.entry.title for task in tasks] == ["two\nlines", 'a "b" c', 'd "e" f', "g"]

@@ -15,6 +15,7 @@ import pytest
 import torch
 from conftest import DEVICE, Tiny, at, paint
 from PIL import Image
+from tiny_transformers import random_transformer, write_transformer
 
 import vqclip
 from vqclip.base.errors import ConfigError, NotFinite
@@ -178,8 +179,11 @@ class TestWhatIsPainted:
         assert not np.array_equal(pixels(paint(config)), pixels(still))
 
     @pytest.mark.parametrize("start", STARTS.names())
-    def test_begins_with_every_start(self, tiny: Tiny, start: str) -> None:
-        one, two = (paint(tiny(start=start, steps=1, seed=seed)) for seed in (1, 1))
+    def test_begins_with_every_start(self, tiny: Tiny, start: str, tiny_vqgan: Path, tmp_path: Path) -> None:
+        network = random_transformer(vqgan=str(tiny_vqgan))
+        model = {"model": str(write_transformer(tmp_path / "network.safetensors", network))}
+        keys = {"name": start, **(model if start == "transformer" else {})}
+        one, two = (paint(tiny(start=keys, steps=1, seed=seed)) for seed in (1, 1))
         assert_equal(one, two)
 
     def test_begins_with_the_given_picture(self, tiny: Tiny, tmp_path: Path) -> None:
@@ -315,5 +319,5 @@ class TestOverflow:
 
     def test_float32_ends_in_the_line_to_type(self, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
         self.overflowing(monkeypatch, torch.float32)
-        with pytest.raises(NotFinite, match=r"step 30 .*--set optimizer.rate="):
+        with pytest.raises(NotFinite, match=r"step 30 .*--set optimizer.learning_rate="):
             paint(tiny(steps=35))

@@ -10,12 +10,14 @@ import pytest
 import torch
 from conftest import Tiny
 from PIL import Image
+from tiny_transformers import random_transformer, write_transformer
 
 from vqclip.base.errors import WeightsError
 from vqclip.config.registry import STARTS
 from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
 from vqclip.jobs.worker import Worker
 from vqclip.media.video_writer import VideoWriter
+from vqclip.models.transformer.loading import LoadedTransformer
 from vqclip.models.vqgan import VQGAN
 from vqclip.pipeline.events import result
 from vqclip.pipeline.model_cache import ModelCache
@@ -48,6 +50,10 @@ class Listing(ModelCache):
         self.loaded |= {(need.kind, need.name) for need in entry.requirements()}
         return self.shelf.perceptor(entry, dtype)
 
+    def transformer(self, name: str, dtype: torch.dtype) -> LoadedTransformer:
+        self.loaded.add(("transformer", name))
+        return self.shelf.transformer(name, dtype)
+
     def sketchbook(self, name: str) -> Sketchbook:
         self.loaded.add(("sketchbook", name))
         return self.shelf.sketchbook(name)
@@ -75,7 +81,7 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("start", STARTS.names())
 @pytest.mark.parametrize("case", CASES)
 def test_a_pipeline_loads_what_is_named(
-    start: str, case: str, tiny: Tiny, tiny_clip: Path, other_clip: Path, shelf: ModelCache
+    start: str, case: str, tiny: Tiny, tiny_vqgan: Path, tiny_clip: Path, other_clip: Path, shelf: ModelCache
 ) -> None:
     Image.new("RGB", (16, 16), "teal").save("picture.png")
     with VideoWriter(Path("clip.mp4"), 16, 16, 10, {}, "") as video:
@@ -88,7 +94,9 @@ def test_a_pipeline_loads_what_is_named(
     given = dict(CASES[case])
     if case in ("several", "one twice"):
         given["perceptors"] = [clips[name] for name in given["perceptors"]]
-    config = tiny(start=start, **given)
+    network = random_transformer("embedding", vqgan=str(tiny_vqgan), clip=str(tiny_clip))
+    model = {"model": str(write_transformer(Path("network.safetensors"), network))}
+    config = tiny(start={"name": start, **(model if start == "transformer" else {})}, **given)
     listing = Listing(shelf)
     Pipeline(config, CPU, cache=listing)
     assert listing.loaded == {(need.kind, need.name) for need in requirements(config)}

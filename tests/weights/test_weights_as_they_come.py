@@ -215,7 +215,7 @@ class TestVqgans:
         model = random_vqgan(replace(WIDE, in_channels=channels, out_ch=channels))
         torch.save({"state_dict": model.state_dict()}, tmp_path / "a.ckpt")
         line = refusal(install.import_file, tmp_path / "a.ckpt")
-        assert f"pictures with {channels} channels" in line
+        assert f"images with {channels} channels" in line
         assert "is a VQGAN of" in refusal(load_vqgan, str(tmp_path / "a.ckpt"))
 
     def test_a_kl_autoencoder_is_named(self, tmp_path: Path) -> None:

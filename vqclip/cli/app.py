@@ -26,41 +26,28 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order in which help lists them. Each is a file in commands/ with a function of its name, or with an `app`.
-COMMANDS = (
-    "generate",
-    "story",
-    "zoom",
-    "restyle",
-    "film",
-    "batch",
-    "resume",
-    "runs",
-    "presets",
-    "reproduce",
-    "diff",
-    "gallery",
-    "ui",
-    "show",
-    "classify",
-    "search",
-    "embed",
-    "rank",
-    "sheet",
-    "doctor",
-    "config",
-    "models",
-)
+PANELS = {
+    "Generate": ("generate", "story", "zoom", "restyle", "batch"),
+    "Go on": ("resume", "film", "reproduce", "runs"),
+    "Look": ("show", "diff", "gallery", "ui", "sheet"),
+    "Ask a CLIP": ("classify", "search", "rank", "embed"),
+    "Set up": ("presets", "config", "models", "doctor"),
+}
+COMMANDS = [name for names in PANELS.values() for name in names]
 
 
 def _add_commands() -> None:
-    for name in COMMANDS:
-        module = import_module(f"vqclip.cli.commands.{name}")
-        if isinstance(group := getattr(module, "app", None), typer.Typer):
-            for info in group.registered_commands:
-                info.cls = Command if info.cls in (None, TyperCommand) else info.cls
-            app.add_typer(group, name=name, cls=Group)
-        else:
-            app.command(name, cls=getattr(module, "Command", Command))(getattr(module, name))
+    for panel, names in PANELS.items():
+        for name in names:
+            module = import_module(f"vqclip.cli.commands.{name}")
+            if isinstance(group := getattr(module, "app", None), typer.Typer):
+                for info in group.registered_commands:
+                    info.cls = Command if info.cls in (None, TyperCommand) else info.cls
+                cls = group.info.cls if isinstance(group.info.cls, type) else Group
+                app.add_typer(group, name=name, cls=cls, rich_help_panel=panel)
+            else:
+                command = getattr(module, "Command", Command)
+                app.command(name, cls=command, rich_help_panel=panel)(getattr(module, name))
 
 
 _add_commands()

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from typer.core import TyperGroup
+from vqclip.cli.help_layout import Group
 
 
-class ListsByDefault(TyperGroup):
+class ListsByDefault(Group):
     """Insert `list` where the first word names no command of the group."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -31,7 +31,7 @@ Scenes = Annotated[
 Size = Annotated[
     str | None,
     typer.Option(
-        "-s", "--size", help="Width x height, in pixels.", metavar="WxH", rich_help_panel=WHAT,
+        "-s", "--size", help="Width x height, init, or large portrait.", metavar="WxH", rich_help_panel=WHAT,
         show_default="256x256",
     ),
 ]  # fmt: skip
@@ -49,10 +49,38 @@ Seed = Annotated[
         rich_help_panel=WHAT, show_default="random",
     ),
 ]  # fmt: skip
+Aspect = Annotated[
+    str | None,
+    typer.Option("--aspect", help="Its shape, at the same area.", metavar="16:9", rich_help_panel=WHAT),
+]
 Init = Annotated[
     str | None,
-    typer.Option("--init", help="Start from this image.", metavar="FILE", rich_help_panel=WHAT),
-]
+    typer.Option(
+        "--init", help="Start from this image: a file, a pattern, an address.", metavar="FILE",
+        rich_help_panel=WHAT,
+    ),
+]  # fmt: skip
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--start", help="sketch, noise, codes, transformer…", metavar="NAME",
+        rich_help_panel=WHAT, show_default="sketch",
+    ),
+]  # fmt: skip
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask", help="Render --init anew where this is white; keep the rest.", metavar="FILE",
+        rich_help_panel=WHAT,
+    ),
+]  # fmt: skip
+Extend = Annotated[
+    str | None,
+    typer.Option(
+        "--extend", help="Grow --init, as in left=64,top=32, and fill that.", metavar="SIDES",
+        rich_help_panel=WHAT,
+    ),
+]  # fmt: skip
 ImagePrompts = Annotated[
     list[str] | None,
     typer.Option(
@@ -102,6 +130,13 @@ Steps = Annotated[
         show_default="100",
     ),
 ]  # fmt: skip
+Style = Annotated[
+    str | None,
+    typer.Option(
+        "--style", help="watercolour, oil, ink, photo…; join them with +.", metavar="NAME",
+        rich_help_panel=HOW,
+    ),
+]  # fmt: skip
 Losses = Annotated[
     list[str] | None,
     typer.Option(
@@ -112,14 +147,14 @@ Losses = Annotated[
 Palette = Annotated[
     str | None,
     typer.Option(
-        "--palette", help="Use only these colours: red;#00f, pico8, blue->white, [a.png].", metavar="COLOURS",
+        "--palette", help="Use only these colours: red;#00f, pico8, blue->white, \\[a.png].", metavar="COLOURS",
         rich_help_panel=HOW,
     ),
 ]  # fmt: skip
 Filters = Annotated[
     list[str] | None,
     typer.Option(
-        "--filter", help="Change what is drawn, NAME:VALUE: wallpaper:p4m, tile…; repeatable.", metavar="NAME",
+        "--filter", help="Change the image, NAME:VALUE: wallpaper:p4m…; repeatable.", metavar="NAME",
         rich_help_panel=HOW,
     ),
 ]  # fmt: skip

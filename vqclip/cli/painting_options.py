@@ -25,12 +25,17 @@ class PaintingOptions:
 
     size: options.Size = None
     seed: options.Seed = None
+    aspect: options.Aspect = None
     init: options.Init = None
+    start: options.Start = None
+    mask: options.Mask = None
+    extend: options.Extend = None
     image_prompts: options.ImagePrompts = None
     preset: options.Preset = None
     file: options.File = None
     settings: options.Settings = None
     steps: options.Steps = None
+    style: options.Style = None
     drawer: options.Drawer = None
     losses: options.Losses = None
     palette: options.Palette = None
@@ -57,12 +62,20 @@ class PaintingOptions:
         from vqclip.config import resolve as configs  # noqa: PLC0415
 
         layers = "+".join(filter(None, [preset, self.preset])) or None
-        drawer = [f"drawer={self.drawer}"] if self.drawer else []  # first, so that --set can give its keys
+        kinds = {"drawer": self.drawer, "start": self.start}
+        named_first = [
+            f"{key}={name}" for key, name in kinds.items() if name
+        ]  # so that --set can give their keys
         losses = [f"losses.{name}={weight or 1}" for name, _, weight in _parted(self.losses)]
-        base = configs.base(layers, self.file, [*drawer, *losses, *(self.settings or [])])
+        base = configs.base(layers, self.file, [*named_first, *losses, *(self.settings or [])])
         self.notes.extend(("config", line) for line in overrides(self.preset, self.file))
         named: dict[str, Any] = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
         named |= {"palette": self.palette, "filters": self.filters or None, "save_every": self.save_every}
+        named |= {"aspect": self.aspect, "extend": self.extend, "style": self.style}
+        if self.mask or self.extend:
+            named["size"] = self.size or "init"  # so that what is kept isn't scaled
+        if self.mask:
+            sections = {**sections, "mask": {"file": self.mask}}
         given = {"prompts": self._prompts(prompt, base.above.get("prompts"))} | _given(named)
         given |= {name: _given(section) for name, section in sections.items()}
         return base.resolve(given)

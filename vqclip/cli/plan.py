@@ -21,6 +21,7 @@ from vqclip.requirements.status import Status, status
 from vqclip.runs.job import slug
 from vqclip.runs.record import IMAGE
 from vqclip.runs.run import VIDEO, check_parent
+from vqclip.start.chosen import chosen_start
 
 DRAWN = "drawn when the work begins"
 
@@ -67,6 +68,7 @@ def make_plan(
         **_film(config, film),
         "crops": [f"{p.label}: {p.crops or config.cutouts.count} a step" for p in config.perceptors],
         "models": [_describe(status(need)) for need in requirements(config, judge)],
+        **_start(config, torch_device),
         **_memory(config, frame, torch_device, len(outputs), batch_size),
         "outputs": [
             _unseeded(spec.output, spec)
@@ -117,6 +119,8 @@ def _stages(config: Config, frame: Frame) -> list[str]:
     for stage in frame.stages:
         rows, columns = latent_shape(frame.width, frame.height, factor, stage.scale)
         size = f"decoded at {columns * factor}x{rows * factor}"
+        if not frame.steps:
+            return [f"no steps: latent {columns}x{rows}, {size}"]
         lines.append(f"steps {stage.begin + 1} to {stage.end}: latent {columns}x{rows}, {size}")
     return lines
 
@@ -140,6 +144,15 @@ def _describe(found: Status) -> str:
     if found.fetchable:
         return f"{name}, missing, {found.size}; type: vqclip models pull {found.need.name}"
     return f"{name}, missing: {found.reason}"
+
+
+def _start(config: Config, device: Any) -> dict[str, str]:
+    """Say what the start computes, if that is much."""
+    try:
+        line = chosen_start(config).outlook(device, devices.dtype_for(config.precision, device))
+    except WeightsError:
+        return {}
+    return {"start": line} if line else {}
 
 
 def _memory(config: Config, frame: Frame, device: Any, count: int, batch_size: int | None) -> dict[str, str]:

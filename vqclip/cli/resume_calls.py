@@ -4,11 +4,12 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vqclip.base import device as devices
 from vqclip.base.errors import UsageError
 from vqclip.cli.deliver import deliver
 from vqclip.cli.outputs import check_output
 from vqclip.cli.printer import printing
-from vqclip.cli.provide import provide
+from vqclip.cli.session_calls import announce
 from vqclip.config.schema import Config
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import locations_from
@@ -37,7 +38,7 @@ def resume(folder: Path, further: Further, device: str, *, as_json: bool, quiet:
     delivery = _delivery(folder, further, config.is_film)
     needs = requirements(config)
     locations = locations_from(origin(folder), needs)
-    provide([need.at(locations) for need in needs], pull=pull, quiet=quiet)
+    announce(config, devices.pick(device), [need.at(locations) for need in needs], pull=pull, quiet=quiet)
     if further.steps is not None:
         folder = _continue(folder, further.steps, config)
     if delivery:

@@ -125,4 +125,6 @@ def reproduce(
                 if not quiet:
                     differ = f"{event.share:.1%} differ, by {255 * event.most:.0f} of 255 at most"
                     say("pixels", "the same" if event.is_same else differ)
+                    if not event.is_same and image.suffix.lower() != ".png":
+                        say("format", f"{image.suffix} rounds pixels when it is saved; .png keeps them")
                 deliver(event.result, spec.output, as_json, force=force, same=event.is_same)

@@ -17,6 +17,11 @@ def keys() -> list[str]:
     return list(dict.fromkeys([*_keys(Config), *shorthands.KEYS]))
 
 
+def added_keys() -> set[str]:
+    """Return the keys of a config's top level that the first configs didn't have."""
+    return {leaf.name for leaf in dataclasses.fields(Config) if "neutral" in leaf.metadata}
+
+
 def old_keys() -> list[str]:
     """Return the old dotted names of keys, which are still read."""
     return [rename.old for rename in renames.RENAMES]

@@ -38,10 +38,10 @@ def about(path: Path) -> str:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Return the YAML files below a folder by their names; no name has a '+', which joins presets."""
+    """Return the YAML files below a folder by name, the shortest paths first; none has a '+', which joins presets."""
     found = {}
     for path in folder.rglob("*.y*ml"):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if re.fullmatch(r"\.ya?ml", path.suffix) and "+" not in name and path.is_file():
             found[name] = path
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda item: (item[0].count("/"), item[0])))

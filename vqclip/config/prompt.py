@@ -2,9 +2,10 @@ r"""Parse prompts. A Prompt is a text, an image or a noise seed, with a weight a
 
     line    =  scene { "^" scene }
     scene   =  prompt { "|" prompt }
-    prompt  =  body [ ":" weight [ ":" stop ] ]
-    body    =  text  |  "quoted text"  |  [image.png]  |  [noise:7]
-    weight  =  number  |  "{" schedule over a film's frames "}"
+    prompt  =  body [ " @ " region ] [ ":" weight [ ":" stop ] ]
+    body    =  text  |  "quoted text"  |  label:text  |  [label:text]  |  [image.png]  |  [vector.npz]  |  [noise:7]
+    region  =  left | right | top | bottom | centre | edges | x,y,w,h | [mask.png], or "not " and one of them
+    weight  =  number  |  "{" schedule over a film's frames, or a still's steps "}"
 
 Numbers are read from the right, two at the most, so `a clock: study in blue` is all text. A whole number that
 follows a digit is text as well (`meet at 10:30`, `16:9`). Within a text `\:` `\|` `\^` `\\` stand for the signs
@@ -17,10 +18,13 @@ from decimal import Decimal
 from enum import Enum
 
 from vqclip.base.errors import ConfigError, PromptError
+from vqclip.config import region as regions
 from vqclip.config.schedule import LARGEST, Schedule
 
-_QUOTED = re.compile(r'\s*"((?:[^"\\]|\\.)*)"\s*(?=[:|^]|$)')
-_BRACKETED = re.compile(r"\s*\[((?:[^\]\\]|\\.)*)\]\s*(?=[:|^]|$)")
+_END = rf"(?=[:|^]|$|@\s+{regions.PATTERN}\s*(?:[:|^]|$))"  # what may follow a quoted or bracketed body
+_QUOTED = re.compile(rf'\s*"((?:[^"\\]|\\.)*)"\s*{_END}')
+_BRACKETED = re.compile(rf"\s*\[((?:[^\]\\]|\\.)*)\]\s*{_END}")
+_REGION = re.compile(rf"(?:^|\s+)@\s+({regions.PATTERN})\s*$")
 _PLAIN = re.compile(r"(?:[^|^\\]|\\.|\\\Z)*", re.DOTALL)
 _COLON = re.compile(r"(?<!\\):|(?<=(?<!\\)\\\\):")  # after no backslash, or after one that stands for itself
 _COURSE = re.compile(r":\s*\{([^{}]*)\}\s*(?::([^:]*))?$")
@@ -35,14 +39,23 @@ class Kind(Enum):
     TEXT = "text"
     IMAGE = "image"
     NOISE = "noise"
+    LABEL = "label"
+    VECTOR = "vector"
+
+
+VECTORS = (".npz", ".json")  # suffixes of files of embeddings
+READ = (Kind.TEXT, Kind.LABEL)  # what a perceptor reads as text
+_LABEL = re.compile(r"\s*label:\s*(?=\S)")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt. `body` is the text, the image's path, or the seed of a noise. A negative weight moves the image away.
+    """A prompt. `body` is the text, the path of an image or of embeddings, or the seed of a noise.
 
+    A negative weight moves the image away.
     Below the distance `stop` a prompt has no gradient. With a negative weight the distance counts as negative.
-    `course` is the weight's schedule over the frames of a film, where it has one.
+    `course` is the weight's schedule, where it has one, over a film's frames or a still's steps. `region` is the part
+    of the image that it holds for, as it was written.
     """
 
     kind: Kind
@@ -50,24 +63,28 @@ class Prompt:
     weight: float = _DEFAULTS[0]
     stop: float = _DEFAULTS[1]
     course: str | None = None
+    region: str | None = None
 
     @property
     def content(self) -> tuple[Kind, str]:
         """The prompt's kind and body, without its numbers."""
         return self.kind, self.body
 
-    def at(self, frame: int, frames: int) -> "Prompt":
-        """Return the prompt for one frame of a film, with a plain weight."""
+    def at(self, position: int, whole: int) -> "Prompt":
+        """Return the prompt for one frame of a film, or one step of a still, with a plain weight."""
         if self.course is None:
             return self
-        return replace(self, weight=Schedule.parse(self.course).at(frame, frames), course=None)
+        return replace(self, weight=Schedule.parse(self.course).at(position, whole), course=None)
 
     @property
     def label(self) -> str:
         """The prompt without its numbers, to print."""
-        return {Kind.TEXT: self.body, Kind.IMAGE: f"[{self.body}]", Kind.NOISE: f"[noise:{self.body}]"}[
-            self.kind
-        ]
+        patterns = {Kind.TEXT: "{}", Kind.LABEL: "label:{}", Kind.NOISE: "[noise:{}]"}
+        return patterns.get(self.kind, "[{}]").format(self.body) + self._place
+
+    @property
+    def _place(self) -> str:
+        return "" if self.region is None else f" @ {self.region}"
 
 
 def parse(line: str) -> list[Prompt]:
@@ -98,16 +115,21 @@ def scenes(line: str) -> list[list[Prompt]]:
 def format(prompt: Prompt) -> str:
     """Return the line that `parse` reads back as this prompt."""
     match prompt.kind:
-        case Kind.IMAGE:
+        case Kind.IMAGE | Kind.VECTOR:
             body = f"[{_escape(prompt.body, ']')}]"
         case Kind.NOISE:
             body = f"[noise:{prompt.body}]"
+        case Kind.LABEL:
+            body = f"[label:{_escape(prompt.body, ']')}]"
         case Kind.TEXT:
-            plain = prompt.body == prompt.body.strip() and not re.search(r'[:|^\\"\[\]]|\d$', prompt.body)
+            plain = prompt.body == prompt.body.strip() and not re.search(
+                r'[:|^\\"\[\]]|\d$| @ |^label:', prompt.body
+            )
             escaped = _escape(prompt.body, '"')
             body = prompt.body if plain else f'"{escaped}"'
     stop = "" if prompt.stop == float("-inf") else f":{_number(prompt.stop)}"
     weight = _number(prompt.weight) if prompt.course is None else f"{{{prompt.course}}}"
+    body += prompt._place
     return body if weight == "1" and not stop else f"{body}:{weight}{stop}"
 
 
@@ -121,19 +143,36 @@ def _parse_one(line: str) -> tuple[Prompt, str]:
     """Parse the first prompt of a line. Return it with the rest of the line, from its separator on."""
     if bracketed := _BRACKETED.match(line):
         tail = _plain(line[bracketed.end() :])
-        given, numbers = line[: bracketed.end() + len(tail)], _numbers_only(tail, line)
+        given = line[: bracketed.end() + len(tail)]
+        numbers, region = _numbers_only(tail, line)
         noise = _NOISE.fullmatch(bracketed[1].strip())
         path = _unescape(bracketed[1], "]").strip()
-        kind, body = (Kind.NOISE, noise[1]) if noise else (Kind.IMAGE, path)
+        kind = Kind.VECTOR if path.lower().endswith(VECTORS) else Kind.IMAGE
+        kind, body = (Kind.NOISE, noise[1]) if noise else (kind, path)
+        if label := _LABEL.match(path):
+            kind, body = Kind.LABEL, path[label.end() :]
     elif quoted := _QUOTED.match(line):
         tail = _plain(line[quoted.end() :])
-        given, numbers = line[: quoted.end() + len(tail)], _numbers_only(tail, line)
+        given = line[: quoted.end() + len(tail)]
+        numbers, region = _numbers_only(tail, line)
         kind, body = Kind.TEXT, _unescape(quoted[1], '"')
     else:
         given = _plain(line)
         text, numbers = _peel(given)
-        kind, body = Kind.TEXT, _unescape(text.strip(), ":|^")
-    return _build(kind, body, numbers, given), line[len(given) :]
+        text, region = _placed(text)
+        label = _LABEL.match(text)
+        kind, text = (Kind.LABEL, text[label.end() :]) if label else (Kind.TEXT, text)
+        body = _unescape(text.strip(), ":|^")
+    return replace(_build(kind, body, numbers, given), region=region), line[len(given) :]
+
+
+def _placed(text: str) -> tuple[str, str | None]:
+    """Split a region off the right end, if there is one. Raises PromptError."""
+    match = _REGION.search(text)
+    if not match:
+        return text, None
+    regions.parse(match[1])  # refuses what lies outside the image
+    return text[: match.start()], match[1]
 
 
 def _plain(line: str) -> str:
@@ -155,14 +194,15 @@ def _build(kind: Kind, body: str, values: list[float | str], given: str) -> Prom
     return Prompt(kind, body, weight, stop, course)
 
 
-def _numbers_only(tail: str, line: str) -> list[float | str]:
-    """Parse what follows a quoted or bracketed body, where only numbers are allowed."""
+def _numbers_only(tail: str, line: str) -> tuple[list[float | str], str | None]:
+    """Parse what follows a quoted or bracketed body, where only a region and numbers are allowed."""
     text, numbers = _peel(tail)
+    text, region = _placed(text)
     if text.strip():
         raise PromptError(
             f"{line!r}: only :weight and :stop may follow the closing sign, not {tail.strip()!r}"
         )
-    return numbers
+    return numbers, region
 
 
 def _peel(text: str, spoken: bool = True) -> tuple[str, list[float | str]]:
@@ -183,7 +223,8 @@ def _peel(text: str, spoken: bool = True) -> tuple[str, list[float | str]]:
         if not _FIELD.fullmatch(parts[-1]):
             break
         fields.insert(0, parts.pop())
-    if spoken and fields and parts[-1][-1:].isdigit() and fields[0].isdigit():
+    is_place = _REGION.search(parts[-1]) is not None  # a box ends in a digit, too
+    if spoken and fields and parts[-1][-1:].isdigit() and fields[0].isdigit() and not is_place:
         parts.append(fields.pop(0))  # a time of day or a ratio
     return ":".join(parts), [float(field) for field in fields]
 

@@ -99,6 +99,7 @@ STARTS = Registry(
         "noise": "vqclip.start.noise:NoiseStart",
         "gradient": "vqclip.start.gradient:GradientStart",
         "grey": "vqclip.start.grey:GreyStart",
+        "transformer": "vqclip.start.transformer_config:TransformerStart",
     },
     optional=frozenset({"sketchbook"}),
 )  # fmt: skip

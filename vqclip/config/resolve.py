@@ -12,7 +12,7 @@ from typing import Any
 from vqclip.base import seeds
 from vqclip.base.errors import ConfigError, shorten, suggest
 from vqclip.base.paths import CONFIGS
-from vqclip.config import dotted, neutral, renames, shorthands, yaml12
+from vqclip.config import dotted, neutral, renames, shorthands, sizes, styles, yaml12
 from vqclip.config import presets as preset_files
 from vqclip.config.conversion import build, fields, merge
 from vqclip.config.known_keys import check_keys
@@ -88,7 +88,7 @@ class Base:
         values = _over(ground.values, above) | untouched
         if values.get("seed") is None:
             values["seed"] = draw()
-        return build(Config, values)
+        return build(Config, styles.applied(sizes.in_pixels(values)))
 
 
 def base(preset: str | None = None, file: Path | None = None, settings: Sequence[str] = ()) -> Base:

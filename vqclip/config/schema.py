@@ -3,28 +3,29 @@
 The values themselves, with a sentence for each key, stand in configs/default.yaml.
 """
 
+import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from vqclip.base.errors import ConfigError, shorten
-from vqclip.config import first_form, neutral, prompt
+from vqclip.config import first_form, neutral, prompt, together
 from vqclip.config.palette import parse as parse_palette
 from vqclip.config.prompt import Kind, Prompt
 from vqclip.config.registry import DRAWERS, FILTERS, LOSSES, PERCEPTORS, STARTS
 from vqclip.config.rules import among, key, schedule, within
 from vqclip.config.schedule import Moment, Schedule
+from vqclip.config.sections import MaskConfig, OverlayConfig, TextsConfig
+from vqclip.config.sizes import Margins, parse_extend, parse_size
+from vqclip.config.styles import joined
 from vqclip.config.validation import check_settings
 
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop", "sgd")
 BORDERS = ("reflect", "smear", "wrap", "grey")  # of the image, for crops
 EDGES = ("reflect", "wrap", "black", "paint")  # of the last image, for motion
 UNITS = ("codebook", "latent")  # of learning rates
-LARGEST_SIDE = 16384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +165,8 @@ class StoryConfig:
     fade: float = within(0, 1)
     fresh: float = within(0, 1)
     after: str = among("stay", "repeat")
+    prefix: str = key(neutral="")
+    suffix: str = key(neutral="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,10 +191,15 @@ class SourceConfig:
 @dataclass(frozen=True, kw_only=True)
 class Config:
     prompts: list[str]
+    style: str | None = key(neutral=None)
+    texts: TextsConfig
     seed: int = key(minimum=0, maximum=2**62, words=True)
     size: str
-    steps: int = within(1, 1_000_000)
+    aspect: str | None = key(neutral=None)
+    steps: int = within(0, 1_000_000)
     init: str | None
+    mask: MaskConfig
+    extend: str | None = key(neutral=None)
     start: Any = key(choice=STARTS)  # a StartConfig
     drawer: Any = key(choice=DRAWERS)  # a DrawerConfig
     perceptors: list[PerceptorConfig] = key(items=PERCEPTORS)
@@ -202,6 +210,7 @@ class Config:
     palette: PaletteConfig
     filters: list[FilterConfig] = key(items=FILTERS, neutral=[])
     plateau: PlateauConfig
+    overlay: OverlayConfig
     save_every: int = within(0, 1_000_000, neutral=0)
     tile: bool
     film: FilmConfig
@@ -213,60 +222,25 @@ class Config:
     def __post_init__(self) -> None:
         check_settings(self)
         _ = self.parsed_prompts, self.width  # both are read here for the first time, and may be refused
-        self._check_together()
-
-    def _check_together(self) -> None:
-        """The rules that hold between keys."""
-        if not self.perceptors:
-            raise ConfigError(
-                "perceptors: there is none to score the image; name at least one, as in [{model: mini-clip}]"
-            )
-        self._check_texts()
-        if self.cutouts.smallest > self.cutouts.largest:
-            raise ConfigError(
-                f"cutouts: smallest {self.cutouts.smallest} exceeds largest {self.cutouts.largest}"
-            )
-        scales = [stage.scale for stage in self.latent.stages]
-        if not scales or scales[-1] != 1 or scales != sorted(scales):
-            raise ConfigError(f"latent.stages: the scales {scales} must rise and end at 1, as in 0.5, 1")
-
-        self._check_film()
-
-    def _check_texts(self) -> None:
-        """Refuse a text where a perceptor embeds none."""
-        text = next((prompt.body for prompt in self.parsed_prompts if prompt.kind is Kind.TEXT), None)
-        blind = next((entry.label for entry in self.perceptors if not entry.reads_texts), None)
-        if text is not None and blind is not None:
-            raise ConfigError(
-                f"prompts: the perceptor {blind} reads no texts, and {shorten(text)} is one; write an image, as in "
-                "[file.png], or take another perceptor"
-            )
-
-    def _check_film(self) -> None:
-        """The rules that hold between keys of a film."""
-        numbers = sorted({len(line) for line in self.lines} - {1})
-        if len(numbers) > 1:
-            raise ConfigError(
-                f"prompts: lines of {' and '.join(map(str, numbers))} scenes; all that tell a story need as many"
-            )
-        course = next((prompt for prompt in self.parsed_prompts if prompt.course), None)
-        if course and not self.is_film:
-            raise ConfigError(
-                f"prompts: {{{course.course}}} is a weight over a film's frames, and this is a still; write a number"
-            )
-        if self.film.window % 2 == 0:
-            raise ConfigError(
-                f"film.window: {self.film.window} frames have no middle one; write an odd number"
-            )
-        if self.source.end is not None and self.source.end <= self.source.begin:
-            raise ConfigError(
-                f"source: it would end at {self.source.end:g} s and begin at {self.source.begin:g} s"
-            )
+        together.check(self)
 
     @cached_property
     def lines(self) -> tuple[tuple[tuple[Prompt, ...], ...], ...]:
-        """Every line's scenes, parsed; a line of one scene holds throughout."""
-        return tuple(tuple(map(tuple, prompt.scenes(line))) for line in self.prompts)
+        """Every line's scenes, parsed; a line of one scene is wished for throughout.
+
+        The texts of lines of several have the story's prefix and suffix.
+        """
+        parsed = [prompt.scenes(line) for line in self.prompts]
+        return tuple(
+            tuple(tuple(self._framed(each, len(scenes)) for each in scene) for scene in scenes)
+            for scenes in parsed
+        )
+
+    def _framed(self, given: Prompt, scenes: int) -> Prompt:
+        """A prompt of a line of so many scenes, with what its text has before and after it."""
+        if scenes == 1 or given.kind is not Kind.TEXT or not (self.story.prefix or self.story.suffix):
+            return given
+        return dataclasses.replace(given, body=joined(self.story.prefix, given.body, self.story.suffix))
 
     @property
     def parsed_prompts(self) -> tuple[Prompt, ...]:
@@ -284,6 +258,16 @@ class Config:
         return self.scenes > 1 or (self.film.frames or 1) > 1 or self.source.video is not None
 
     @property
+    def is_masked(self) -> bool:
+        """Whether a part of the init image is kept as it is."""
+        return self.mask.file is not None or self.extend is not None
+
+    @property
+    def margins(self) -> Margins:
+        """By how much the init image grows."""
+        return parse_extend(self.extend) if self.extend is not None else Margins()
+
+    @property
     def width(self) -> int:
         return parse_size(self.size)[0]
 
@@ -299,16 +283,3 @@ class Config:
         """
         counted = first_form.of(neutral.counted(self))
         return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """'WxH' -> (width, height) in pixels; raises ConfigError."""
-    match = re.fullmatch(r"\s*(\d{1,9})\s*[xX×]\s*(\d{1,9})\s*", text)
-    if not match:
-        raise ConfigError(f"size: {text!r} is no size; write width x height in pixels, as in 256x256")
-    width, height = int(match[1]), int(match[2])
-    if not (min(width, height) >= 1 and max(width, height) <= LARGEST_SIDE):
-        raise ConfigError(
-            f"size: {text!r} is impossible; each side takes 1 to {LARGEST_SIDE} pixels, as in 256x256"
-        )
-    return width, height

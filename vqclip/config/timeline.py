@@ -109,11 +109,15 @@ class Film:
         """Yield a frame's prompts: those of every line's present scene, fading from the one before."""
         leaving, entering, share = self._scene(index)
         for line in self.config.lines:
-            scenes = [[prompt.at(index, self.rendered_frames) for prompt in scene] for scene in line]
+            scenes = [[self._weighed(prompt, index) for prompt in scene] for scene in line]
             if len(scenes) == 1:
                 yield from map(FramePrompt, scenes[0])
             else:
                 yield from fade(scenes[leaving], scenes[entering], share)
+
+    def _weighed(self, prompt: Prompt, index: int) -> Prompt:
+        """A prompt with its weight in a frame; that of a still may change over its steps, and stays a schedule."""
+        return prompt.at(index, self.rendered_frames) if self.config.is_film else prompt
 
     def _scene(self, index: int) -> tuple[int, int, float]:
         """The scene before, the scene that a frame lies in, and the share of the fade between them."""
@@ -196,15 +200,12 @@ def latent_shape(width: int, height: int, factor: int, scale: float = 1.0) -> tu
 
 
 def stages(config: Config) -> Iterator[Stage]:
-    """Yield the stages with their steps. A stage without steps is left out. The last one has at least one."""
+    """Yield the stages with their steps. A stage without steps is left out, but the last one."""
     total, done, begin = sum(stage.share for stage in config.latent.stages), 0.0, 0
     for stage in config.latent.stages:
         done += stage.share
-        end = (
-            config.steps
-            if stage is config.latent.stages[-1]
-            else min(round(config.steps * done / total), config.steps - 1)
-        )
-        if end > begin:
+        is_last = stage is config.latent.stages[-1]
+        end = config.steps if is_last else min(round(config.steps * done / total), max(0, config.steps - 1))
+        if end > begin or is_last:
             yield Stage(stage.scale, begin, end)
         begin = end

@@ -113,10 +113,11 @@ def read_curve(path: Path, most: int = MOST_POINTS) -> Curve:
         rows = [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
     names = dict.fromkeys(name for _, losses in rows for name in losses)
     columns: Curve = {"step": [step for step, _ in rows]} if names else {}
-    return columns | {name: [_rounded(losses.get(name)) for _, losses in rows] for name in names}
+    return columns | {name: [rounded(losses.get(name)) for _, losses in rows] for name in names}
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
+    """Round a loss to five digits, which a curve can show."""
     return None if value is None else float(f"{value:.5g}")
 
 

@@ -1,11 +1,13 @@
 """A drawer whose images pass through filters."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
-from vqclip.guidance.interfaces import Apply, Drawer
+from vqclip.config.schema import Config
+from vqclip.guidance.filters.lookup import Lookup
+from vqclip.guidance.interfaces import Apply, Drawer, FilterTools
 
 
 class FilteredDrawer:
@@ -30,3 +32,16 @@ class FilteredDrawer:
         for apply in self._filters:
             images = apply(images)
         return images
+
+
+def open_filters(config: Config, tools: FilterTools) -> list[Apply]:
+    """Open a Config's filters; a locked palette is the last. Raises VqclipError."""
+    entries: list[Any] = list(config.filters)
+    if config.palette.colours and config.palette.lock:
+        entries.append(Lookup(colours=config.palette.colours))
+    return [entry.open(tools) for entry in entries]
+
+
+def filtered(drawer: Drawer, filters: Sequence[Apply]) -> Drawer:
+    """Make a drawer whose images pass through filters, or give the drawer itself where there are none."""
+    return cast(Drawer, FilteredDrawer(drawer, filters)) if filters else drawer

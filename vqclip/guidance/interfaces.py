@@ -6,22 +6,28 @@ Reading a config must not load torch: neither this module nor one with an implem
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
-from vqclip.config.schema import DrawerConfig, FilterConfig, LossConfig, PerceptorConfig, StartConfig
+from vqclip.config.schema import DrawerConfig, FilterConfig, LossConfig, PerceptorConfig
+from vqclip.guidance.start_interface import Completing, FirstImage, FirstLatent, Start, StartTools
 from vqclip.weights.requirement import Requirement
+
+__all__ = [
+    "Apply", "Completing", "CropLossTerm", "CropMeasure", "Drawer", "DrawerEntry", "Filter", "FilterTools",
+    "FirstImage", "FirstLatent", "LossTerm", "Measure", "Perceptor", "PerceptorEntry", "Scene", "Start", "StartTools",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
     from torch import Generator, Tensor
 
-    from vqclip.config.timeline import Frame
     from vqclip.guidance.latent import Latent
     from vqclip.guidance.memory import MemoryBudget
+    from vqclip.guidance.references import Reference
 
 
 class Drawer(Protocol):
@@ -75,22 +81,6 @@ class Drawer(Protocol):
 
     def moved(self, moments: "Tensor", grid: Callable[[tuple[int, int]], "Tensor"], border: str) -> "Tensor":
         """Move an optimiser's moments as the image moved; `grid` gives the sampling grid (see motion) for a shape."""
-
-
-@runtime_checkable
-class MovesLatents(Protocol):
-    """What a Drawer does too that moves a film's latents itself: others move the image, and encode it anew."""
-
-    def move(self, z: "Tensor", grid: "Tensor") -> "Tensor":
-        """Move a latent as a sampling grid (1 y x 2; see motion) moves an image."""
-
-
-@runtime_checkable
-class WritesSVG(Protocol):
-    """What a Drawer of vectors does too: its file lies beside the image."""
-
-    def svg(self, z: "Tensor") -> str:
-        """Write a latent's image as the text of an SVG file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,54 +173,14 @@ class PerceptorEntry(PerceptorConfig, ABC):
         """Count the bytes of its weights, and of what it keeps of so many crops for the backward pass."""
 
 
-class StartTools(Protocol):
-    """Give a start what it may use while it is prepared."""
-
-    base: Path  # where relative paths begin
-
-    @property
-    def models(self) -> Any: ...
-    def embeddings(self, name: str) -> Any:
-        """Give the PromptEmbeddings of a CLIP."""
-
-    @property
-    def source(self) -> Any:
-        """Give the source video's images, or None."""
-
-
-FirstImage = Callable[["Frame", "Generator"], "Tensor"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start(StartConfig, ABC):
-    """Make the first image or latent of a frame; a config names the kind under `start`."""
-
-    given: ClassVar[bool] = False  # whether the user gives the image, so that a new scene doesn't draw one
-
-    def requirements(self) -> tuple[Requirement, ...]:
-        """List the weights that it needs."""
-        return ()
-
-    @abstractmethod
-    def prepare(self, tools: StartTools) -> FirstImage:
-        """Load what it needs, and give a function that makes a frame's first image (1 3 h w) in [0, 1]."""
-
-    def latent(self, drawer: Drawer, shape: tuple[int, int], generator: "Generator") -> "Tensor | None":
-        """Draw the first latent directly, or give None: then the drawer encodes the first image."""
-        return None
-
-    @property
-    def draws_latents(self) -> bool:
-        """Tell whether it works with a drawer that can't encode."""
-        return type(self).latent is not Start.latent
-
-
 @dataclass(frozen=True)
 class Scene:
     """Give a loss term what it may ask about a frame: its latent's unit, and the source's latent (1 d y x).
 
     `resize` resamples latents to so many rows and columns. `given` gives the image (1 3 h w) that the user gave: the
-    source's frame, or the init. Relative paths begin at `base`, and `models` keeps networks loaded.
+    source's frame, or the init. Relative paths begin at `base`, and `models` keeps networks loaded. `references` are
+    the images that terms ask for, by file, of which `init` is one; `embed` embeds the whole of an image (1 3 h w) by
+    each perceptor.
     """
 
     unit: float = 1.0
@@ -239,11 +189,13 @@ class Scene:
     given: "Callable[[], Tensor] | None" = None
     base: Path = Path()
     models: Any = None
+    init: str | None = None
+    references: "Mapping[str, Reference]" = field(default_factory=dict)
+    embed: "Callable[[Tensor], Sequence[Tensor]] | None" = None
 
 
-Measure = Callable[
-    ["Tensor", "Latent"], "Tensor"
-]  # the unweighted loss () of an image (1 3 h w) and its latent
+# An image (1 3 h w) and its latent to the unweighted loss ().
+Measure = Callable[["Tensor", "Latent"], "Tensor"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +204,10 @@ class LossTerm(LossConfig, ABC):
 
     def requirements(self) -> tuple[Requirement, ...]:
         """List the weights that it needs."""
+        return ()
+
+    def files(self, init: str | None) -> tuple[str, ...]:
+        """List the image files that `value` finds in the scene's references; raises ConfigError."""
         return ()
 
     def prepare(self, scene: Scene) -> Measure:
@@ -263,9 +219,8 @@ class LossTerm(LossConfig, ABC):
         """Compute the unweighted loss () of an image (1 3 h w) in [0, 1] and its latent."""
 
 
-Apply = Callable[
-    ["Tensor"], "Tensor"
-]  # images (n 3 h w) in [0, 1] to images of the same shape, differentiably
+# Images (n 3 h w) in [0, 1] to images of the same shape, differentiably.
+Apply = Callable[["Tensor"], "Tensor"]
 
 
 class FilterTools(Protocol):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,24 +13,31 @@ from vqclip.config.schema import LossConfig, in_use
 from vqclip.guidance import ops
 from vqclip.guidance.interfaces import CropLossTerm, CropMeasure, LossTerm, Perceptor, Scene
 from vqclip.guidance.latent import Latent
+from vqclip.guidance.regions import RegionMask
 
 
 @dataclass(frozen=True)
 class Target:
-    """Hold a Prompt with one Perceptor's embeddings of it: m unit vectors (m d)."""
+    """Hold a Prompt with one Perceptor's embeddings of it, m unit vectors (m d), and the mask of its region, if any."""
 
     prompt: Prompt
     embeddings: Tensor
+    region: RegionMask | None = None
 
-    def loss(self, crops: Tensor) -> Tensor:
+    def loss(self, crops: Tensor, shares: Tensor | None = None, scheduled: Tensor | None = None) -> Tensor:
         """Compute the weighted distance of one image's crops (n d) or of k images' (k n d), averaged over n m pairs.
 
         A negative weight turns the sign of the distance. Where the signed distance is below the prompt's stop,
-        its value counts but its gradient doesn't.
+        its value counts but its gradient doesn't. `shares` (n) or (k n) weigh the crops, where they aren't equal.
+        `scheduled` () is the weight of this step, in place of the prompt's.
         """
-        weight, stop = self.prompt.weight, self.prompt.stop
-        distance = ops.spherical_distance(crops[..., None, :], self.embeddings) * (1 if weight >= 0 else -1)
-        return abs(weight) * ops.straight_through(distance, distance.clamp(min=stop)).mean((-2, -1))
+        weight: Any = self.prompt.weight if scheduled is None else scheduled
+        sign: Any = (1 if weight >= 0 else -1) if scheduled is None else 1 - 2 * (scheduled < 0).float()
+        stop, distance = self.prompt.stop, ops.spherical_distance(crops[..., None, :], self.embeddings) * sign
+        stopped = ops.straight_through(distance, distance.clamp(min=stop))
+        if shares is not None:
+            stopped = stopped * shares[..., None]
+        return abs(weight) * stopped.mean((-2, -1))
 
 
 @dataclass(frozen=True)

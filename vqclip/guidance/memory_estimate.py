@@ -56,6 +56,9 @@ def estimate(
     counts = [images * budget.chunk_size(count, images) for count in crops]
     needs = [entry.memory(count, dtype, device) for entry, count in zip(entries, counts, strict=True)]
     weights += sum(of_weights for of_weights, _ in needs)
+    fills = config.is_masked and config.mask.fill == "start"
+    if fills or not (config.init or config.source.video):
+        weights += config.start.memory(dtype)
     looking = [kept for _, kept in needs]
     has_holes = config.width * config.height <= SMALL and strengths(device).keeps_pages
     image = images * PICTURES * 3 * 4 * config.width * config.height

@@ -17,6 +17,7 @@ from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.loss import CropPenalty, Penalty, Target
 from vqclip.guidance.memory import MemoryBudget
+from vqclip.guidance.overlay import Overlay
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import StepGraphs
 
@@ -63,6 +64,7 @@ class Objective:
         Moment
     ] = ()  # when the learning rate is multiplied by `drop_factor`, besides at a plateau
     drop_factor: float = 0.1
+    overlay: Overlay | None = None
 
     @property
     def stride(self) -> float:
@@ -90,7 +92,8 @@ class StepDraw:
 
     `rate` is the learning rate (), `weights` are the penalties' weights (p), `shifts` the rolls of tiles (k 2), `crops`
     what was drawn for the crops, by perceptor and image, and `crop_weights` the weights of each perceptor's penalties.
-    `shares` is by what each image's rate is multiplied after drops at a plateau (k), or None where it drops nothing.
+    `prompts` are the prompts' weights (t), by perceptor, or None where they are the same in every step. `shares` is by
+    what each image's rate is multiplied after drops at a plateau (k), or None where it drops nothing.
     """
 
     rate: Tensor
@@ -98,6 +101,7 @@ class StepDraw:
     shifts: Tensor | None
     crops: list[list[CropDraw]]
     crop_weights: list[Tensor]
+    prompts: list[Tensor | None]
     shares: Tensor | None = None
 
     def of(self, begin: int, end: int) -> "StepDraw":
@@ -135,7 +139,16 @@ def draw_step(frame: Frame, objective: Objective, states: Sequence[State]) -> St
             for k, term in enumerate(objective.perceptor_losses)
         ],
         crop_weights=[weights_of(term.penalties) for term in objective.perceptor_losses],
+        prompts=[_prompt_weights(term.targets, i, frame.steps) for term in objective.perceptor_losses],
         shares=torch.tensor([objective.drop_factor**s.plateau.drops for s in states], dtype=kind)
         if objective.plateau.drops
         else None,
     )
+
+
+def _prompt_weights(targets: Sequence[Target], step: int, steps: int) -> Tensor | None:
+    """Compute the weights (t) of prompts at a step, if any of them changes over the steps."""
+    prompts = [target.prompt for target in targets]
+    if all(prompt.course is None for prompt in prompts):
+        return None
+    return torch.tensor([prompt.at(step, steps).weight for prompt in prompts])

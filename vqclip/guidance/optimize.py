@@ -67,6 +67,9 @@ def optimize(frame: Frame, objective: Objective, states: Sequence[State]) -> Ite
             if objective.restart and active[0].step and active[0].step % objective.restart == 0:
                 for state in active:
                     state.restart()
+            if objective.overlay and objective.overlay.is_due(active[0].step):
+                for state in active:
+                    objective.overlay.stamp(state.latent.z, objective.drawer)
             draw = next_draw if len(active) == len(states) else None
             states = active
             steps = take_step(frame, objective, states, draw)

@@ -15,7 +15,8 @@ MOST_COMBINATIONS = 100_000
 def combine(matrix: Any) -> Iterator[dict[str, Any]]:
     """Yield every combination of the matrix's lists; `{name}` in a text is replaced by the value of that list.
 
-    Raises ConfigError.
+    A list that a text names is no config key as well, unless the first configs had the key: files that are older than a
+    key keep their meaning. Raises ConfigError.
     """
     if not isinstance(matrix, dict):
         raise ConfigError("`matrix` takes names with lists, as in style: [cubism, fauvism]")
@@ -25,7 +26,9 @@ def combine(matrix: Any) -> Iterator[dict[str, Any]]:
     if unknown := _fields(texts.values()) - axes.keys():
         raise ConfigError(f"matrix: there is no list {min(unknown)!r}{suggest(min(unknown), axes)}")
     keys = {*known_keys.keys(), *known_keys.old_keys(), "prompt", "preset"}
-    if unused := axes.keys() - _fields([*texts.values(), *itertools.chain(*axes.values())]) - keys:
+    named = _fields([*texts.values(), *itertools.chain(*axes.values())])
+    keys -= named & known_keys.added_keys()
+    if unused := axes.keys() - named - keys:
         name = min(unused)
         raise ConfigError(f"matrix: {name!r} is no key of a config, and no text says {{{name}}}")
     if (count := math.prod(map(len, axes.values()))) > MOST_COMBINATIONS:

@@ -39,10 +39,32 @@ def open_image(path: Path) -> Image.Image:
 
     The image is turned as its EXIF says, and its colour profile is applied. Broken ones of these are ignored.
     """
+    upright = _load_rgba(path)
+    white = Image.new("RGBA", upright.size, "white")
+    return Image.alpha_composite(white, upright).convert("RGB")
+
+
+def load_mask(path: Path) -> Tensor:
+    """Read a file as a mask (1 1 h w) in [0, 1]: 1 where it is white, or, if it has any transparency, transparent.
+
+    Raises ImageError.
+    """
+    clear = load_transparency(path)
+    return clear if clear.any() else load_image(path).mean(1, keepdim=True)
+
+
+def load_transparency(path: Path) -> Tensor:
+    """Read how transparent a file's pixels are (1 1 h w), in [0, 1]. Raises ImageError."""
+    alpha = np.array(_load_rgba(path).getchannel("A"))
+    return 1 - torch.from_numpy(alpha)[None, None].float() / 255
+
+
+def _load_rgba(path: Path) -> Image.Image:
+    """Read a file as RGBA, upright and in sRGB. Raises ImageError."""
     try:
         with _quietly(), Image.open(path) as image:
             image.load()
-            upright = to_srgb(to_eight_bits(_upright(image), getattr(image, "tag_v2", {}))).convert("RGBA")
+            return to_srgb(to_eight_bits(_upright(image), getattr(image, "tag_v2", {}))).convert("RGBA")
     except UnidentifiedImageError:
         raise ImageError(
             f"{path} is not an image that vqclip can read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
@@ -55,8 +77,6 @@ def open_image(path: Path) -> Image.Image:
         raise ImageError(f"{path} can't be read: {cause(error)}") from None
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
         raise ImageError(f"{path} can't be read: {error}") from None
-    white = Image.new("RGBA", upright.size, "white")
-    return Image.alpha_composite(white, upright).convert("RGB")
 
 
 def without_excess(image: Image.Image) -> Image.Image:

@@ -10,6 +10,7 @@ import torch
 
 from vqclip.base.errors import WeightsError, cause
 from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
+from vqclip.models.transformer.loading import LoadedTransformer, load_transformer
 from vqclip.models.vqgan import VQGAN
 from vqclip.models.vqgan_loading import load_vqgan
 from vqclip.start.sketchbook import Sketchbook, load_sketchbook
@@ -36,6 +37,7 @@ class ModelCache:
         self._vqgans: dict[tuple[str, torch.dtype], VQGAN] = {}
         self._sketchbooks: dict[str, Sketchbook] = {}
         self._perceptors: dict[tuple[str, torch.dtype], Perceptor] = {}
+        self._transformers: dict[tuple[str, torch.dtype], LoadedTransformer] = {}
         self._files: dict[tuple[Any, Path, int], Any] = {}
 
     def at(self, locations: Mapping[str, str]) -> "ModelCache":
@@ -75,3 +77,9 @@ class ModelCache:
             self._files[known] = load(path)
         kept: Kept = self._files[known]
         return kept
+
+    def transformer(self, name: str, dtype: torch.dtype) -> LoadedTransformer:
+        location = self.locations.get(name, name)
+        if (location, dtype) not in self._transformers:
+            self._transformers[location, dtype] = load_transformer(location, self.device, dtype)
+        return self._transformers[location, dtype]

@@ -1,7 +1,7 @@
 """Load a Config's models onto a device, and make the first State and the Objective of each frame."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,30 +12,33 @@ from torch import Generator, Tensor
 
 from vqclip.base import device as devices
 from vqclip.base import seeds
-from vqclip.base.errors import WeightsError
 from vqclip.config.prompt import Kind
 from vqclip.config.schedule import Moment, Schedule
 from vqclip.config.schema import Config, PerceptorConfig
 from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
-from vqclip.guidance.filtered_drawer import FilteredDrawer
-from vqclip.guidance.filters.lookup import Lookup
-from vqclip.guidance.interfaces import Apply, Drawer, FirstImage, MovesLatents, Scene, Start
+from vqclip.guidance.drawer_abilities import MovesLatents
+from vqclip.guidance.filtered_drawer import filtered, open_filters
+from vqclip.guidance.interfaces import Drawer, FirstImage, FirstLatent, Scene
 from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
+from vqclip.guidance.masking import masked, open_canvas
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.memory_estimate import fitting
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
+from vqclip.guidance.overlay import check_overlay, open_overlay
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
+from vqclip.guidance.references import WholeView, make_references, read_references
+from vqclip.guidance.regions import region_masks
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
 from vqclip.media.image import load_image
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.source_video import Source, open_source
-from vqclip.start.chosen import chosen_start
+from vqclip.start.chosen import check_start, chosen_start
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -63,7 +66,9 @@ class Pipeline:
         self.config, self.device, self.base = config, device, base
         # Read the user's own files first: this takes a moment, and they are wrong more often than the models.
         self._start = chosen_start(config)
-        self._first_image: FirstImage | None = self._start.prepare(self) if config.init else None
+        self.canvas = open_canvas(config, base)
+        is_image = config.init and not self.canvas
+        self._first_image: FirstImage | None = self._start.prepare(self) if is_image else None
         video = open_source(config.source, base)
         self.source = Source(video) if video else None
         if video and config.source.flow:
@@ -74,7 +79,10 @@ class Pipeline:
             for prompt in config.parsed_prompts
             if prompt.kind is Kind.IMAGE
         }
-        self._filters = self._open_filters()
+        region_masks(config.parsed_prompts, base, [(1, 1)], device)  # refuses files that can't be read
+        self._overlay = open_overlay(config.overlay, base, config.width, config.height)
+        self._references = read_references(config, base, self.canvas)
+        self._filters = open_filters(config, self)
         self._dtype = dtype = devices.dtype_for(config.precision, device)
         devices.allow_tf32(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
@@ -83,11 +91,18 @@ class Pipeline:
         self._graphs = step_graphs(device, dtype)
         self.models = cache or ModelCache(device, pull, keeps_texts=False)
         drawer = config.drawer.open(self.models, dtype, config.width, config.height, config.tile)
-        _check_start(config, self._start, drawer)
+        check_start(config, self._start, drawer)
+        check_overlay(self._overlay, drawer)
         entries: list[Any] = config.perceptors
         self._embeddings = [
             PromptEmbeddings(
-                self.models.perceptor(entry, dtype), k, config.parsed_prompts, images, self.cutouts
+                self.models.perceptor(entry, dtype),
+                k,
+                config.parsed_prompts,
+                images,
+                self.cutouts,
+                config.texts,
+                base,
             )
             for k, entry in enumerate(entries)
         ]
@@ -112,17 +127,20 @@ class Pipeline:
     def objective(self, frame: Frame) -> Objective:
         """Make the Objective of a frame."""
         config = self.config
-        drawer: Any = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
-        drawer = FilteredDrawer(drawer, self._filters) if self._filters else drawer
+        opened: Drawer = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
+        shapes = [opened.latent_shape(stage.scale) for stage in frame.stages]
+        sizes = sorted({(frame.height, frame.width), *map(opened.drawn_size, shapes)})
+        # The mask is outermost, so that no filter changes what is kept.
+        drawer = masked(filtered(opened, self._filters), self.canvas, sizes)
         terms: dict[str, Any] = dict(config.losses)
         if self.source:
             terms["near_source"] = NearSource(weight=config.source.pull)
         source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
-        scene = Scene(drawer.unit, source, drawer.resize, self._given_image(frame), self.base, self.models)
+        scene = self._scene(frame, drawer, source, sizes)
         return Objective(
             drawer=drawer,
             cutouts=self.cutouts,
-            perceptor_losses=self._perceptor_losses(frame, scene),
+            perceptor_losses=self._perceptor_losses(frame, scene, sizes),
             penalties=penalties(terms, scene),
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate
@@ -135,27 +153,36 @@ class Pipeline:
             restart=config.optimizer.restart,
             drops=[Moment.parse(text, "optimizer.drops") for text in config.optimizer.drops],
             drop_factor=config.optimizer.drop_factor,
+            overlay=self._overlay,
         )
+
+    def _scene(
+        self, frame: Frame, drawer: Drawer, source: Tensor | None, sizes: list[tuple[int, int]]
+    ) -> Scene:
+        """Make what loss terms may ask about a frame; `sizes` (h, w) are those of the images that are drawn."""
+        given, init = self._given_image(frame), self.config.init
+        scene = Scene(drawer.unit, source, drawer.resize, given, self.base, self.models, init)
+        if not self._references:
+            return scene
+        view = WholeView([each.perceptor for each in self._embeddings], sizes, self.device)
+        references = make_references(self._references, drawer, sizes, view)
+        return replace(scene, references=references, embed=view.embed)
 
     def _given_image(self, frame: Frame) -> Callable[[], Tensor] | None:
         """Give a function that gives the image which the user gave for a frame, or None."""
         if source := self.source:
             return lambda: source.image(frame.index)
+        if canvas := self.canvas:
+            return lambda: canvas.image
         return (lambda: self.first_image(frame, Generator())) if self.config.init else None
-
-    def _open_filters(self) -> list[Apply]:
-        """Open the Config's filters; a locked palette is the last."""
-        entries: list[Any] = list(self.config.filters)
-        palette = self.config.palette
-        if palette.colours and palette.lock:
-            entries.append(Lookup(colours=palette.colours))
-        return [entry.open(self) for entry in entries]
 
     def begin(self, frame: Frame, objective: Objective, seed: int) -> State:
         """Make the State before the first step of a film or still, from a seed."""
         drawer, shape = objective.drawer, objective.drawer.latent_shape(frame.stages[0].scale)
         generator = self._generator(frame, seed)
         z = self._start.latent(drawer, shape, generator)
+        if z is None and isinstance(self._first_image, FirstLatent):
+            z = self._first_image.latent(frame, drawer, shape, generator)
         if z is None:
             z = drawer.encode(self.first_image(frame, generator), shape)
         return State.begin(z, self.make_optimizer, seed)
@@ -218,7 +245,19 @@ class Pipeline:
             if isinstance(entry, OpenCLIPConfig) and known.perceptor.name == name:
                 return known
         reader = self.models.perceptor(OpenCLIPConfig(model=name), torch.float32)
-        return PromptEmbeddings(reader, 0, self.config.parsed_prompts, self._images, self.cutouts)
+        prompts = [prompt for prompt in self.config.parsed_prompts if prompt.kind is not Kind.VECTOR]
+        return PromptEmbeddings(reader, 0, prompts, self._images, self.cutouts, self.config.texts)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Give the type of the networks' arithmetic."""
+        return self._dtype
+
+    @torch.no_grad()
+    def score(self, image: Tensor, frame: Frame) -> Tensor:
+        """Score () how near an image (1 3 h w) is to a frame's prompts: minus the perceptors' losses of all of it."""
+        pairs = zip(self.config.perceptors, self._embeddings, strict=True)
+        return -torch.stack([e.weight * texts.whole_loss(image, frame.prompts) for e, texts in pairs]).sum()
 
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """Make the Config's optimiser of one tensor; the loop sets its learning rate in each step."""
@@ -229,13 +268,18 @@ class Pipeline:
                     group["capturable"] = True  # it counts its steps on the device
         return optimizer
 
-    def _perceptor_losses(self, frame: Frame, scene: Scene) -> list[PerceptorLoss]:
+    def _perceptor_losses(
+        self, frame: Frame, scene: Scene, sizes: Iterable[tuple[int, int]]
+    ) -> list[PerceptorLoss]:
+        """Make a frame's perceptor losses; `sizes` (h, w) are those of the images that are drawn."""
+        prompts = [frame_prompt.prompt for frame_prompt in frame.prompts]
+        regions = region_masks(prompts, self.base, sizes, self.device)
         uses = Counter(p.label for p in self.config.perceptors)
         return [
             PerceptorLoss(
                 name=_label(settings, k, uses),
                 perceptor=embeddings.perceptor,
-                targets=[embeddings.target(frame_prompt) for frame_prompt in frame.prompts],
+                targets=[embeddings.target(frame_prompt, regions) for frame_prompt in frame.prompts],
                 weight=settings.weight,
                 crops=settings.crops or self.config.cutouts.count,
                 penalties=crop_penalties(self.config.losses, embeddings.perceptor, scene),
@@ -244,16 +288,6 @@ class Pipeline:
                 zip(self.config.perceptors, self._embeddings, strict=True)
             )
         ]
-
-
-def _check_start(config: Config, start: Start, drawer: Drawer) -> None:
-    """Refuse a start from an image with a drawer that has no encoder; raises WeightsError."""
-    if drawer.encodes or start.draws_latents:
-        return
-    given = "init" if config.init else "source"
-    cure = f"leave {given} out" if start.given else f"start {start.name!r} is one"
-    model = " ".join(need.name for need in config.drawer.requirements()) or config.drawer.name
-    raise WeightsError(f"{model} is a decoder alone and begins from no image: {cure}; add --set start=codes")
 
 
 def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:

@@ -15,7 +15,8 @@ from vqclip.base.errors import NotFinite, UsageError
 from vqclip.base.stop import StopToken
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Frame
-from vqclip.guidance.interfaces import Drawer, WritesSVG
+from vqclip.guidance.drawer_abilities import WritesSVG
+from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.memory import plain_shortages
 from vqclip.guidance.objective import Objective
 from vqclip.guidance.optimize import Step, optimize
@@ -194,7 +195,7 @@ class _Rendering:
         losses = numbers(step)
         if not (all(map(math.isfinite, losses.values())) and self.state.latent.z.isfinite().all()):
             is_short = self.objective.drawer.dtype != torch.float32
-            advice = "precision=float32" if is_short else "optimizer.rate=0.01"
+            advice = "precision=float32" if is_short else "optimizer.learning_rate=0.01"
             raise NotFinite(f"the losses of step {step.index} aren't finite numbers; add --set {advice}")
         return losses
 

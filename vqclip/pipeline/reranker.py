@@ -26,11 +26,11 @@ class Reranker:
     def score(self, image: Tensor, prompts: Sequence[Prompt]) -> float:
         """Compute the weighted mean of the cosines of an image (1 3 h w) in [0, 1] and its prompts, from -1 to 1.
 
-        A prompt of negative weight lowers the score of images that resemble it. Noise prompts don't count; without
-        other prompts the score is 0.
+        A prompt of negative weight lowers the score of images that resemble it. Noise and stored embeddings don't
+        count; without other prompts the score is 0.
         """
         embedding = self.embed_image(image)
-        scored = [prompt for prompt in prompts if prompt.kind is not Kind.NOISE]
+        scored = [prompt for prompt in prompts if prompt.kind not in (Kind.NOISE, Kind.VECTOR)]
         similarities = [prompt.weight * float(embedding @ self._embed(prompt)) for prompt in scored]
         return sum(similarities) / max(sum(abs(prompt.weight) for prompt in scored), 1e-12)
 

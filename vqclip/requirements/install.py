@@ -8,13 +8,15 @@ from typing import Any
 
 import open_clip
 import torch
-from torch import Tensor
 
 from vqclip.base.errors import UsageError, WeightsError
 from vqclip.base.paths import offline
 from vqclip.models.clip import HUB, LOCAL, find_clip, pretrained
+from vqclip.models.transformer.net2net import parse_told as parse_transformer
 from vqclip.models.vqgan_configs import NOTE, parse_told, to_note
 from vqclip.models.vqgan_loading import check_fit, read_vqgan
+from vqclip.requirements import install_transformers as transformers
+from vqclip.requirements.storing import save, stored
 from vqclip.start.sketchbook import read_sketchbook
 from vqclip.weights import catalog, store
 from vqclip.weights.archives import unpacked
@@ -22,7 +24,6 @@ from vqclip.weights.catalog import ModelCard
 from vqclip.weights.checkpoint import WEIGHTS, read_tensors
 from vqclip.weights.clip_state_dicts import CONFIG, openai_clip, transformers_clip
 from vqclip.weights.download import Download, Progress
-from vqclip.weights.safetensors_writer import write_tensors
 from vqclip.weights.store import Record
 from vqclip.weights.vqgan_state_dicts import is_vqgan
 
@@ -63,9 +64,11 @@ def import_file(path: Path, name: str = "", architecture: str = "", half: bool =
     """Convert a file of weights and put it into the store under a name; raises WeightsError or UsageError.
 
     A CLIP needs open_clip's name of its architecture, unless the config.json of transformers lies beside it. Of a VQGAN
-    `architecture` may say what its file doesn't, see `parse_told`.
+    `architecture` may say what its file doesn't, see `parse_told`. A transformer beside a VQGAN becomes a model of its
+    own, NAME-transformer.
     """
-    name = name or path.stem
+    dalle = transformers.read_dalle(path) if path.is_file() else None
+    name = name or (path.absolute().parent.name if dalle else path.stem)
     if store.record(name) is not None:
         raise UsageError(f"the store has a model {name!r}; remove it first, or give another --name")
     card = catalog.cards().get(name)
@@ -75,6 +78,8 @@ def import_file(path: Path, name: str = "", architecture: str = "", half: bool =
         raise WeightsError(f"there is no file {path}")
     origin = {"file": path.name, "bytes": path.stat().st_size, "sha256": store.digest(path)}
     with store.workshop(name) as scratch:
+        if dalle is not None:
+            return transformers.put_dalle(dalle, scratch, name, half, origin)
         return _put(path, scratch, name, card.family if card else "", architecture, half, origin)
 
 
@@ -175,11 +180,14 @@ def _put(
         if is_clip:
             family, file, metadata = "clip", store.CLIP_FILE, _convert_clip(weights, made, architecture)
         else:
+            told, architecture = parse_transformer(architecture)
             family, file, metadata = (
                 "vqgan",
                 store.VQGAN_FILE,
                 _convert_vqgan(weights, made, half, architecture),
             )
+            kept = transformers.keep_beside(weights, made / file, scratch, name, half, told, origin)
+            metadata |= {"transformer": kept} if kept else {}
     return store.put(name, family, made, file, {**origin, **metadata})
 
 
@@ -201,16 +209,8 @@ def _convert_vqgan(weights: Path, made: Path, half: bool, told: str) -> dict[str
     """Write our spelling, fp32 or as short as it was, the architecture in the file's own notes; returns no facts."""
     architecture, tensors = read_vqgan(weights, parse_told(told))
     header = {NOTE: to_note(architecture)}
-    _save({key: _stored(key, value, half) for key, value in tensors.items()}, made / store.VQGAN_FILE, header)
+    save({key: stored(key, value, half) for key, value in tensors.items()}, made / store.VQGAN_FILE, header)
     return {}
-
-
-def _stored(key: str, value: Tensor, half: bool) -> Tensor:
-    short = value.dtype in (torch.float16, torch.bfloat16)
-    kept = value if short else value.half() if half else value.float()
-    if half and not bool(kept.isfinite().all()):
-        raise WeightsError(f"{key} has numbers that 16 bits don't hold; leave --half out")
-    return kept
 
 
 def _convert_clip(weights: Path, made: Path, architecture: str) -> dict[str, str]:
@@ -229,10 +229,5 @@ def _convert_clip(weights: Path, made: Path, architecture: str) -> dict[str, str
         expected = open_clip.CLIP(**json.loads(json.dumps(settings["model_cfg"]))).state_dict()
     check_fit(weights, "its architecture", expected, spelt)
     (made / CONFIG).write_text(json.dumps(settings, indent=2), encoding="utf-8")
-    _save(spelt, made / store.CLIP_FILE, {})
+    save(spelt, made / store.CLIP_FILE, {})
     return {"activation": "quickgelu" if settings["model_cfg"].get("quick_gelu") else "gelu"}
-
-
-def _save(tensors: Mapping[str, Tensor], path: Path, header: dict[str, str]) -> None:
-    with store.writing():
-        write_tensors(tensors, path, header)

@@ -11,6 +11,7 @@ from vqclip.base.errors import UsageError, WeightsError
 from vqclip.base.paths import expand
 from vqclip.guidance.perceptors.judge_config import find_judge
 from vqclip.models.clip import weights_file
+from vqclip.models.transformer.finding import find_transformer
 from vqclip.models.vqgan_loading import find_vqgan
 from vqclip.requirements import install
 from vqclip.requirements.needs import distinct
@@ -19,7 +20,10 @@ from vqclip.weights import store
 from vqclip.weights.catalog import ModelCard, human
 from vqclip.weights.requirement import Requirement
 
-_FINDERS = {"vqgan": find_vqgan, "clip": weights_file, "sketchbook": find_sketchbook, "judge": find_judge}
+_FINDERS = {
+    "vqgan": find_vqgan, "clip": weights_file, "sketchbook": find_sketchbook, "judge": find_judge,
+    "transformer": find_transformer,
+}  # fmt: skip
 _READING = threading.Lock()  # what is asked for twice is read once
 
 

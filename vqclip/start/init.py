@@ -1,9 +1,13 @@
 """Start from the user's own image, which the key `init` names."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from vqclip.guidance.interfaces import FirstImage, Start, StartTools
+from vqclip.guidance.interfaces import Completing, FirstImage, Start, StartTools
+from vqclip.weights.requirement import Requirement
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,3 +22,35 @@ class InitStart(Start):
 
         image = load_image(tools.base / self.file)
         return lambda frame, _: image
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedStart(Start):
+    """Start from the init image on its canvas, with another start's image where the mask says so, if there is one.
+
+    A start that can complete an image does that instead.
+    """
+
+    given: ClassVar[bool] = True
+    fill: Start | None
+
+    def requirements(self) -> tuple[Requirement, ...]:
+        return self.fill.requirements() if self.fill else ()
+
+    def prepare(self, tools: StartTools) -> FirstImage:
+        from vqclip.guidance.masking import filled  # noqa: PLC0415  # torch
+        from vqclip.start.completed import CompletedImage  # noqa: PLC0415  # torch
+
+        canvas = tools.canvas
+        if self.fill is None:
+            return lambda frame, _: canvas.image
+        first_image = self.fill.prepare(tools)
+        if isinstance(first_image, Completing):
+            return CompletedImage(first_image, canvas)
+        return lambda frame, generator: filled(canvas, first_image(frame, generator))
+
+    def memory(self, dtype: "torch.dtype") -> int:
+        return self.fill.memory(dtype) if self.fill else 0
+
+    def outlook(self, device: "torch.device", dtype: "torch.dtype") -> str:
+        return self.fill.outlook(device, dtype) if self.fill else ""

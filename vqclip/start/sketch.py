@@ -6,7 +6,7 @@ from itertools import cycle, product
 import torch
 from torch import Tensor
 
-from vqclip.config.prompt import Kind, Prompt
+from vqclip.config.prompt import READ, Prompt
 from vqclip.guidance import ops
 from vqclip.guidance.objective import Embeds
 from vqclip.start.layout import Layer, Layout, copies, has, pale_sky, plain, tint
@@ -74,7 +74,7 @@ class Sketch:
 
     def _propose(self, prompts: Sequence[Prompt], direction: Tensor) -> Iterator[Proposal]:
         """Propose layouts for the text prompt of the largest weight; without one, drawings nearest to `direction`."""
-        texts = [prompt for prompt in prompts if prompt.kind is Kind.TEXT and prompt.weight > 0]
+        texts = [prompt for prompt in prompts if prompt.kind in READ and prompt.weight > 0]
         if not texts:
             yield from _scenes(self.book.search(direction, SCENES, scenes=True))
             yield from _alone(self.book.search(direction, THINGS, scenes=False), 1, None)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vqclip.config.prompt import Kind
+from vqclip.config.prompt import READ, Kind
 from vqclip.config.rules import key
 from vqclip.guidance.interfaces import FirstImage, Start, StartTools
 from vqclip.weights.catalog import SKETCH_READER
@@ -27,11 +27,14 @@ class SketchStart(Start):
         from vqclip.start.sketch import Sketch  # noqa: PLC0415  # torch
 
         embeddings = tools.embeddings(SKETCH_READER)
-        said = [outline(prompt.body) for prompt in embeddings.prompts if prompt.kind is Kind.TEXT]
+        said = [outline(prompt.body) for prompt in embeddings.prompts if prompt.kind in READ]
         texts = sorted(set().union(*(outline.texts for outline in said)))
         known = {text: embeddings.perceptor.embed_texts([text]) for text in texts}
         book = tools.models.sketchbook(self.sketchbook)
         sketch = Sketch(book, embeddings.perceptor, embeddings.of, known)
         return lambda frame, generator: sketch.image(
-            [frame_prompt.prompt for frame_prompt in frame.prompts], frame.height, frame.width, generator
+            [each.prompt for each in frame.prompts if each.prompt.kind is not Kind.VECTOR],
+            frame.height,
+            frame.width,
+            generator,
         )

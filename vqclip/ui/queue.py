@@ -14,13 +14,14 @@ from typing import Any
 from vqclip.base.errors import VqclipError
 from vqclip.base.stop import StopToken
 from vqclip.config.schema import Config
+from vqclip.gallery.entry import Curve, rounded
 from vqclip.gallery.find import run_id
 from vqclip.media.image import to_pil
 from vqclip.pipeline.events import Event, Events, Finished, Started, Stepped, Stopped
 from vqclip.session import Session
 
 SHOW_EVERY = 0.4  # seconds between two previews: reading an image waits for the device
-MOST_POINTS = 400  # of a curve of losses
+MOST_POINTS = 200  # of a curve of losses; then every second one is dropped
 MOST_ENDED = 20  # tasks that have ended and are still listed
 
 WAITING, RUNNING, FINISHED, STOPPED, FAILED = "waiting", "running", "finished", "stopped", "failed"
@@ -39,10 +40,17 @@ class Task:
     steps: int = 0
     message: str = ""
     folder: Path | None = None
-    curve: dict[str, list[float]] = field(default_factory=dict)
+    points: list[dict[str, float]] = field(default_factory=list)  # losses, and the "step" that they belong to
     preview: bytes = b""
     version: int = 0  # of the preview
     token: StopToken = field(default_factory=StopToken)
+
+    @property
+    def curve(self) -> Curve:
+        """Give the losses as columns; where a step doesn't have one, it is None."""
+        points = self.points
+        names = dict.fromkeys(name for point in points for name in point)
+        return {name: [rounded(point.get(name)) for point in points] for name in names}
 
     def to_dict(self) -> dict[str, Any]:
         """Give the task as plain data for the page."""
@@ -180,10 +188,6 @@ def _show(task: Task, event: Stepped) -> None:
     """Read the step's image and losses; this waits for the device."""
     data = io.BytesIO()
     to_pil(event.step.image).save(data, format="JPEG", quality=90)
-    point = {"step": event.done, **event.numbers}
-    curve = {
-        name: [*task.curve.get(name, [])[-MOST_POINTS:], float(f"{value:.5g}")]
-        for name, value in point.items()
-    }
-    task.curve = curve
+    points = task.points if len(task.points) < MOST_POINTS else task.points[::2]
+    task.points = [*points, {"step": event.done, **event.numbers}]
     task.preview, task.version = data.getvalue(), task.version + 1

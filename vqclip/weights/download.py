@@ -48,6 +48,7 @@ class Download:
     sha256: str = ""
     attempts: int = 4  # at each address, those that brought something on not counted
     pause: float = 1.0  # seconds before the second attempt; doubled for each further one
+    largest: int = LARGEST  # bytes that are accepted where `bytes` isn't known
     progress: Progress = field(default=lambda here, whole: None)
 
     @property
@@ -152,7 +153,7 @@ class Download:
     def _write(self, response: requests.Response, begin: int) -> str:
         length = response.headers.get("Content-Length", "")
         whole = self.bytes or (begin + int(length) if length.isdigit() else None)
-        most, hashed = whole or LARGEST, self._hash_part(begin)
+        most, hashed = min(whole or self.largest, self.bytes or self.largest), self._hash_part(begin)
         with self.part.open("r+b" if begin else "wb") as file:
             file.seek(begin)
             file.truncate()

@@ -9,6 +9,7 @@ import typer
 from vqclip.base.errors import UsageError
 from vqclip.cli import completion, help_layout, options
 from vqclip.cli.help_layout import MODELS, OUTPUT
+from vqclip.cli.inits import each_init
 from vqclip.cli.outputs import plan_outputs
 from vqclip.cli.painting_options import PaintingOptions, painting
 from vqclip.config import prompt as prompts
@@ -66,13 +67,14 @@ def generate(
     """Generate an image of PROMPT, and print its path on stdout."""
     if prompt is not None:
         prompts.parse(prompt)  # a story is told by another command
-    config = common.config(prompt, "tile" if tile else None)
     check_best(best, judge, count)
-    settings = video_settings(
-        config, video, seconds=seconds, fps=fps, hold=hold, forth_and_back=forth_and_back or None
-    )
-    outputs = plan_outputs(config, output, count, best or count, settings, force=common.force)
-    common.run(outputs, keep=best, judge=judge, batch_size=batch_size or together)
+    for one, target in each_init(common, output):
+        config = one.config(prompt, "tile" if tile else None)
+        settings = video_settings(
+            config, video, seconds=seconds, fps=fps, hold=hold, forth_and_back=forth_and_back or None
+        )
+        outputs = plan_outputs(config, target, count, best or count, settings, force=one.force)
+        one.run(outputs, keep=best, judge=judge, batch_size=batch_size or together)
 
 
 def check_best(best: int | None, judge: str | None, count: int) -> None:
@@ -92,6 +94,8 @@ def video_settings(config: "Config", video: str | None, **given: Any) -> "VideoS
         if given:
             raise UsageError("the video options need --video; add it, or --video FILE.mp4")
         return None
+    if not config.steps:
+        raise UsageError("--video shows an image's steps, and with --steps 0 there are none; leave it out")
     if config.is_film:
         raise UsageError("--video shows how a still comes about, and this is a film; -o FILE.mp4 saves it")
     from vqclip.media import ffmpeg  # noqa: PLC0415

@@ -134,13 +134,15 @@ def import_files(
         typer.Option(
             "--architecture",
             help="For a CLIP: open_clip's name of its network. For a VQGAN: what its file doesn't say, as in "
-            "tanh_out=true.",
+            "tanh_out=true. For a transformer beside it: heads=16,conditioning=class.",
             metavar="MODEL",
         ),
     ] = "",
     half: Half = False,
 ) -> None:
-    """Convert files of weights into the store. Losses, discriminators and transformers are left out."""
+    """Convert files of weights into the store. Losses and discriminators are left out.
+
+    A transformer over the codes of a VQGAN becomes NAME-transformer, which --start transformer samples from."""
     if name and len(files) > 1:
         raise UsageError("--name is for one file; import several without it, or one after the other")
     from vqclip.requirements import install  # noqa: PLC0415
@@ -152,6 +154,8 @@ def import_files(
         if "activation" in record.origin:
             say("activation", str(record.origin["activation"]))
         result(record.name)
+        if "transformer" in record.origin:
+            result(str(record.origin["transformer"]))
 
 
 @app.command("remove")

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from vqclip.cli import options
+from vqclip.cli import completion, options
 from vqclip.cli.display.console import listen_to_library, obey
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN")],
+    run: Annotated[
+        Path, typer.Argument(help="The run folder.", metavar="RUN", autocompletion=completion.runs)
+    ],
     steps: Annotated[
         int | None,
         typer.Option(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from vqclip.base.errors import ConfigError
 from vqclip.config.rules import among, key
-from vqclip.config.schema import parse_size
+from vqclip.config.sizes import parse_size
 from vqclip.guidance.interfaces import Drawer, DrawerEntry
 
 if TYPE_CHECKING:

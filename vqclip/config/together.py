@@ -1,0 +1,75 @@
+"""The rules that hold between the keys of a Config."""
+
+from typing import TYPE_CHECKING
+
+from vqclip.base.errors import ConfigError, shorten
+from vqclip.config.prompt import READ
+
+if TYPE_CHECKING:
+    from vqclip.config.schema import Config
+
+
+def check(config: "Config") -> None:
+    """Refuse values that don't go together; raises ConfigError."""
+    if not config.perceptors:
+        raise ConfigError(
+            "perceptors: there is none to score the image; name at least one, as in [{model: mini-clip}]"
+        )
+    _check_texts(config)
+    if config.cutouts.smallest > config.cutouts.largest:
+        raise ConfigError(
+            f"cutouts: smallest {config.cutouts.smallest} exceeds largest {config.cutouts.largest}"
+        )
+    scales = [stage.scale for stage in config.latent.stages]
+    if not scales or scales[-1] != 1 or scales != sorted(scales):
+        raise ConfigError(f"latent.stages: the scales {scales} must rise and end at 1, as in 0.5, 1")
+
+    _check_film(config)
+    _check_mask(config)
+
+
+def _check_mask(config: "Config") -> None:
+    """The rules of what keeps a part of the init image."""
+    if not config.is_masked:
+        return
+    name = "extend" if config.extend else "mask.file"
+    if config.init is None:
+        raise ConfigError(f"{name}: it keeps a part of the init image, and there is none; add --init IMAGE")
+    if config.is_film:
+        raise ConfigError(f"{name}: a mask takes a still, and this is a film; leave it out")
+    margins = config.margins
+    inner = (
+        config.width - margins.left - margins.right,
+        config.height - margins.top - margins.bottom,
+    )
+    if min(inner) < 1:
+        raise ConfigError(
+            f"extend: {config.extend!r} leaves no room for the init image in {config.size}; write --size init, which "
+            "grows"
+        )
+
+
+def _check_texts(config: "Config") -> None:
+    """Refuse a text where a perceptor embeds none."""
+    text = next((prompt.body for prompt in config.parsed_prompts if prompt.kind in READ), None)
+    blind = next((entry.label for entry in config.perceptors if not entry.reads_texts), None)
+    if text is not None and blind is not None:
+        raise ConfigError(
+            f"prompts: the perceptor {blind} reads no texts, and {shorten(text)} is one; write an image, as in "
+            "[file.png], or take another perceptor"
+        )
+
+
+def _check_film(config: "Config") -> None:
+    """The rules that hold between keys of a film."""
+    numbers = sorted({len(line) for line in config.lines} - {1})
+    if len(numbers) > 1:
+        raise ConfigError(
+            f"prompts: lines of {' and '.join(map(str, numbers))} scenes; all that tell a story need as many"
+        )
+    if config.film.window % 2 == 0:
+        raise ConfigError(f"film.window: {config.film.window} frames have no middle one; write an odd number")
+    if config.source.end is not None and config.source.end <= config.source.begin:
+        raise ConfigError(
+            f"source: it would end at {config.source.end:g} s and begin at {config.source.begin:g} s"
+        )

@@ -1,0 +1,1 @@
+"""Read other programs' settings as configs."""
