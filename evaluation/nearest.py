@@ -27,6 +27,7 @@ from vqclip.media.image import load_image
 SIDE = 24  # pixels of the pictures that are compared
 SIZES = (0.6, 0.7, 0.8, 0.9, 1.0)  # shares of the side at which each cut-out is tried, and mirrored
 CHUNK = 512
+PLAIN = 0.03  # distance to the ground below which there is nothing to compare
 See: TypeAlias = Callable[[Tensor], Tensor]
 
 
@@ -41,7 +42,8 @@ class Nearest:
 def in_pixels(images: Tensor, sprites: Tensor) -> Nearest:
     """Compare images (n 3 s s) in [0, 1] with cut-outs (m 4 t t, uint8, premultiplied) on each image's own ground.
 
-    The ground is the median colour of the image's border. A distance is the root of the mean square over colours.
+    The ground is the median colour of the image's border. A distance is the root of the mean square over colours, as
+    a share of the distance to the ground alone: 0 is the same picture, and 1 is no nearer than nothing at all.
     """
     small = F.interpolate(images, (SIDE, SIDE), mode="area")
     border = torch.cat([small[..., 0, :], small[..., -1, :], small[..., 0], small[..., -1]], 2)
@@ -50,7 +52,8 @@ def in_pixels(images: Tensor, sprites: Tensor) -> Nearest:
     for begin, part in _parts(sprites):
         for cut in _variants(part):
             best = _nearer(best, begin, _distances(flat, ground, cut))
-    return best
+    bare = (flat - ground.repeat_interleave(SIDE * SIDE, 1)).square().mean(1).sqrt()
+    return Nearest(best.rows, best.distances / bare.clamp_min(PLAIN))
 
 
 def by_judge(images: Tensor, sprites: Tensor, see: See) -> Nearest:
