@@ -244,6 +244,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
         "-o", "--output", "--force", "-s", "--size", "--steps", "--seed", "-p", "--preset", "-c", "--config", "--set",
         "--init", "--start", "--mask", "--extend", "--aspect", "--style",
         "--drawer", "--image-prompt", "--loss", "--palette", "--filter", "--save-every", "--tile",
+        "--upscale", "--transparent",
         "-d", "--device", "-n", "--count",
         "--batch-size", "--together", "--best", "--judge", "--runs",
         "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",

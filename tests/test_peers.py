@@ -12,6 +12,7 @@ from conftest import Vqclip
 from PIL import Image
 from safetensors.torch import save_file
 from test_readme import EXCEPTIONS, FILMS, files, provide_run, small  # noqa: F401
+from test_readme import commands as blocks
 
 from docs.make import peers
 from vqclip.importing.pixray import PROGRAM
@@ -72,22 +73,33 @@ def more_files(files: None) -> None:  # noqa: F811
 def test_commands_run(section: str, vqclip: Vqclip, tiny_vqgan: Path, tiny_clip: Path) -> None:
     models = ["--set", f"vqgan={tiny_vqgan}", "--set", f"perceptors=[{{model: {tiny_clip}}}]"]
     models += ["--set", "cutouts.count=6", "--set", "start=grey"]
-    vqclip("generate", *models, "an apple", "--size", "16x16", "--steps", "1", "-o", "apple.png")
+    vqclip("generate", *models, "an apple", "--size", "16x16", "--steps", "1", "-o", "apple.png", "--force")
     for words in commands(section):
-        exceptions = [found for start, found in EXCEPTIONS.items() if shlex.join(words).startswith(start)]
-        more, code, _ = exceptions[0] if exceptions else (tiny(words), 0, "")
-        before = models if words[0] in ("batch", "generate", *FILMS) and "--plan" not in words else []
-        before = before[2:] if "--drawer" in words or "-c" in words else before
-        provide_run(words)
-        if words[0] in ("generate", "film") and "-o" in words:
-            Path("apple.png").unlink(missing_ok=True)
-        done = vqclip(words[0], *(before if words[0] not in ("models",) else []), *words[1:], *more)
-        assert done.code == code, f"{shlex.join(words)}\n{done.err}"
+        run(words, models, vqclip)
+
+
+@pytest.mark.usefixtures("more_files")
+def test_the_first_commands_run(vqclip: Vqclip, tiny_vqgan: Path, tiny_clip: Path) -> None:
+    for words in blocks(peers.FILE):
+        run(words, ["--set", f"vqgan={tiny_vqgan}", "--set", f"perceptors=[{{model: {tiny_clip}}}]"], vqclip)
+
+
+def run(words: list[str], models: list[str], vqclip: Vqclip) -> None:
+    """Run a command on tiny models, and compare its exit code."""
+    exceptions = [found for start, found in EXCEPTIONS.items() if shlex.join(words).startswith(start)]
+    more, code, _ = exceptions[0] if exceptions else (tiny(words), 0, "")
+    before = models if words[0] in ("batch", "generate", *FILMS) and "--plan" not in words else []
+    before = before[2:] if "--drawer" in words else before
+    provide_run(words)
+    more = [*more, "--force"] if "-o" in words and words[0] == "generate" else more
+    done = vqclip(words[0], *before, *words[1:], *more)
+    assert done.code == code, f"{shlex.join(words)}\n{done.err}"
 
 
 def tiny(words: list[str]) -> list[str]:
     """Options for a small image and few steps."""
     if "--plan" in words:
         return []
-    size = ["--set", "drawer.pixels=8x8"] if "drawer.pixels=16x16" in words else []
-    return [*small(words), *size]
+    if words[0] == "batch":
+        return [*small(words), "--workers", "1"]
+    return [*small(words), *(["--set", "drawer.pixels=8x8"] if "drawer.pixels=16x16" in words else [])]

@@ -78,9 +78,9 @@ class Session:
         """Make `count` images of a prompt with consecutive seeds; yields Started, Stepped, …, Finished for each.
 
         `settings` are keys of a Config (seed=7, size="128x128", cutouts={"count": 8}). Instead of a text, `prompt` may
-        be a Config, or several that differ only in their seeds. `batch_size` is how many are made at once; None means
-        the fastest number. A film (a prompt with "^", or film={"frames": 9}) needs `runs`, and so does a progress
-        `video`, for all or by seed. Raises VqclipError.
+        be a Config, or several with seeds of their own; those that differ in nothing else are made in batches.
+        `batch_size` is how many are made at once; None means the fastest number. A film (a prompt with "^", or
+        film={"frames": 9}) needs `runs`, and so does a progress `video`, for all or by seed. Raises VqclipError.
 
         >>> [apple] = results(session.generate("a red apple", seed=7))  # doctest: +SKIP
         """
@@ -226,7 +226,7 @@ class Session:
         if stop and stop.stopped:
             return
         made = remake_film(
-            Path(folder), _path(output), self._worker.drawer, fps,
+            Path(folder), _path(output), self._worker.decoder, fps,
             between=between, hold=hold, forth_and_back=forth_and_back,
         )  # fmt: skip
         yield VideoSaved(made)

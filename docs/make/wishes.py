@@ -22,9 +22,10 @@ SHARED = ("--seed", "1", "--size", f"{SIDE}x{SIDE}", "--steps", "45")
 MASK = "mask.png"
 HEAD = """# What the options do, in images
 
-Each section has a command and its image, beside the image of the same command without the option. All were generated
-on a CPU, with the models that are part of vqclip and with `{shared}`. `python -m docs.make.wishes` wrote
-this page. [The guide](guide/drawers.md) explains the options.
+Each section has a command and its image, beside the same image without the option, or beside the init. All were
+generated on a CPU, with the models that are part of vqclip and with `{shared}`. The guide explains
+[drawers and losses](guide/drawers.md), [palettes and filters](guide/filters.md), [regions and styles](guide/prompts.md)
+and [your own image](guide/starts.md).
 """
 
 
@@ -45,12 +46,9 @@ class Example:
 
 
 BUTTERFLY, SHIP = ("a red butterfly",), ("a ship on the sea",)
-STAINED = ("a stained glass window", "--init", "butterfly.jpg")
 BASES = (
     Example("butterfly", "", "", BUTTERFLY),
     Example("ship", "", "", SHIP),
-    Example("both", "", "", ("a red apple | a blue vase",)),
-    Example("glass", "", "", STAINED),
 )
 EXAMPLES = (
     Example("palette", "Palette", "The image has the four colours of a palette.",
@@ -60,28 +58,21 @@ EXAMPLES = (
     Example("pixel", "Pixels", "The drawer `pixel` optimises the colours of a coarse grid.",
             (*BUTTERFLY, "--drawer", "pixel", "--set", "drawer.pixels=22x22"), ("butterfly",), "png"),
     Example("symmetry", "Symmetry", "The loss `symmetry` makes the left half the mirror image of the right half.",
-            (*SHIP, "--loss", "symmetry:100"), ("ship",)),
-    Example("mask", "Mask", "The image is rendered anew where the mask is white, and the rest is kept to the pixel.",
+            (*BUTTERFLY, "--drawer", "pixel", "--set", "drawer.pixels=22x22", "--loss", "symmetry:100"),
+            ("pixel",), "png"),
+    Example("masked", "Mask", "The image is rendered anew where the mask is white, and the rest is kept to the pixel.",
             ("a sunflower", "--init", "butterfly.jpg", "--mask", MASK, "--set", "mask.feather=6"), ("butterfly", MASK)),
     Example("extend", "Extend", "The image grows on both sides, and what was there is kept.",
             (*BUTTERFLY, "--init", "butterfly.jpg", "--extend", "left=48,right=48", "--set", "mask.fill=init",
              "--size", "init"), ("butterfly",)),
-    Example("region", "Regions", "Each prompt holds for one half of the image.",
-            ("a red apple @ left | a blue vase @ right",), ("both",)),
+    Example("region", "Regions", "The prompt holds for the upper half of the image.",
+            ("a dark night sky with the moon @ top", "--init", "ship.jpg"), ("ship",)),
     Example("vignette", "Vignette", "The loss `vignette` makes the outer parts dark.",
             (*SHIP, "--loss", "vignette:10"), ("ship",)),
     Example("lines", "Lines", "The drawer `lines` paints with strokes and filled curves, which are saved as SVG too.",
-            (*BUTTERFLY, "--drawer", "lines", "--steps", "80"), ("butterfly",)),
-    Example("structure", "Structure", "The loss `structure` keeps the edges of the init image.",
-            (*STAINED, "--loss", "structure:3"), ("butterfly", "glass")),
+            (*BUTTERFLY, "--init", "butterfly.jpg", "--drawer", "lines"), ("butterfly",)),
     Example("pyramid", "Pyramid", "The drawer `pyramid` needs no VQGAN: it adds up images of many resolutions.",
-            (*BUTTERFLY, "--drawer", "pyramid", "--steps", "80"), ("butterfly",)),
-    Example("style", "Style by name", "A style adds words around the prompt.",
-            (*SHIP, "--style", "woodcut"), ("ship",)),
-    Example("near-init", "Near the init", "The loss `near_init` keeps the colours and shapes of the init image.",
-            ("a yellow flower", "--init", "butterfly.jpg", "--loss", "near_init:5"), ("butterfly",)),
-    Example("edges", "Edges", "The loss `edges` draws the border to one colour.",
-            (*SHIP, "--loss", "edges:20"), ("ship",)),
+            (*BUTTERFLY, "--drawer", "pyramid", "--steps", "70"), ("butterfly",)),
 )  # fmt: skip
 
 
@@ -98,7 +89,7 @@ def page() -> str:
 
 def _section(example: Example) -> Iterator[str]:
     yield f"\n## {example.title}\n\n{example.text}\n\n```sh\n{command(example.words)}\n```\n\n"
-    named = {each.name: each for each in BASES}
+    named = {each.name: each for each in (*BASES, *EXAMPLES)}
     shown = [(Path(name).stem, named[name].file if name in named else name) for name in example.beside]
     shown.append((example.name, example.file))
     yield f"| {' | '.join(title for title, _ in shown)} |\n|{' --- |' * len(shown)}\n"

@@ -172,6 +172,7 @@ def other(key: str, value: Any) -> Any:
         "source.video": "a.mp4", "source.end": 3.0, "story.prefix": "a", "story.suffix": "b",
         "losses.tv.form": "log", "optimizer.drops": ["75%"],
         "palette.colours": ["red"], "palette.lock": False, "filters": ["wrap"],
+        "story.at": 0.0, "upscale.model": "a.pth", "transparent": "0.3",
         "mask.file": "m.png", "mask.fill": "init", "extend": "left=8", "aspect": "2:1", "style": "oil",
         "overlay.file": "o.png", "overlay.until": 3, "texts.templates": ["a {}"],
     }  # fmt: skip

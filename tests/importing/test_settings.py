@@ -1,5 +1,6 @@
 """Other programs' settings become configs that render, and what has no counterpart is named."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ import yaml
 from conftest import Vqclip
 from PIL import Image
 
-from vqclip.base.errors import ConfigError
+from vqclip.base.errors import ConfigError, UsageError
 from vqclip.importing import importing
+from vqclip.importing.pixray import DRAWERS
+from vqclip.importing.table import Program, convert
 from vqclip.media.video_writer import VideoWriter
 
 CASES = Path(__file__).parents[1] / "cases/settings"
@@ -150,6 +153,28 @@ def test_what_cannot_be_read_is_refused_in_one_line(text: str, message: str) -> 
     with pytest.raises(ConfigError, match=message) as caught:
         values(text)
     assert "\n" not in str(caught.value)
+
+
+ODD = (
+    [], [1], ["a", "b"], {"a": 1}, "", "x", -1, 0, float("inf"), float("nan"), True, None, "a:b:c", "\\8", "->", "[",
+    "@", "9" * 400, "_", "a:_", "||", " ", "100%",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("program", importing.PROGRAMS.values(), ids=lambda each: each.name)
+def test_odd_values_are_converted_or_refused(program: Program) -> None:
+    """No value of any argument ends in an error that isn't meant for users; each argument gets every third value."""
+    losses = "palette, saturation, symmetry, smoothness, edge, gaussian, aesthetic, resmem, style"
+    whole = {
+        "pixray": {"prompts": "an owl", "custom_loss": losses, "filters": "lookup, wallpaper"},
+        "nerdyrodent": {"prompts": "an owl", "zoom_video": True},
+        "pytti": {"scenes": "an owl", "animation_mode": "2D", "image_model": "VQGAN", "init_image": "a.png"},
+    }[program.name]
+    for i, argument in enumerate(program.arguments):
+        drawer = {"drawer": argument.part} if argument in DRAWERS else {}
+        for value in ODD[i % 3 :: 3]:
+            with contextlib.suppress(UsageError):
+                convert({**whole, **drawer, argument.name: value}, program)
 
 
 def test_unknown_settings_are_named() -> None:

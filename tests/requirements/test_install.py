@@ -374,6 +374,7 @@ class TestCatalogue:
         assert not card.sha256 or re.fullmatch(r"[0-9a-f]{64}", card.sha256)
         assert not card.urls or Path(card.download).suffix in {
             ".ckpt",
+            ".pth",
             ".pt",
             ".bin",
             ".safetensors",

@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 # In the order in which help lists them. Each is a file in commands/ with a function of its name, or with an `app`.
 PANELS = {
-    "Generate": ("generate", "story", "zoom", "restyle", "batch"),
+    "Generate": ("generate", "story", "zoom", "restyle", "vary", "batch"),
     "Go on": ("resume", "film", "reproduce", "runs"),
     "Look": ("show", "diff", "gallery", "ui", "sheet"),
     "Ask a CLIP": ("classify", "search", "rank", "embed"),

@@ -65,7 +65,7 @@ def _put_image(run: Run, output: Path | None) -> Path:
         return _put(run.image, output)
     with Image.open(run.image) as image:
         metadata = image_metadata(run.config, run.metadata)
-        save_image(image.convert("RGB"), output, metadata, " | ".join(run.config.prompts))
+        save_image(image, output, metadata, " | ".join(run.config.prompts))
     return output
 
 

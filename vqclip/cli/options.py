@@ -91,6 +91,10 @@ ImagePrompts = Annotated[
 Tile = Annotated[
     bool, typer.Option("--tile", help="Make an image that repeats without a seam.", rich_help_panel=WHAT)
 ]
+Transparent = Annotated[
+    bool,
+    typer.Option("--transparent", help="Leave out what the prompt doesn't need.", rich_help_panel=WHAT),
+]
 
 Preset = Annotated[
     str | None,
@@ -189,14 +193,14 @@ Offline = Annotated[
 Output = Annotated[
     str | None,
     typer.Option(
-        "-o", "--output", help="Save here too: .png, .jpg, .webp; {seed}, {slug} are filled in.",
+        "-o", "--output", help="Save as .png, .jpg or .webp; fills in {seed}, {slug}.",
         metavar="FILE", rich_help_panel=OUTPUT,
     ),
 ]  # fmt: skip
 Film = Annotated[
     str | None,
     typer.Option(
-        "-o", "--output", help="Save here too: .mp4, .gif, .webp; {seed}, {slug} are filled in.",
+        "-o", "--output", help="Save as .mp4, .gif or .webp; fills in {seed}, {slug}.",
         metavar="FILE", rich_help_panel=OUTPUT,
     ),
 ]  # fmt: skip
@@ -223,6 +227,13 @@ Video = Annotated[
     str | None,
     typer.Option(
         "--video", help="Make a video of all steps, here or in the run folder.", metavar="[FILE]",
+        rich_help_panel=OUTPUT,
+    ),
+]  # fmt: skip
+Upscale = Annotated[
+    int | None,
+    typer.Option(
+        "--upscale", help="Enlarge the finished image 2 or 4 times.", metavar="N",
         rich_help_panel=OUTPUT,
     ),
 ]  # fmt: skip

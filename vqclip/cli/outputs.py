@@ -2,6 +2,7 @@
 
 import os
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,11 +42,23 @@ def plan_outputs(
 
     Raises UsageError for a file that can't be written, or that exists unless `force` replaces it.
     """
+    configs = [replace(config, seed=seed) for seed in range(config.seed, config.seed + count)]
+    return plan_configs(configs, output, kept, video, force=force)
+
+
+def plan_configs(
+    configs: Sequence["Config"],
+    output: str | None,
+    kept: int = 1,
+    video: "VideoSettings | None" = None,
+    *,
+    force: bool = False,
+) -> list[OutputSpec]:
+    """Plan an image of each Config, all with seeds of their own; raises UsageError as `plan_outputs` does."""
     image = output and template(output, kept)
     video_file = video and video.file and template(video.file, kept)
     outputs = []
-    for seed in range(config.seed, config.seed + count):
-        one = replace(config, seed=seed)
+    for one in configs:
         target = Path(filled(image, one)) if image else None
         settings = video and replace(video, file=filled(video_file, one) if video_file else None)
         outputs.append(OutputSpec(one, target, settings, force))

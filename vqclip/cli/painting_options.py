@@ -41,6 +41,7 @@ class PaintingOptions:
     palette: options.Palette = None
     filters: options.Filters = None
     save_every: options.SaveEvery = None
+    upscale: options.Upscale = None
     pull: options.Pull = False
     offline: options.Offline = False
     force: options.Force = False
@@ -77,6 +78,8 @@ class PaintingOptions:
         if self.mask:
             sections = {**sections, "mask": {"file": self.mask}}
         given = {"prompts": self._prompts(prompt, base.above.get("prompts"))} | _given(named)
+        if self.upscale is not None:
+            given["upscale"] = {"factor": self.upscale}
         given |= {name: _given(section) for name, section in sections.items()}
         return base.resolve(given)
 

@@ -95,6 +95,6 @@ def _complete_items(values: Any, schema: Any, registry: Registry | None) -> Any:
 def _is_neutral(value: Any, rules: Mapping[str, Any]) -> bool:
     if "neutral" not in rules:
         return False
-    if rules.get("schedule"):
+    if rules.get("schedule") and None not in (value, rules["neutral"]):
         return Schedule.parse(value) == Schedule.parse(rules["neutral"])
     return bool(value == rules["neutral"])

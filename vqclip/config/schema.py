@@ -17,7 +17,7 @@ from vqclip.config.prompt import Kind, Prompt
 from vqclip.config.registry import DRAWERS, FILTERS, LOSSES, PERCEPTORS, STARTS
 from vqclip.config.rules import among, key, schedule, within
 from vqclip.config.schedule import Moment, Schedule
-from vqclip.config.sections import MaskConfig, OverlayConfig, TextsConfig
+from vqclip.config.sections import MaskConfig, OverlayConfig, TextsConfig, UpscaleConfig
 from vqclip.config.sizes import Margins, parse_extend, parse_size
 from vqclip.config.styles import joined
 from vqclip.config.validation import check_settings
@@ -167,6 +167,7 @@ class StoryConfig:
     after: str = among("stay", "repeat")
     prefix: str = key(neutral="")
     suffix: str = key(neutral="")
+    at: float | None = within(0, neutral=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +199,7 @@ class Config:
     aspect: str | None = key(neutral=None)
     steps: int = within(0, 1_000_000)
     init: str | None
+    strength: float = within(0, 1, neutral=0.0)
     mask: MaskConfig
     extend: str | None = key(neutral=None)
     start: Any = key(choice=STARTS)  # a StartConfig
@@ -212,6 +214,8 @@ class Config:
     plateau: PlateauConfig
     overlay: OverlayConfig
     save_every: int = within(0, 1_000_000, neutral=0)
+    upscale: UpscaleConfig
+    transparent: str | None = schedule(minimum=0, neutral=None)
     tile: bool
     film: FilmConfig
     story: StoryConfig
@@ -255,7 +259,8 @@ class Config:
     @property
     def is_film(self) -> bool:
         """Whether more than one image is asked for."""
-        return self.scenes > 1 or (self.film.frames or 1) > 1 or self.source.video is not None
+        tells = self.scenes > 1 and self.story.at is None
+        return tells or (self.film.frames or 1) > 1 or self.source.video is not None
 
     @property
     def is_masked(self) -> bool:

@@ -1,4 +1,4 @@
-"""The sections of a Config that say what of an image is kept, what is stamped on it, and how texts are read."""
+"""The sections of a Config about what is kept, stamped and enlarged, and how texts are read."""
 
 from dataclasses import dataclass
 
@@ -37,3 +37,9 @@ class TextsConfig:
             raise ConfigError(
                 f'texts.templates: {shorten(wrong)} has no {{}} for the label; write texts as in ["a photo of a {{}}"]'
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleConfig:
+    factor: int = within(1, 8, neutral=1)
+    model: str | None = key(neutral=None)

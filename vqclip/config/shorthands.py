@@ -1,9 +1,10 @@
 """Short forms of a config's values, and the long ones that they stand for.
 
 `losses: {tv: 1}` is `losses: {tv: {weight: 1}}`, and other programs' names of losses are read as ours (see aliases).
-`palette: pico8` is `palette: {colours: [pico8]}`. In a list of filters, `wallpaper:p4m` is
-`{kind: wallpaper, group: p4m}`, with the filter's first own key. `drawer: fft` is `drawer: {name: fft}`, `start: noise`
-likewise, `vqgan: NAME` is `drawer: {name: vqgan, model: NAME}`, and `sketchbook: NAME` is `start: {sketchbook: NAME}`.
+`palette: pico8` is `palette: {colours: [pico8]}`, and `upscale: 2` is `upscale: {factor: 2}`. In a list of filters,
+`wallpaper:p4m` is `{kind: wallpaper, group: p4m}`, with the filter's first own key. `drawer: fft` is
+`drawer: {name: fft}`, `start: noise` likewise, `vqgan: NAME` is `drawer: {name: vqgan, model: NAME}`, and
+`sketchbook: NAME` is `start: {sketchbook: NAME}`.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ def spelled_out(layer: Mapping[str, Any]) -> dict[str, Any]:
         long["losses"] = {name: _weighted(name, settings) for name, settings in named.items()}
     if isinstance(palette := layer.get("palette"), str | list | tuple):
         long["palette"] = {"colours": palette}
+    if isinstance(factor := layer.get("upscale"), int | str):
+        long["upscale"] = {"factor": factor}
     if isinstance(filters := layer.get("filters"), str | list | tuple):
         items = [filters] if isinstance(filters, str) else filters
         long["filters"] = [_filter(item) for item in items]

@@ -74,7 +74,7 @@ class Film:
 
     def __init__(self, config: Config, source_frames: int | None = None):
         self.config = config
-        story_frames = config.scenes * config.story.frames if config.scenes > 1 else 1
+        story_frames = config.scenes * config.story.frames if config.scenes > 1 and config.is_film else 1
         requested = config.film.frames or source_frames or story_frames
         self.output_frames = min(requested, source_frames) if source_frames else requested
         self.preroll = config.film.overlap if config.film.loop else 0
@@ -122,6 +122,10 @@ class Film:
     def _scene(self, index: int) -> tuple[int, int, float]:
         """The scene before, the scene that a frame lies in, and the share of the fade between them."""
         story = self.config.story
+        if story.at is not None:
+            before = int(story.at)
+            share = story.at - before
+            return (before, before + 1, share) if share else (before, before, 1.0)
         if self.preroll and index >= self.output_frames:  # back to where the loop begins
             before, now = self._scene_at((self.output_frames - 1) // story.frames), 0
             within, length = index - self.output_frames, self.preroll

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from vqclip.base.errors import ConfigError, shorten
 from vqclip.config.prompt import READ
+from vqclip.config.sizes import LARGEST_SIDE
 
 if TYPE_CHECKING:
     from vqclip.config.schema import Config
@@ -25,7 +26,10 @@ def check(config: "Config") -> None:
         raise ConfigError(f"latent.stages: the scales {scales} must rise and end at 1, as in 0.5, 1")
 
     _check_film(config)
+    _check_story_at(config)
     _check_mask(config)
+    _check_upscale(config)
+    _check_transparent(config)
 
 
 def _check_mask(config: "Config") -> None:
@@ -37,6 +41,10 @@ def _check_mask(config: "Config") -> None:
         raise ConfigError(f"{name}: it keeps a part of the init image, and there is none; add --init IMAGE")
     if config.is_film:
         raise ConfigError(f"{name}: a mask takes a still, and this is a film; leave it out")
+    if config.strength:
+        raise ConfigError(
+            f"strength: it mixes all of the init image, and {name} keeps a part; leave one of them out"
+        )
     margins = config.margins
     inner = (
         config.width - margins.left - margins.right,
@@ -73,3 +81,37 @@ def _check_film(config: "Config") -> None:
         raise ConfigError(
             f"source: it would end at {config.source.end:g} s and begin at {config.source.begin:g} s"
         )
+
+
+def _check_story_at(config: "Config") -> None:
+    """The rules of a still of a story."""
+    at = config.story.at
+    if at is None:
+        return
+    last = config.scenes - 1
+    if at > last:
+        raise ConfigError(
+            f"story.at: {at:g} lies behind the last of {config.scenes} scenes; it takes 0 to {last}"
+        )
+    if (config.film.frames or 1) > 1 or config.source.video is not None:
+        raise ConfigError("story.at: it asks for a still, and film or source for a film; leave one out")
+
+
+def _check_upscale(config: "Config") -> None:
+    """The rules of an enlarged image."""
+    factor = config.upscale.factor
+    if max(config.width, config.height) * factor > LARGEST_SIDE:
+        raise ConfigError(
+            f"upscale.factor: {factor} times {config.size} exceeds {LARGEST_SIDE} pixels a side; give a smaller one"
+        )
+
+
+def _check_transparent(config: "Config") -> None:
+    """Refuse alpha where something else decides what is shown."""
+    if config.transparent is None:
+        return
+    others = {"a film": config.is_film, "filters": config.filters, "a mask": config.is_masked}
+    others["an overlay"] = config.overlay.file is not None
+    other = next((name for name, used in others.items() if used), None)
+    if other:
+        raise ConfigError(f"transparent: {other} can't have an alpha channel; leave one of them out")

@@ -37,9 +37,14 @@ class FilteredDrawer:
 def open_filters(config: Config, tools: FilterTools) -> list[Apply]:
     """Open a Config's filters; a locked palette is the last. Raises VqclipError."""
     entries: list[Any] = list(config.filters)
-    if config.palette.colours and config.palette.lock:
-        entries.append(Lookup(colours=config.palette.colours))
-    return [entry.open(tools) for entry in entries]
+    lock = open_lock(config, tools)
+    return [entry.open(tools) for entry in entries] + ([lock] if lock else [])
+
+
+def open_lock(config: Config, tools: FilterTools) -> Apply | None:
+    """Open the filter of a locked palette, if a Config has one."""
+    palette = config.palette
+    return Lookup(colours=palette.colours).open(tools) if palette.colours and palette.lock else None
 
 
 def filtered(drawer: Drawer, filters: Sequence[Apply]) -> Drawer:

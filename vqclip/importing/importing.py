@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vqclip.base.errors import ConfigError, cause, shorten
+from vqclip.base.errors import ConfigError, UsageError, cause, shorten
 from vqclip.config import resolve, yaml12
 from vqclip.importing import nerdyrodent, pixray, pytti
 from vqclip.importing.table import Program, convert
@@ -38,7 +38,7 @@ def read(source: str, program: str | None = None) -> Imported:
         found, notes = convert(settings, PROGRAMS[name])
         values = _plain(found)
         resolve.resolve(values)  # so that the config will be read
-    except ConfigError as error:
+    except UsageError as error:
         raise ConfigError(f"{shorten(source)}: {error}") from None
     return Imported(name, values, notes)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vqclip.importing import pixray_losses as losses
+from vqclip.importing import pixray_prompts as prompts
 from vqclip.importing import pixray_values as v
 from vqclip.importing.table import Argument, Program, folded, to, whole
 
@@ -18,19 +19,19 @@ _SLOW_STYLE = "the loss holds for the whole run; give losses.style.weight a sche
 
 CORE = (
     Argument("drawer", "drawer.name", v.drawer),
-    Argument("prompts", "prompts", v.prompts),
-    Argument("spot_prompts", "prompts, with @ centre or @ [mask.png]", v.spot(inside=True)),
-    Argument("spot_prompts_off", "prompts, with @ edges or @ not [mask.png]", v.spot(inside=False)),
+    Argument("prompts", "prompts", prompts.prompts),
+    Argument("spot_prompts", "prompts, with @ centre or @ [mask.png]", prompts.spot(inside=True)),
+    Argument("spot_prompts_off", "prompts, with @ edges or @ not [mask.png]", prompts.spot(inside=False)),
     Argument("spot_file", "the mask of such a prompt", folded),
-    Argument("labels", "prompts, as [label:NAME]", v.labels),
+    Argument("labels", "prompts, as [label:NAME]", prompts.labels),
     Argument(
-        "vector_prompts", "prompts, as [file.json]:0.1", v.vectors,
+        "vector_prompts", "prompts, as [file.json]:0.1", prompts.vectors,
         "pixray adds its stored prompt textoff unasked; vqclip adds none", usual=("textoff",),
     ),
-    Argument("image_prompts", "prompts, as [image.png]", v.image_prompts),
+    Argument("image_prompts", "prompts, as [image.png]", prompts.image_prompts),
     Argument("image_prompt_weight", "the weights of these prompts", folded),
     Argument("image_prompt_shuffle", reason="all image prompts hold in every step"),
-    Argument("image_labels", "prompts, as [image.png]", v.image_labels),
+    Argument("image_labels", "prompts, as [image.png]", prompts.image_labels),
     Argument("image_label_weight", "the weights of these prompts", folded),
     Argument("iterations", "steps", lambda value, given: {"steps": whole(value, "iterations")}),
     Argument("save_every", "save_every", v.save_every),
@@ -59,7 +60,7 @@ CORE = (
     Argument("init_weight_pix", "losses.near_init, with norm: l1", v.near_init),
     Argument("perceptors", "perceptors", v.perceptors),
     Argument("clip_models", "perceptors", v.clip_models),
-    Argument("noise_prompt_seeds", "prompts, as [noise:7]", v.noise),
+    Argument("noise_prompt_seeds", "prompts, as [noise:7]", prompts.noise),
     Argument("noise_prompt_weights", "the weights of these prompts", folded),
     Argument("learning_rate", "optimizer.learning_rate", v.learning_rate),
     Argument("learning_rate_drops", "optimizer.drops", v.drops),
@@ -139,9 +140,9 @@ LOSSES = (
     Argument("gaussian_weight", "losses.vignette.weight", folded, part="gaussian"),
     Argument("gaussian_std", "losses.vignette.size", folded, part="gaussian"),
     Argument("gaussian_color", "losses.vignette.colour", folded, part="gaussian"),
-    Argument("aesthetic_target", "losses.head.target", folded, part="aesthetic"),
+    Argument("aesthetic_target", "losses.head.target, with a head of yours", folded, part="aesthetic"),
     Argument("symmetry_weight", reason="there is no network that predicts memorability", part="resmem"),
-    Argument("style_file", "losses.style.image", folded, part="style"),
+    Argument("style_file", "losses.style.image, with a VGG of yours", folded, part="style"),
     Argument("styleloss_content_weight", reason="losses.structure keeps the init", part="style", usual=(32,)),
     Argument("styleloss_ospace", reason="see losses.style.distance", part="style", usual=("uniform",)),
     Argument("styleloss_skip", reason=_SLOW_STYLE, part="style"),

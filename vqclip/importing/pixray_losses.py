@@ -64,7 +64,7 @@ def _edge(weight: float, given: Given) -> dict[str, Any]:
 
 def _gaussian(weight: float, given: Given) -> dict[str, Any]:
     """Our size is in halves of the image's sides, pixray's in pixels of an image of about 288."""
-    sides = [number(side, "gaussian_std") for side in words(given.get("gaussian_std", [40, 40]), " ")]
+    sides = [number(side, "gaussian_std") for side in words(given.get("gaussian_std", ""), " ")] or [40.0]
     levels = [number(level, "gaussian_color") for level in words(given.get("gaussian_color", [255] * 3), " ")]
     if len(levels) != 3:
         raise ConfigError(

@@ -6,10 +6,9 @@ from typing import Any
 
 from vqclip.base.errors import ConfigError, shorten
 from vqclip.config import dotted, resolve
-from vqclip.config.prompt import Kind
 from vqclip.config.schema import OPTIMIZERS
 from vqclip.importing.models import VQGANS, clip_name
-from vqclip.importing.table import Convert, Given, line, number, peeled, truth, whole, words
+from vqclip.importing.table import Convert, Given, number, pair, truth, whole, words
 
 QUALITIES = ("draft", "normal", "better", "best", "supreme")
 SCALES = {"small": 1, "medium": 2, "large": 4}
@@ -23,7 +22,6 @@ STROKES = {"line_sketch": 24, "clipdraw": 1024}
 SHAPES = {"rect": "square", "hex": "hex", "tri": "triangle"}
 STARTS = {"pixels": "noise", "snow": "noise", "gradient": "gradient", "none": "codes"}
 WIDE = 0.4  # the share of pixray's crops that show nearly the whole image
-VECTOR_WEIGHT = 0.1  # of a stored embedding, beside a prompt's
 
 
 def ground(given: Given) -> dict[str, Any]:
@@ -56,10 +54,7 @@ def _crops(given: Given, cutouts: Mapping[str, Any]) -> int:
 def size(given: Given, scale: float) -> tuple[int, int]:
     """Width and height in pixels, as pixray derives them from size, scale or ezsize, and aspect."""
     if exact := given.get("size"):
-        sides = exact if isinstance(exact, list | tuple) else re.findall(r"\d+", str(exact))
-        if len(sides) != 2:
-            raise ConfigError(f"size: {shorten(exact)} is no size; write two numbers as in [320, 180]")
-        return whole(sides[0], "size"), whole(sides[1], "size")
+        return pair(exact, "size")
     if named := given.get("ezsize"):
         scale = SCALES.get(str(named), scale)
     scale = given.number("scale", scale)
@@ -97,7 +92,7 @@ def _pixels(given: Given, width: int, height: int) -> str:
     columns, rows = square if width == height else wide if width > height else (40, 50)
     kind = str(given.get("pixel_type", "rect"))
     if exact := given.get("pixel_size"):
-        columns, rows = (whole(side, "pixel_size") for side in words(exact, " "))
+        columns, rows = pair(exact, "pixel_size")
     elif truth(given.get("pixel_iso_check", True)):
         columns = int(1.414 * columns) if kind == "tri" else columns
         rows = int({"hex": 1.414, "diamond": 2}.get(kind, 1) * rows)
@@ -105,74 +100,13 @@ def _pixels(given: Given, width: int, height: int) -> str:
     return f"{max(1, min(width, int(columns / scale)))}x{max(1, min(height, int(rows / scale)))}"
 
 
-def prompts(value: Any, given: Given) -> dict[str, Any]:
-    return {"prompts": [line(Kind.TEXT, *peeled(text)) for text in words(value)]}
-
-
-def spot(inside: bool) -> Convert:
-    """Convert prompts that hold inside a mask, or outside it; pixray's own mask is a spot in the middle."""
-
-    def convert(value: Any, given: Given) -> dict[str, Any]:
-        file = given.get("spot_file")
-        region = ("" if inside else "not ") + f"[{file}]" if file else "centre" if inside else "edges"
-        return {"prompts": [line(Kind.TEXT, *peeled(text), region=region) for text in words(value)]}
-
-    return convert
-
-
-def labels(value: Any, given: Given) -> dict[str, Any]:
-    parted = [peeled(text) for text in words(value)]
-    return {
-        "prompts": [f"[label:{name}]" + ":".join(["", *map(_plain, numbers)]) for name, numbers in parted]
-    }
-
-
-def vectors(value: Any, given: Given) -> dict[str, Any]:
-    """Convert stored embeddings; pixray weighs them a tenth."""
-    found = []
-    for text in words(value):
-        name, numbers = peeled(text)
-        if name.endswith(".json"):
-            found.append(f"[{name}]:{_plain(VECTOR_WEIGHT * (numbers or [1.0])[0])}")
-        elif name != "textoff":
-            given.note(f"{name} is a file of pixray's; write its path, as in {name}.json")
-    return {"prompts": found}
-
-
-def image_prompts(value: Any, given: Given) -> dict[str, Any]:
-    return _images(value, given, given.number("image_prompt_weight", 1))
-
-
-def image_labels(value: Any, given: Given) -> dict[str, Any]:
-    return _images(value, given, given.number("image_label_weight", 1))
-
-
-def _images(value: Any, given: Given, weight: float) -> dict[str, Any]:
-    files = words(value)
-    if patterns := [file for file in files if re.search(r"[*?{]", file)]:
-        given.note(f"{', '.join(patterns)} is a pattern; name each file, as in [owl.png]")
-    plain = [file for file in files if file not in patterns]
-    return {"prompts": [line(Kind.IMAGE, file, [weight]) for file in plain]}
-
-
-def noise(value: Any, given: Given) -> dict[str, Any]:
-    seeds, weights = words(value, " "), words(given.get("noise_prompt_weights", []), " ")
-    weights += ["1"] * (len(seeds) - len(weights))
-    pairs = zip(seeds, weights, strict=False)
-    return {
-        "prompts": [
-            line(Kind.NOISE, seed, [number(weight, "noise_prompt_weights")]) for seed, weight in pairs
-        ]
-    }
-
-
 def in_steps(value: Any, given: Given, unit: str = "i") -> int:
     """Read `20i`, `20 iterations`, `75%` or `75p` as a number of steps; without a unit it has the given one."""
     match = re.fullmatch(r"(\d*\.?\d+)\s*(i|iter|iterations|p|%|percent)?", str(value).strip().lower())
     if not match:
         raise ConfigError(f"{given.argument}: {shorten(value)} is no moment; write one as in 20i or 75%")
-    is_share = (match[2] or unit)[0] in "p%"
-    return int(float(match[1]) * 0.01 * _steps(given)) if is_share else int(float(match[1]))
+    amount, is_share = number(match[1], given.argument), (match[2] or unit)[0] in "p%"
+    return int(amount * 0.01 * _steps(given)) if is_share else int(amount)
 
 
 def _steps(given: Given) -> int:
@@ -292,6 +226,8 @@ def colours(value: Any) -> list[str]:
 def _colours(text: str) -> str:
     body, _, count = text.strip().partition("\\")
     body = body.strip()
+    if not body:
+        raise ConfigError(f"palette: {shorten(text)} has no colour; write one, as in red")
     if body.startswith("@"):
         body = f"[{body[1:]}]"
     elif body[0] not in "[(" and "->" not in body:
@@ -331,7 +267,7 @@ def vqgan_model(value: Any, given: Given) -> dict[str, Any]:
 
 
 def pixel_type(value: Any, given: Given) -> dict[str, Any]:
-    if value not in SHAPES:
+    if str(value) not in SHAPES:
         given.note(f"there is no shape {shorten(value)}; squares stand in for it")
     return {"drawer.shape": SHAPES.get(str(value), "square")}
 
@@ -344,7 +280,3 @@ def fft_use(value: Any, given: Given) -> dict[str, Any]:
     if value != "fft":
         given.note(f"there is no {shorten(value)} here; the Fourier basis draws instead")
     return {}
-
-
-def _plain(value: float) -> str:
-    return f"{value:g}"

@@ -1,12 +1,12 @@
 """pytti's settings: its keys, each with its counterpart."""
 
-import re
 from typing import Any
 
 from vqclip.base.errors import ConfigError, shorten
 from vqclip.config import dotted, resolve
 from vqclip.config.prompt import Kind
 from vqclip.importing.models import VQGANS
+from vqclip.importing.pytti_prompts import prompt, read_weight, split
 from vqclip.importing.table import (
     Argument,
     Convert,
@@ -25,10 +25,8 @@ CLIPS = {
     "ViTL14_336px": "ViT-L-14-336/openai", "RN50": "RN50/openai", "RN101": "RN101/openai", "RN50x4": "RN50x4/openai",
     "RN50x16": "RN50x16/openai", "RN50x64": "RN50x64/openai",
 }  # fmt: skip
-REGIONS = {"l": "left", "r": "right", "u": "top", "d": "bottom"}
 BORDERS = {"clamp": "smear", "smear": "smear", "mirror": "reflect", "wrap": "wrap", "black": "grey"}
 EDGES = {"mirror": "reflect", "wrap": "wrap", "black": "black", "smear": "reflect"}  # of frames that move
-OUTSIDE_BRACKETS = r"(?![^\[]*\])"
 
 
 def ground(given: Given) -> dict[str, Any]:
@@ -60,8 +58,9 @@ def _pixel(given: Given) -> dict[str, Any]:
 
 
 def _scenes(value: Any, given: Given) -> dict[str, Any]:
-    scenes = [scene.strip() for scene in str(value).split("||") if scene.strip()]
-    lines = [" | ".join(_prompt(text, given) for text in _split(scene, r"\|")) for scene in scenes]
+    before, after = given.get("scene_prefix", ""), given.get("scene_suffix", "")
+    scenes = [f"{before}{scene.strip()}{after}" for scene in str(value).split("||") if scene.strip()]
+    lines = [" | ".join(prompt(text, given) for text in split(scene, r"\|")) for scene in scenes]
     values: dict[str, Any] = {"prompts": [" ^ ".join(lines)]}
     if len(scenes) > 1 or _mode(given) != "off":
         values |= _film(len(scenes), given)
@@ -84,48 +83,6 @@ def _film(scenes: int, given: Given) -> dict[str, Any]:
     return values if scenes > 1 else values | {"film.frames": max(2, frames)}
 
 
-def _split(text: str, sign: str) -> list[str]:
-    """Split a text at a sign outside of brackets."""
-    return [part.strip() for part in re.split(sign + OUTSIDE_BRACKETS, text) if part.strip()]
-
-
-def _prompt(text: str, given: Given) -> str:
-    """Convert `text:weight_mask_cutoff:stop`, all but the text optional."""
-    body, weight, stop, *_ = [*_split(text, ":"), "", ""]
-    weight, mask, *_ = (
-        [*_split(weight, "_"), "", ""] if not weight.startswith("_") else ["1", *_split(weight, "_")]
-    )
-    numbers = [_weight(weight or "1", text, given)]
-    if stop:
-        numbers.append(_weight(stop, text, given))
-    body = f"{given.get('scene_prefix', '')}{body}{given.get('scene_suffix', '')}".strip()
-    image = re.fullmatch(r"\[(.*)\]", body)
-    kind = Kind.IMAGE if image else Kind.TEXT
-    return line(kind, image[1].strip() if image else body, numbers, _region(mask, given))
-
-
-def _weight(value: str, text: str, given: Given) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        given.note(f"the number {value} of {shorten(text)} is computed from the time; 1 stands in for it")
-        return 1.0
-
-
-def _region(mask: str, given: Given) -> str:
-    if file := re.fullmatch(r"\[(-?)(.*)\]", mask):
-        if file[2].lower().endswith(".mp4"):
-            given.note(f"a mask is an image, and {file[2]} is a video")
-            return ""
-        return ("not " if file[1] else "") + f"[{file[2]}]"
-    if mask in ("", "a"):
-        return ""
-    if mask not in REGIONS:
-        what = {"n": "small crops", "f": "large crops"}.get(mask, f"what CLIP finds by {shorten(mask)}")
-        given.note(f"no region means {what}; the prompt holds for the whole image")
-    return REGIONS.get(mask, "")
-
-
 def _mode(given: Given) -> str:
     mode = given.get("animation_mode", "off")
     return "off" if mode is False else str(mode)  # YAML 1.1 writes off without quotes
@@ -133,9 +90,9 @@ def _mode(given: Given) -> str:
 
 def _images(value: Any, given: Given) -> dict[str, Any]:
     found = []
-    for text in _split(str(value), r"\|"):
-        body, weight, *_ = [*_split(text, ":"), ""]
-        found.append(line(Kind.IMAGE, body.strip("[] "), [_weight(weight or "1", text, given)]))
+    for text in split(str(value), r"\|"):
+        body, weight, *_ = [*split(text, ":"), ""]
+        found.append(line(Kind.IMAGE, body.strip("[] "), [read_weight(weight or "1", text, given)]))
     return {"prompts": found}
 
 
@@ -143,12 +100,12 @@ def _init_loss(name: str, **keys: Any) -> Convert:
     """Convert a weight of the distance from the init image, which may have a mask as prompts have."""
 
     def convert(value: Any, given: Given) -> dict[str, Any]:
-        weight, mask, *_ = [*_split(str(value), "_"), "", ""]
+        weight, mask, *_ = [*split(str(value), "_"), "", ""]
         if mask:
             given.note(f"the loss holds for the whole image, not for {shorten(mask)}")
         if not given.get("init_image"):
             return {}
-        return {f"losses.{name}": {"weight": _weight(weight or "1", str(value), given), **keys}}
+        return {f"losses.{name}": {"weight": read_weight(weight or "1", str(value), given), **keys}}
 
     return convert
 
@@ -237,8 +194,8 @@ def _without(reason: str, *names: str, usual: tuple[Any, ...] = ()) -> list[Argu
 
 ARGUMENTS = (
     Argument("scenes", "prompts", _scenes),
-    Argument("scene_prefix", "prompts", folded, "story.prefix does the same for a story's scenes"),
-    Argument("scene_suffix", "prompts", folded, "story.suffix does the same for a story's scenes"),
+    Argument("scene_prefix", "prompts", folded),
+    Argument("scene_suffix", "prompts", folded),
     Argument("direct_image_prompts", "prompts, as [image.png]", _images),
     Argument("init_image", "init", to("init", str)),
     Argument("direct_init_weight", "losses.near_init", _init_loss("near_init", norm="l2")),

@@ -1,6 +1,7 @@
 """Describe another program's arguments, and turn its settings into a config's values by such a table."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from vqclip.base.errors import ConfigError, shorten
 from vqclip.config import dotted, prompt
 from vqclip.config.prompt import Kind, Prompt
+from vqclip.config.schedule import LARGEST
 
 _EMPTY: tuple[Any, ...] = (None, "", [], ())
 _OFF: tuple[Any, ...] = (
@@ -109,11 +111,13 @@ def _why_unread(name: str, program: Program) -> str:
 
 def add(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key; a list is appended to the one that is there, a tuple replaces it."""
-    if isinstance(value, list) and dotted.has(values, key):
-        section: Any = values
-        for name in key.split("."):
-            section = section[name]
-        section += [item for item in value if item not in section]
+    *sections, leaf = key.split(".")
+    section: Any = values
+    for name in sections:
+        section = section.get(name, {})
+    below = section.get(leaf)
+    if isinstance(value, list) and isinstance(below, list):
+        below += [item for item in value if item not in below]
     else:
         dotted.put(values, key, list(value) if isinstance(value, list) else value)
 
@@ -129,11 +133,22 @@ def folded(value: Any, given: Given) -> Mapping[str, Any]:
 
 
 def number(value: Any, name: str) -> float:
-    """Read a number; raises ConfigError."""
+    """Read a number that isn't beyond all bounds; raises ConfigError."""
     try:
-        return float(value)
+        found = float(value)
     except (TypeError, ValueError):
-        raise ConfigError(f"{name}: {shorten(value)} is no number; write one as in 0.5") from None
+        found = math.nan
+    if not abs(found) <= LARGEST:
+        raise ConfigError(f"{name}: {shorten(value)} is no number; write one as in 0.5")
+    return found
+
+
+def pair(value: Any, name: str) -> tuple[int, int]:
+    """Read two whole numbers, of a list or a text; raises ConfigError."""
+    sides = value if isinstance(value, list | tuple) else re.findall(r"\d+", str(value))
+    if len(sides) != 2:
+        raise ConfigError(f"{name}: {shorten(value)} are not two numbers; write some as in [320, 180]")
+    return whole(sides[0], name), whole(sides[1], name)
 
 
 def whole(value: Any, name: str) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from vqclip.base.stop import StopToken
 from vqclip.config.schema import Config
 from vqclip.guidance.interfaces import Drawer
 from vqclip.guidance.memory import SMALL
+from vqclip.pipeline.enlarge import enlarging
 from vqclip.pipeline.events import Event, Events, Finished, Result, VideoSaved
+from vqclip.pipeline.film_video import Decode
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.progress_video import Recorder, VideoSettings, recorded, request_video
-from vqclip.pipeline.render import RenderRequest, render, render_batch
+from vqclip.pipeline.render import RenderRequest, decode_image, render, render_batch
 from vqclip.requirements import install
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import locations_from, missing
@@ -56,8 +59,8 @@ class Worker:
         self.base = base
         self.cache = ModelCache(self.device, pull, locations) if keeps_models else None
 
-    def pipeline(self, config: Config, base: Path | None = None) -> Pipeline:
-        """Load the models of a Config; fetch missing ones first if `pull` allows it."""
+    def pipeline(self, config: Config, base: Path | None = None, cache: ModelCache | None = None) -> Pipeline:
+        """Load the models of a Config, unless they are in a cache; fetch missing ones first if `pull` allows it."""
         base = self.base if base is None else base
         locations = self._locations(config, base)
         if self.pull:
@@ -65,19 +68,20 @@ class Worker:
         if self.owns_process:
             small = config.width * config.height <= SMALL
             runtime.keep_pages(small and devices.strengths(self.device).keeps_pages)
-        cache = self.cache or ModelCache(self.device, self.pull, keeps_texts=False)
+        cache = cache or self.cache or ModelCache(self.device, self.pull, keeps_texts=False)
         return Pipeline(config, self.device, self.pull, cache.at(locations), base)
 
     def _locations(self, config: Config, base: Path) -> dict[str, str]:
         """Map weights' names to their locations where these differ from what the names mean."""
         return {**self.locations, **locations_from(base, requirements(config))}
 
-    def drawer(self, config: Config, base: Path) -> Drawer:
-        """Open the drawer of a Config whose relative paths begin at `base`."""
+    def decoder(self, config: Config, base: Path) -> Decode:
+        """Make what decodes latents of a Config into its images; relative paths begin at `base`."""
         cache = (self.cache or ModelCache(self.device, self.pull)).at(self._locations(config, base))
         dtype = devices.dtype_for(config.precision, self.device)
         drawer: Drawer = config.drawer.open(cache, dtype, config.width, config.height, config.tile)
-        return drawer
+        enlarge = enlarging(config.upscale, cache)
+        return lambda z: decode_image(drawer, z.to(drawer.device), enlarge)
 
     def paint(
         self,
@@ -87,7 +91,7 @@ class Worker:
         batch_size: int | None = None,
         stop: StopToken | None = None,
     ) -> Events:
-        """Render Configs that differ only in their seeds, in batches, each in a new folder under `runs`.
+        """Render Configs, each in a new folder under `runs`; neighbours that differ only in their seeds in batches.
 
         `batch_size` None means the fastest size. `videos` requests progress videos, for all or by seed; they need a
         folder. The events of a batch's images come mixed, and its videos come after its images.
@@ -104,7 +108,24 @@ class Worker:
     ) -> Events:
         if runs is not None:
             digests(configs[0], self._locations(configs[0], self.base))  # while the models load
-        pipeline = self.pipeline(configs[0])
+        groups = [list(group) for _, group in groupby(configs, lambda config: replace(config, seed=0))]
+        shared = self.cache or ModelCache(self.device, self.pull, keeps_texts=len(groups) > 1)
+        for group in groups:
+            yield from self._paint_group(
+                group, self.pipeline(group[0], cache=shared), runs, videos, batch_size, stop
+            )
+            if stop and stop.stopped:
+                return
+
+    def _paint_group(
+        self,
+        configs: Sequence[Config],
+        pipeline: Pipeline,
+        runs: Path | None,
+        videos: Videos | None,
+        batch_size: int | None,
+        stop: StopToken | None,
+    ) -> Events:
         size = batch_size or (pipeline.batch_size if len(configs) > 1 else 1)
         for first in range(0, len(configs), size):
             few = configs[first : first + size]

@@ -39,9 +39,14 @@ def open_image(path: Path) -> Image.Image:
 
     The image is turned as its EXIF says, and its colour profile is applied. Broken ones of these are ignored.
     """
-    upright = _load_rgba(path)
-    white = Image.new("RGBA", upright.size, "white")
-    return Image.alpha_composite(white, upright).convert("RGB")
+    return over_white(_load_rgba(path))
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """Lay an image over white, if it is transparent in part, and convert it to RGB."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def load_mask(path: Path) -> Tensor:
@@ -91,8 +96,8 @@ def without_excess(image: Image.Image) -> Image.Image:
 
 
 def from_pil(image: Image.Image) -> Tensor:
-    """An image as a picture (1 3 h w) in [0, 1]."""
-    pixels = np.array(image.convert("RGB"))
+    """Convert an image to a tensor (1 3 h w) in [0, 1], over white."""
+    pixels = np.array(over_white(image))
     return torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).float() / 255
 
 
@@ -136,7 +141,7 @@ def save_image(image: Image.Image, path: Path, metadata: dict[str, Any], title: 
             if kind == ".webp":
                 image.save(file, format="WEBP", quality=95, method=6, xmp=packet)
             else:
-                image.save(file, format="JPEG", quality=95, subsampling=0, xmp=packet)
+                over_white(image).save(file, format="JPEG", quality=95, subsampling=0, xmp=packet)
     except OSError as error:
         raise SaveError(f"{path} can't be written: {cause(error)}") from None
 

@@ -45,12 +45,12 @@ class Result:
 
     @property
     def image(self) -> Image.Image:
-        """Give the image in RGB, a film's last one; read it from the run folder if it isn't in memory."""
+        """Give the image in RGB, or RGBA if it is transparent; a film's is its last one. It is read if need be."""
         if self.picture is not None:
             return self.picture
         assert self.folder
         with Image.open(self.folder / "image.png") as image:
-            return image.convert("RGB")
+            return image.copy()
 
     @property
     def record(self) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from PIL import Image
 from vqclip.base.errors import RunError, UsageError
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Film
-from vqclip.guidance.interfaces import Drawer
-from vqclip.media.image import to_pil
 from vqclip.media.video_metadata import Sound
 from vqclip.media.video_writer import assemble, check_encoder
 from vqclip.pipeline.source_video import open_source
 from vqclip.runs.run import Run, image_metadata, origin, read_config, read_provenance
+
+Decode = Callable[
+    [torch.Tensor], Image.Image
+]  # a latent (1 d y x), on any device, into the image that is saved
 
 FPS = 12.0  # the default of a film without a source
 
@@ -43,12 +45,13 @@ def write_film(
 
 
 def remake_film(
-    folder: Path, output: Path | None, drawer_of: Callable[[Config, Path], Drawer], fps: float | None = None,
+    folder: Path, output: Path | None, decoder_of: Callable[[Config, Path], Decode], fps: float | None = None,
     *, between: int = 1, hold: float = 0.0, forth_and_back: bool = False,
 ) -> Path:  # fmt: skip
     """Make the video of a film's run folder again, in the folder or at `output`.
 
-    `drawer_of` opens the drawer of a Config whose relative paths begin at a folder; `between` above 1 needs it.
+    `decoder_of` makes what decodes latents of a Config, whose relative paths begin at a folder; `between` above 1 needs
+    it.
     """
     config = read_config(folder)
     if not config.is_film:
@@ -57,9 +60,9 @@ def remake_film(
     run = Run(folder, config, metadata, origin(folder))
     target = output or run.video
     check_encoder(target)
-    drawer = drawer_of(config, run.base) if between > 1 else None
+    decode = decoder_of(config, run.base) if between > 1 else None
     with run.held():
-        smooth = InBetween(run, drawer, between) if drawer else None
+        smooth = InBetween(run, decode, between) if decode else None
         write_film(run, target, fps, hold=hold, forth_and_back=forth_and_back, between=smooth)
     return target
 
@@ -73,8 +76,8 @@ def frame_rate(config: Config, base: Path = Path()) -> float:
 class InBetween(Sequence[Image.Image]):
     """Give a film's images with `number` - 1 more between neighbours, decoded on demand from interpolated latents."""
 
-    def __init__(self, run: Run, drawer: Drawer, number: int):
-        self.run, self.drawer, self.number = run, drawer, number
+    def __init__(self, run: Run, decode: Decode, number: int):
+        self.run, self.decode, self.number = run, decode, number
         video, output_frames = open_source(run.config.source, run.base), len(run.frames.images)
         self.film = Film(run.config, video.count if video else None)
         # A loop goes on from the last image to the first, unless the film was stopped early.
@@ -97,7 +100,7 @@ class InBetween(Sequence[Image.Image]):
         z = self._latent(number)
         if share:
             z = torch.lerp(z, self._latent((number + 1) % self.film.output_frames), share)
-        return to_pil(self.drawer.decode_output(z.to(self.drawer.device)))
+        return self.decode(z)
 
     def _latent(self, number: int) -> torch.Tensor:
         return self.run.frames.mix(self.film.blend(number))

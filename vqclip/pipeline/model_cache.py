@@ -11,6 +11,7 @@ import torch
 from vqclip.base.errors import WeightsError, cause
 from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
 from vqclip.models.transformer.loading import LoadedTransformer, load_transformer
+from vqclip.models.upscaler import Upscaler, find_upscaler, load_upscaler
 from vqclip.models.vqgan import VQGAN
 from vqclip.models.vqgan_loading import load_vqgan
 from vqclip.start.sketchbook import Sketchbook, load_sketchbook
@@ -38,6 +39,7 @@ class ModelCache:
         self._sketchbooks: dict[str, Sketchbook] = {}
         self._perceptors: dict[tuple[str, torch.dtype], Perceptor] = {}
         self._transformers: dict[tuple[str, torch.dtype], LoadedTransformer] = {}
+        self._upscalers: dict[str, Upscaler] = {}
         self._files: dict[tuple[Any, Path, int], Any] = {}
 
     def at(self, locations: Mapping[str, str]) -> "ModelCache":
@@ -66,6 +68,12 @@ class ModelCache:
         if location not in self._sketchbooks:
             self._sketchbooks[location] = load_sketchbook(location)
         return self._sketchbooks[location]
+
+    def upscaler(self, name: str) -> Upscaler:
+        location = self.locations.get(name, name)
+        if location not in self._upscalers:
+            self._upscalers[location] = load_upscaler(find_upscaler(location), self.device)
+        return self._upscalers[location]
 
     def read(self, path: Path, load: Callable[[Path], Kept]) -> Kept:
         """Load a user's file by a function, or give what was loaded before, unless the file has changed since."""

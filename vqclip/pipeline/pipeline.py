@@ -19,7 +19,7 @@ from vqclip.config.timeline import STANDSTILL, Film, Frame
 from vqclip.guidance import motion
 from vqclip.guidance.cutouts import Cutouts
 from vqclip.guidance.drawer_abilities import MovesLatents
-from vqclip.guidance.filtered_drawer import filtered, open_filters
+from vqclip.guidance.filtered_drawer import filtered, open_filters, open_lock
 from vqclip.guidance.interfaces import Drawer, FirstImage, FirstLatent, Scene
 from vqclip.guidance.loss import crop_penalties, penalties
 from vqclip.guidance.losses.near_start import NearSource
@@ -35,10 +35,13 @@ from vqclip.guidance.references import WholeView, make_references, read_referenc
 from vqclip.guidance.regions import region_masks
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
+from vqclip.guidance.transparent_drawer import check_alpha, transparent
 from vqclip.media.image import load_image
+from vqclip.pipeline.enlarge import enlarging
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.source_video import Source, open_source
 from vqclip.start.chosen import check_start, chosen_start
+from vqclip.start.init import InitStart
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -67,19 +70,18 @@ class Pipeline:
         # Read the user's own files first: this takes a moment, and they are wrong more often than the models.
         self._start = chosen_start(config)
         self.canvas = open_canvas(config, base)
-        is_image = config.init and not self.canvas
+        is_image = type(self._start) is InitStart  # the others need models
         self._first_image: FirstImage | None = self._start.prepare(self) if is_image else None
         video = open_source(config.source, base)
         self.source = Source(video) if video else None
         if video and config.source.flow:
             motion.check_flow()
         self.film = Film(config, video.count if video else None)
+        prompts = config.parsed_prompts
         self._images = images = {
-            prompt.body: load_image(base / prompt.body)
-            for prompt in config.parsed_prompts
-            if prompt.kind is Kind.IMAGE
+            prompt.body: load_image(base / prompt.body) for prompt in prompts if prompt.kind is Kind.IMAGE
         }
-        region_masks(config.parsed_prompts, base, [(1, 1)], device)  # refuses files that can't be read
+        region_masks(prompts, base, [(1, 1)], device)  # refuses files that can't be read
         self._overlay = open_overlay(config.overlay, base, config.width, config.height)
         self._references = read_references(config, base, self.canvas)
         self._filters = open_filters(config, self)
@@ -90,19 +92,15 @@ class Pipeline:
         self._budget = MemoryBudget.of(config.width, config.height, device)
         self._graphs = step_graphs(device, dtype)
         self.models = cache or ModelCache(device, pull, keeps_texts=False)
+        self.enlarge = enlarging(config.upscale, self.models, open_lock(config, self))
         drawer = config.drawer.open(self.models, dtype, config.width, config.height, config.tile)
         check_start(config, self._start, drawer)
         check_overlay(self._overlay, drawer)
+        check_alpha(config, drawer)
         entries: list[Any] = config.perceptors
         self._embeddings = [
             PromptEmbeddings(
-                self.models.perceptor(entry, dtype),
-                k,
-                config.parsed_prompts,
-                images,
-                self.cutouts,
-                config.texts,
-                base,
+                self.models.perceptor(entry, dtype), k, prompts, images, self.cutouts, config.texts, base
             )
             for k, entry in enumerate(entries)
         ]
@@ -132,16 +130,18 @@ class Pipeline:
         sizes = sorted({(frame.height, frame.width), *map(opened.drawn_size, shapes)})
         # The mask is outermost, so that no filter changes what is kept.
         drawer = masked(filtered(opened, self._filters), self.canvas, sizes)
+        clear = transparent(drawer, config)
         terms: dict[str, Any] = dict(config.losses)
         if self.source:
             terms["near_source"] = NearSource(weight=config.source.pull)
         source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
         scene = self._scene(frame, drawer, source, sizes)
+        listed = penalties(terms, scene)
         return Objective(
-            drawer=drawer,
+            drawer=clear or drawer,
             cutouts=self.cutouts,
             perceptor_losses=self._perceptor_losses(frame, scene, sizes),
-            penalties=penalties(terms, scene),
+            penalties=clear.penalties(listed, config.transparent) if clear else listed,
             learning_rate=Schedule.parse(
                 config.film.learning_rate if frame.index else config.optimizer.learning_rate
             ),
@@ -174,7 +174,8 @@ class Pipeline:
             return lambda: source.image(frame.index)
         if canvas := self.canvas:
             return lambda: canvas.image
-        return (lambda: self.first_image(frame, Generator())) if self.config.init else None
+        init = self.config.init  # not what a start mixes from it
+        return (lambda: load_image(self.base / init)) if init else None
 
     def begin(self, frame: Frame, objective: Objective, seed: int) -> State:
         """Make the State before the first step of a film or still, from a seed."""

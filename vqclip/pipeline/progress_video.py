@@ -121,7 +121,7 @@ class Recorder:
             metadata, title = image_metadata(config, run.metadata), " | ".join(config.prompts)
             try:
                 assemble(
-                    self.images, video, fps, metadata, title,
+                    self.images, video, fps, metadata, title, size=(config.width, config.height),
                     hold=self.settings.hold, forth_and_back=self.settings.forth_and_back,
                 )  # fmt: skip
             except VideoError as error:

@@ -21,8 +21,8 @@ from vqclip.guidance.memory import plain_shortages
 from vqclip.guidance.objective import Objective
 from vqclip.guidance.optimize import Step, optimize
 from vqclip.guidance.state import State
-from vqclip.media.image import to_pil
 from vqclip.media.video_writer import check_encoder
+from vqclip.pipeline.enlarge import Enlarge
 from vqclip.pipeline.events import (
     Events,
     Finished,
@@ -138,7 +138,7 @@ class _Rendering:
         return Started(self.config, self.run.folder if self.run else None)
 
     def stopped(self) -> Stopped:
-        return Stopped(self.result(), self.film.steps)
+        return Stopped(self.result(self.image()), self.film.steps)
 
     def prepare(self, frame: Frame, state: State | None = None) -> None:
         """Prepare a frame's next step, from `state` if there is one."""
@@ -219,7 +219,7 @@ class _Rendering:
         self.run.keep(frame.index, self.state.latent.mean)
         for number in self.film.ready(frame.index):
             z = self.run.frames.mix(self.film.blend(number)).to(self.pipeline.device)
-            path = self.run.save_frame(number, decode_image(self.objective.drawer, z))
+            path = self.run.save_frame(number, decode_image(self.objective.drawer, z, self.pipeline.enlarge))
             yield FrameSaved(path, number)
         self.run.snapshot(self.state)
         self.saved = time.monotonic()
@@ -234,18 +234,18 @@ class _Rendering:
             yield ImageSaved(path)
         self.saved = time.monotonic()
 
-    def image(self) -> Image.Image:
-        """Decode the State's image."""
-        return decode_image(self.objective.drawer, self.shown())
+    def image(self, enlarge: Enlarge = Enlarge()) -> Image.Image:  # noqa: B008  # frozen
+        """Decode the State's image; only the finished one is enlarged."""
+        return decode_image(self.objective.drawer, self.shown(), enlarge)
 
     def shown(self) -> Tensor:
         """Give the latent that is decoded into the image: the running mean if there is one."""
         latent = self.state.latent
         return latent.mean if self.objective.ema_decay > 0 else latent.z
 
-    def result(self) -> Result:
+    def result(self, picture: Image.Image) -> Result:
         return Result(
-            picture=self.image(),
+            picture=picture,
             config=self.config,
             steps=self.film.steps_before(self.state.frame) + self.state.step,
             seconds=time.monotonic() - self.began,
@@ -256,7 +256,7 @@ class _Rendering:
 
     def finish(self) -> Events:
         """Save the finished run; the record, which marks it as finished, is written last."""
-        result = self.result()
+        result = self.result(self.image(self.pipeline.enlarge))
         if run := self.run:
             if self.last and self.last.index % LOG_EVERY:
                 run.log(self.last.frame, self.last.index, result.losses)
@@ -272,6 +272,6 @@ class _Rendering:
 
 
 @torch.no_grad()
-def decode_image(drawer: Drawer, z: Tensor) -> Image.Image:
+def decode_image(drawer: Drawer, z: Tensor, enlarge: Enlarge = Enlarge()) -> Image.Image:  # noqa: B008  # frozen
     """Decode a latent (1 d y x) into the image that is saved."""
-    return to_pil(drawer.decode_output(z))
+    return enlarge(drawer.decode_output(z))

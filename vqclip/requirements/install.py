@@ -13,6 +13,7 @@ from vqclip.base.errors import UsageError, WeightsError
 from vqclip.base.paths import offline
 from vqclip.models.clip import HUB, LOCAL, find_clip, pretrained
 from vqclip.models.transformer.net2net import parse_told as parse_transformer
+from vqclip.models.upscaler import read_upscaler
 from vqclip.models.vqgan_configs import NOTE, parse_told, to_note
 from vqclip.models.vqgan_loading import check_fit, read_vqgan
 from vqclip.requirements import install_transformers as transformers
@@ -27,7 +28,7 @@ from vqclip.weights.download import Download, Progress
 from vqclip.weights.store import Record
 from vqclip.weights.vqgan_state_dicts import is_vqgan
 
-SKETCHBOOK_FILE = "model.safetensors"
+SKETCHBOOK_FILE = UPSCALER_FILE = "model.safetensors"
 MADE = "made"  # the folder in the workshop that becomes the model's
 
 
@@ -175,6 +176,9 @@ def _put(
         made.mkdir(exist_ok=True)
     if family == "sketchbook":
         return store.put(name, family, made, _keep_sketchbook(source, made), origin)
+    if family == "upscaler":
+        save(read_upscaler(source), made / UPSCALER_FILE, {})
+        return store.put(name, family, made, UPSCALER_FILE, origin)
     with unpacked(source, WEIGHTS, beside=scratch) as weights:
         is_clip = family == "clip" or (not family and _looks_like_clip(weights))
         if is_clip:

@@ -28,6 +28,8 @@ def _requirements(config: Config, judge: str | None) -> Iterator[Requirement]:
     terms: Any = in_use(config.losses)
     for term in terms.values():
         yield from term.requirements()
+    if config.upscale.factor > 1 and config.upscale.model:
+        yield Requirement("upscaler", config.upscale.model, "upscaler")
     if judge is not None:
         yield from _in_role(JUDGE, perceptor_named(config, judge))
 

@@ -12,6 +12,7 @@ from vqclip.base.paths import expand
 from vqclip.guidance.perceptors.judge_config import find_judge
 from vqclip.models.clip import weights_file
 from vqclip.models.transformer.finding import find_transformer
+from vqclip.models.upscaler import find_upscaler
 from vqclip.models.vqgan_loading import find_vqgan
 from vqclip.requirements import install
 from vqclip.requirements.needs import distinct
@@ -22,7 +23,7 @@ from vqclip.weights.requirement import Requirement
 
 _FINDERS = {
     "vqgan": find_vqgan, "clip": weights_file, "sketchbook": find_sketchbook, "judge": find_judge,
-    "transformer": find_transformer,
+    "transformer": find_transformer, "upscaler": find_upscaler,
 }  # fmt: skip
 _READING = threading.Lock()  # what is asked for twice is read once
 

@@ -3,7 +3,7 @@
 from vqclip.base.errors import WeightsError
 from vqclip.config.schema import Config
 from vqclip.guidance.interfaces import Drawer, Start
-from vqclip.start.init import InitStart, MaskedStart
+from vqclip.start.init import InitStart, MaskedStart, MixedStart
 from vqclip.start.source import SourceStart
 
 
@@ -11,6 +11,8 @@ def chosen_start(config: Config) -> Start:
     """Choose the first of init, source and start that a Config gives."""
     if config.init and config.is_masked:
         return MaskedStart(name="init", fill=config.start if config.mask.fill == "start" else None)
+    if config.init and config.strength:
+        return MixedStart(name="init", file=config.init, other=config.start, strength=config.strength)
     if config.init:
         return InitStart(name="init", file=config.init)
     if config.source.video is not None:

@@ -1,4 +1,4 @@
-"""Start from the user's own image, which the key `init` names."""
+"""Start from the image that the key `init` names, from a mixture of it and another start, or from a part of it."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -8,6 +8,9 @@ from vqclip.weights.requirement import Requirement
 
 if TYPE_CHECKING:
     import torch
+    from torch import Generator, Tensor
+
+    from vqclip.config.timeline import Frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,36 @@ class InitStart(Start):
 
         image = load_image(tools.base / self.file)
         return lambda frame, _: image
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedStart(InitStart):
+    """Start from an image file, mixed with the `strength`, a share, of the first image of another start."""
+
+    other: Start
+    strength: float
+
+    def requirements(self) -> tuple[Requirement, ...]:
+        return self.other.requirements()
+
+    def prepare(self, tools: StartTools) -> FirstImage:
+        from vqclip.guidance.ops import cover  # noqa: PLC0415  # torch
+
+        init, other = super().prepare(tools), self.other.prepare(tools)
+
+        def mix(frame: "Frame", generator: "Generator") -> "Tensor":
+            image, fresh = (
+                cover(each(frame, generator), frame.height, frame.width) for each in (init, other)
+            )
+            return image.lerp(fresh.to(image), self.strength)
+
+        return mix
+
+    def memory(self, dtype: "torch.dtype") -> int:
+        return self.other.memory(dtype)
+
+    def outlook(self, device: "torch.device", dtype: "torch.dtype") -> str:
+        return self.other.outlook(device, dtype)
 
 
 @dataclass(frozen=True, kw_only=True)

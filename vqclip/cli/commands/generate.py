@@ -33,6 +33,7 @@ def generate(
     common: PaintingOptions,
     prompt: options.Prompt = None,
     tile: options.Tile = False,
+    transparent: options.Transparent = False,
     count: options.Count = 1,
     output: options.Output = None,
     best: Annotated[
@@ -67,9 +68,10 @@ def generate(
     """Generate an image of PROMPT, and print its path on stdout."""
     if prompt is not None:
         prompts.parse(prompt)  # a story is told by another command
+    presets = "+".join(["tile"] * tile + ["transparent"] * transparent)
     check_best(best, judge, count)
     for one, target in each_init(common, output):
-        config = one.config(prompt, "tile" if tile else None)
+        config = one.config(prompt, presets or None)
         settings = video_settings(
             config, video, seconds=seconds, fps=fps, hold=hold, forth_and_back=forth_and_back or None
         )
@@ -96,6 +98,10 @@ def video_settings(config: "Config", video: str | None, **given: Any) -> "VideoS
         return None
     if not config.steps:
         raise UsageError("--video shows an image's steps, and with --steps 0 there are none; leave it out")
+    if config.transparent is not None:
+        raise UsageError(
+            "--video shows steps over random backgrounds with --transparent; leave one of them out"
+        )
     if config.is_film:
         raise UsageError("--video shows how a still comes about, and this is a film; -o FILE.mp4 saves it")
     from vqclip.media import ffmpeg  # noqa: PLC0415

@@ -1,10 +1,9 @@
 """`vqclip restyle`: generate a film from the frames of a video."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -12,11 +11,7 @@ from vqclip.cli import help_layout, options
 from vqclip.cli.help_layout import HOW, WHAT
 from vqclip.cli.outputs import plan_outputs
 from vqclip.cli.painting_options import PaintingOptions, painting
-
-if TYPE_CHECKING:
-    from vqclip.config.schema import Config
-
-SIDES = 16  # pixels, of which a side is a multiple: the commonest VQGANs' cell
+from vqclip.cli.shape import shaped_like
 
 
 class Command(help_layout.Command):
@@ -82,17 +77,9 @@ def restyle(
         "flow": flow or None,
     }
     config = common.config(prompt, "films/restyle", film={"steps": frame_steps}, source=source)
-    if common.size is None:
-        config = replace(config, size=shaped_like(video, config))
+    if common.size is None and common.aspect is None:
+        from vqclip.media.video_reader import VideoReader  # noqa: PLC0415
+
+        reader = VideoReader(video)
+        config = replace(config, size=shaped_like(reader.width, reader.height, config))
     common.run(plan_outputs(config, output, force=common.force))
-
-
-def shaped_like(video: Path, config: "Config") -> str:
-    """A size with the shape of a video and about as many pixels as the Config's; raises VideoError."""
-    from vqclip.media.video_reader import VideoReader  # noqa: PLC0415
-
-    reader = VideoReader(video)
-    aspect = math.sqrt(reader.width / reader.height)
-    side = math.sqrt(config.width * config.height)
-    width, height = (max(1, round(ideal / SIDES)) * SIDES for ideal in (side * aspect, side / aspect))
-    return f"{width}x{height}"

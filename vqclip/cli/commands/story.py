@@ -41,7 +41,7 @@ def story(
     """
     film = {"steps": frame_steps, "fps": fps, "loop": loop or None}
     config = common.config(prompt, film=film, story={"frames": frames, "fade": fade})
-    if not config.is_film:
+    if config.scenes == 1:
         line = 'this is one scene, so it is a still; separate scenes with "^", as in "a seed ^ a tree"'
         common.notes.append(("note", line))
     common.run(plan_outputs(config, output, force=common.force))

@@ -1,0 +1,53 @@
+"""Compare variations with the picture that they were made of and with other pictures, by the judge.
+
+python -m evaluation.variations PICTURE VARIATION… --others PICTURE…
+"""
+
+import argparse
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from evaluation.judge import Judge
+from training.sentences import Sentences
+from vqclip.base.paths import CHECKPOINTS
+from vqclip.guidance.ops import cover
+from vqclip.media.image import load_image
+
+
+class Unread(Sentences):
+    """In place of MiniLM: no text is read here."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def square(image: Tensor, side: int) -> Tensor:
+    """Scale and cut an image (1 3 h w) to its centred square."""
+    return cover(image, side, side).clamp(0, 1)
+
+
+@torch.no_grad()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print each variation's cosines to the picture and to the nearest other one, and how much variations differ."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument("--others", type=Path, nargs="+", required=True, metavar="FILE")
+    given = parser.parse_args(arguments)
+    images = {path: load_image(path) for path in given.files}
+    judge = Judge.open(CHECKPOINTS / "judge/model.safetensors", Unread())
+    picture, *varied = (judge.see(square(image, judge.side))[0] for image in images.values())
+    others = torch.cat([judge.see(square(load_image(path), judge.side)) for path in given.others])
+    for path, embedding in zip(given.files[1:], varied, strict=True):
+        near = float((others @ embedding).max())
+        print(f"{path}: {float(picture @ embedding):.3f} to the picture, {near:.3f} to the nearest other")
+    for one, two in combinations(given.files[1:], 2):
+        off = float((images[one] - images[two]).abs().mean())
+        print(f"{one.parent.name} and {two.parent.name}: {255 * off:.1f} of 255 apart a pixel, on average")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Enlarge a finished image, by a network or by Lanczos's filter, as the keys under `upscale` say."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image
+from torch import Tensor
+
+from vqclip.config.sections import UpscaleConfig
+from vqclip.guidance.interfaces import Apply
+from vqclip.media.image import from_pil, to_pil
+from vqclip.pipeline.model_cache import ModelCache
+
+
+@dataclass(frozen=True)
+class Enlarge:
+    """Convert images (1 3 h w) in [0, 1] to 8-bit RGB, or (1 4 h w) to RGBA, `factor` times as wide and high."""
+
+    factor: int = 1
+    network: Callable[[Tensor], Tensor] | None = None
+    lock: Apply | None = None  # gives the enlarged image, too, only the palette's colours
+
+    def __call__(self, image: Tensor) -> Image.Image:
+        """Run the network once, where there is one, and resample to the size if its own factor is another."""
+        picture = self._colours(image[:, :3])
+        if image.shape[1] == 4:
+            alpha = to_pil(image[:, 3:].expand(-1, 3, -1, -1)).getchannel(0)
+            picture.putalpha(alpha.resize(picture.size, Image.Resampling.LANCZOS))
+        return picture
+
+    def _colours(self, image: Tensor) -> Image.Image:
+        height, width = image.shape[2:]
+        picture = to_pil(self.network(image.float().clamp(0, 1)) if self.network else image)
+        size = (width * self.factor, height * self.factor)
+        if picture.size != size:
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+        return to_pil(self.lock(from_pil(picture))) if self.lock else picture
+
+
+def enlarging(config: UpscaleConfig, models: ModelCache, lock: Apply | None = None) -> Enlarge:
+    """Load what a Config's images are enlarged with; raises WeightsError."""
+    if config.factor == 1:
+        return Enlarge()
+    return Enlarge(config.factor, models.upscaler(config.model) if config.model else None, lock)
