@@ -37,7 +37,9 @@ class Plan:
     prefix: int = 4  # tokens that the embedding becomes
     batch: int = 256
     reuse: int = 4  # how often a painted scene is learned from
-    pool: int = 65536  # scenes whose codes are kept
+    pool: int = (
+        16384  # scenes whose codes are kept; until it is full, the first ones are learned from more often
+    )
     rate: float = 1e-3
     silent: float = 0.1  # share of pictures without their sentence, for guidance
     guidance: float = 2.0
