@@ -61,6 +61,7 @@ LIGHT = (
     "start.phrases",
     "start.sketch_config",
     "start.source",
+    "start.prior_config",
     "start.transformer_config",
     "models.transformer.architecture",
     "models.transformer.finding",

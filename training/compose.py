@@ -137,19 +137,20 @@ def lay(canvas: Tensor, sprite: Tensor, place: Placement) -> Tensor:
     s = canvas.shape[-1]
     while sprite.shape[-1] / (place.size * s) > 1.6:  # halve first: bilinear sampling alone would alias
         sprite = F.avg_pool2d(sprite[None], 2)[0]
-    cos, sin = math.cos(place.angle) / place.size, math.sin(place.angle) / place.size
-    sign = -1.0 if place.mirrored else 1.0
-    theta = torch.tensor(
-        [
-            [
-                [sign * cos, sign * sin, -sign * (cos * place.x + sin * place.y)],
-                [-sin, cos, sin * place.x - cos * place.y],
-            ]
-        ]
-    )
+    theta = torch.tensor([affine(place)])
     grid = F.affine_grid(theta, [1, 4, s, s], align_corners=False)
     layer = F.grid_sample(sprite[None], grid, align_corners=False)[0]
     return layer[:3] + canvas * (1 - layer[3:])
+
+
+def affine(place: Placement) -> list[list[float]]:
+    """The matrix (2 3) that gives the point of a cut-out that lies at a point of the picture, both in [-1, 1]."""
+    cos, sin = math.cos(place.angle) / place.size, math.sin(place.angle) / place.size
+    sign = -1.0 if place.mirrored else 1.0
+    return [
+        [sign * cos, sign * sin, -sign * (cos * place.x + sin * place.y)],
+        [-sin, cos, sin * place.x - cos * place.y],
+    ]
 
 
 def recolour(sprite: Tensor, colour: str, strength: float = OPAQUE) -> Tensor:

@@ -28,7 +28,7 @@ class SceneComposer(Composer):
     ):
         super().__init__(data, rows, walls, seed)
         self.side, self.names = side, names
-        self.captioned = [int(w) for w in walls if _stem(data.wallpaper_index[w]["file"]) in PHOTOGRAPHS]
+        self.captioned = [int(w) for w in walls if stem_of(data.wallpaper_index[w]["file"]) in PHOTOGRAPHS]
         weights = np.array([weight(data.index[row]) for row in rows])
         self.weights = weights / weights.sum()
         self.kinds: tuple[tuple[float, Callable[[], tuple[Tensor, Claim, list[tuple[str, Claim]]]]], ...] = (
@@ -154,7 +154,7 @@ class SceneComposer(Composer):
                 [(f"a landscape {where}", claim), (f"a scene {where}", claim)],
             )
         wall = self.captioned[self.random.integers(len(self.captioned))]
-        stem = _stem(self.data.wallpaper_index[wall]["file"])
+        stem = stem_of(self.data.wallpaper_index[wall]["file"])
         claim = Claim(self.names["wallpaper " + stem])
         said = PHOTOGRAPHS[stem]
         return (
@@ -198,7 +198,8 @@ class SceneComposer(Composer):
         ]
 
 
-def _stem(file: str) -> str:
+def stem_of(file: str) -> str:
+    """What PHOTOGRAPHS calls a file."""
     return file if file in PHOTOGRAPHS else file.split(".", maxsplit=1)[0]
 
 

@@ -146,10 +146,12 @@ def log(path: Path, **values: Any) -> None:
     print(line, flush=True)
 
 
-def export_tensors(tensors: Mapping[str, Tensor], path: Path) -> dict[str, str]:
+def export_tensors(
+    tensors: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None
+) -> dict[str, str]:
     """Write 16-bit weights: fp16 where all values fit (it keeps three more bits than bf16), else bf16.
 
-    Returns what was chosen and the largest relative error, for the model card.
+    `note` goes into the file's header. Returns what was chosen and the largest relative error, for the model card.
     """
     largest = max(float(t.abs().max()) for t in tensors.values() if t.is_floating_point())
     dtype = torch.float16 if largest < 6e4 else torch.bfloat16
@@ -164,7 +166,7 @@ def export_tensors(tensors: Mapping[str, Tensor], path: Path) -> dict[str, str]:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
-    save_file(small, temporary)
+    save_file(small, temporary, note)
     temporary.chmod(0o644)  # safetensors writes files that only their owner reads
     os.replace(temporary, path)
     return {"dtype": str(dtype).removeprefix("torch."), "largest relative error": f"{lost:.1e}"}
@@ -176,3 +178,8 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_suffix(".part")
     temporary.write_text(text)
     os.replace(temporary, path)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of a log."""
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -182,7 +182,7 @@ class TestWhatIsPainted:
     def test_begins_with_every_start(self, tiny: Tiny, start: str, tiny_vqgan: Path, tmp_path: Path) -> None:
         network = random_transformer(vqgan=str(tiny_vqgan))
         model = {"model": str(write_transformer(tmp_path / "network.safetensors", network))}
-        keys = {"name": start, **(model if start == "transformer" else {})}
+        keys = {"name": start, **(model if start in ("transformer", "prior") else {})}
         one, two = (paint(tiny(start=keys, steps=1, seed=seed)) for seed in (1, 1))
         assert_equal(one, two)
 

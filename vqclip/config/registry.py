@@ -101,6 +101,7 @@ STARTS = Registry(
         "gradient": "vqclip.start.gradient:GradientStart",
         "grey": "vqclip.start.grey:GreyStart",
         "transformer": "vqclip.start.transformer_config:TransformerStart",
+        "prior": "vqclip.start.prior_config:PriorStart",
     },
     optional=frozenset({"sketchbook"}),
 )  # fmt: skip

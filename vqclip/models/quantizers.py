@@ -4,7 +4,6 @@ Letters in shapes: n pictures, y x latent cells, d latent channels, k codes.
 """
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 
@@ -13,7 +12,7 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
 
     |z - c|^2 without its |z|^2, which is the same for every code; in fp32, as ties decide pictures.
     """
-    cells = rearrange(z, "n d y x -> (n y x) d").float()
+    cells = z.permute(0, 2, 3, 1).flatten(0, 2).float()
     codes = codebook.float()
     distances = torch.addmm(codes.square().sum(1), cells, codes.T, alpha=-2)
     return distances.argmin(1).view(z.shape[0], *z.shape[2:])

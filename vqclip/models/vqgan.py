@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from vqclip.base.errors import WeightsError
@@ -170,7 +169,7 @@ class VQGAN(nn.Module):
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Code indices (n y x) -> the latent (n d y x) that they spell."""
-        return rearrange(F.embedding(codes, self.codebook), "n y x d -> n d y x")
+        return F.embedding(codes, self.codebook).permute(0, 3, 1, 2)
 
     def decode(self, z: Tensor, recompute: bool = False) -> Tensor:
         """Latents (n d y x) -> images (n 3 h w); `recompute` spares memory, takes time, and changes no gradient."""

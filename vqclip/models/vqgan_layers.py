@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -84,10 +83,10 @@ class AttnBlock(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         h = self.norm(x, z)
-        q, k, v = (rearrange(part(h), "n c y x -> n 1 (y x) c") for part in (self.q, self.k, self.v))
+        q, k, v = (part(h).flatten(2).mT[:, None] for part in (self.q, self.k, self.v))
         if q.shape[2] > WRITTEN_OUT:
             q, k, v = (part.contiguous() for part in (q, k, v))
-        h = rearrange(self.kernels.attend_wide(q, k, v), "n 1 (y x) c -> n c y x", y=x.shape[2])
+        h = self.kernels.attend_wide(q, k, v)[:, 0].mT.reshape(x.shape)
         return x + self.proj_out(h)
 
 

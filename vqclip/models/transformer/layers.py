@@ -9,7 +9,6 @@ Letters in shapes: n images, t tokens, w channels, h heads, d channels of a head
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 
@@ -62,10 +61,10 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
         """Read keys and values (n h s d) by tokens (n t w); a mask (t s), or one that broadcasts to (n h t s)."""
         read = F.scaled_dot_product_attention(self._split(self.query(x)), keys, values, attn_mask=mask)
-        return self.proj(rearrange(read, "n h t d -> n t (h d)"))
+        return self.proj(read.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
-        return rearrange(x, "n t (h d) -> n h t d", h=self.heads)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class GPTLayer(nn.Module):

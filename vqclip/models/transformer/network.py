@@ -6,7 +6,6 @@ Letters in shapes: n images, t tokens, l tokens of a text, w channels, v tokens 
 from typing import Any
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from vqclip.models.transformer import orders
@@ -66,29 +65,36 @@ class CodeTransformer(nn.Module):
 
         The condition is tokens (n t) or an embedding (n e), as the architecture says.
         """
+        cache = self._cache(len(condition))
+        return self._read(self._prefix(condition, cache), cache)[:, -1], cache
+
+    def _cache(self, images: int) -> Cache:
         a = self.architecture
-        cache = Cache(a.layers, (len(condition), a.heads, a.block, a.width // a.heads), self.pos_emb)
+        return Cache(a.layers, (images, a.heads, a.block, a.width // a.heads), self.pos_emb)
+
+    def _prefix(self, condition: Tensor, cache: Cache) -> Tensor:
+        """Embed what stands before the first code (n t w); a text's keys and values go into the cache."""
+        a = self.architecture
         if self.encoder is not None:
             cache.text_mask = (condition != PAD)[:, None, None]
             states = self.encoder(condition, cache.text_mask)
             layers: Any = self.blocks
             cache.text = [layer.encoder_attn.keys_values(states) for layer in layers]
-            first = self.tok_emb(torch.full_like(condition[:, :1], a.start))
-        elif self.text_proj is not None:
-            first = rearrange(self.text_proj(condition), "n (t w) -> n t w", w=a.width)
-        else:
-            first = (self.text_emb or self.tok_emb)(condition)
-        return self._read(first, cache)[:, -1], cache
+            return self.tok_emb(torch.full_like(condition[:, :1], a.start))
+        if self.text_proj is not None:
+            return self.text_proj(condition).view(-1, a.prefix, a.width)
+        return (self.text_emb or self.tok_emb)(condition)
 
     def forward(self, codes: Tensor, cache: Cache) -> Tensor:
         """Read the next codes (n t); return the scores (n v) of the code after them."""
         return self._read(self.tok_emb(codes), cache)[:, -1]
 
     def score_all(self, condition: Tensor, codes: Tensor) -> Tensor:
-        """Score every code of images (n t v), each from those before it; what training maximises."""
-        first, cache = self.begin(condition)
-        rest = self._read(self.tok_emb(codes[:, :-1]), cache)
-        return torch.cat([first[:, None], rest], 1)
+        """Score every code of images (n t v), each from those before it, in one reading that has a gradient."""
+        cache = self._cache(len(condition))
+        first = self._prefix(condition, cache)
+        read = self._read(torch.cat([first, self.tok_emb(codes[:, :-1])], 1), cache)
+        return read[:, first.shape[1] - 1 :]
 
     def _read(self, x: Tensor, cache: Cache) -> Tensor:
         past, count = cache.length, x.shape[1]

@@ -1,0 +1,209 @@
+"""Scenes drawn by lot: which cut-outs lie where, on what ground, and two sentences about each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from training.captions import dressed, phrase
+from training.compose import Placement
+from training.places import PHOTOGRAPHS, PLACES
+from training.scenes import stem_of, weight
+from training.words import with_article
+from vqclip.start.phrases import COLOURS
+
+Colour = tuple[float, float, float]
+WORDS = 4  # synonyms of a name that sentences use
+LINKS = ("and", "next to", "with", "beside")
+SENTENCES = (*LINKS, "on a background", "a landscape", "a an")
+COLOUR_NAMES = tuple(COLOURS)
+SPREAD = tuple((x, y) for x in (-0.52, 0.0, 0.52) for y in (-0.52, 0.0, 0.52))
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A ground of one colour, or one that runs from a colour to another at an angle in radians."""
+
+    one: Colour
+    two: Colour
+    angle: float = 0.0
+
+
+@dataclass(frozen=True)
+class Land:
+    """A ground of a place: sky above a horizon, which is a share of the height."""
+
+    place: str
+    horizon: float
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A square of a wallpaper: its centre in [-1, 1] and its side as a share of the height."""
+
+    row: int
+    x: float
+    y: float
+    side: float
+    mirrored: bool
+
+
+Ground = Ramp | Land | Wall
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A cut-out, where it lies, and the colour that it is painted in."""
+
+    row: int
+    place: Placement
+    colour: Colour | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A ground, what lies on it, and what is said of it."""
+
+    ground: Ground
+    cuts: tuple[Cut, ...]
+    said: tuple[str, str]
+
+
+class SceneDraws:
+    """Draws scenes of some cut-outs and wallpapers; every choice comes from its own generator."""
+
+    def __init__(
+        self,
+        index: list[dict[str, Any]],
+        rows: np.ndarray,
+        walls: list[dict[str, Any]],
+        seed: int | list[int],
+    ):
+        self.index, self.rows, self.walls = index, rows, walls
+        self.random = np.random.default_rng(seed)
+        weights = np.array([weight(index[row]) for row in rows])
+        self._odds = (weights / weights.sum()).cumsum()
+        self._captioned = [i for i, wall in enumerate(walls) if stem_of(wall["file"]) in PHOTOGRAPHS]
+        self._kinds: tuple[tuple[float, Callable[[], Scene]], ...] = (
+            (0.48, self.single),
+            (0.68, self.coloured),
+            (0.76, self.counted),
+            (0.82, self.pair),
+            (0.97, self.placed),
+            (1.0, self.without),
+        )
+
+    def make(self) -> Scene:
+        dice = self.random.random()
+        return next(kind for below, kind in self._kinds if dice < below)()
+
+    def single(self) -> Scene:
+        """One thing on any ground."""
+        row, name, word = self._draw()
+        cut = Cut(row, self._placement(0.6, 1.05, 0.15))
+        return Scene(self.ground(), (cut,), (self._say(row, with_article(name)), with_article(word)))
+
+    def coloured(self) -> Scene:
+        """One thing in one colour, on a ground of another."""
+        row, name, word = self._draw()
+        colour, ground = (COLOUR_NAMES[i] for i in self.random.choice(len(COLOUR_NAMES), 2, replace=False))
+        text = phrase(word if self.random.random() < 0.3 else name, colour, 1)
+        cut = Cut(row, self._placement(0.6, 1.05, 0.15), COLOURS[colour])
+        said = (self._say(row, text), f"{text} on a {ground} background")
+        return Scene(self._ramp(COLOURS[ground]), (cut,), said)
+
+    def counted(self) -> Scene:
+        """Several times the same thing."""
+        row, name, _ = self._draw()
+        count = int(self.random.integers(2, 6))
+        colour = self._colour() if self.random.random() < 0.4 else None
+        cuts = tuple(
+            Cut(row, self._near(x, y, 0.32, 0.46), COLOURS[colour] if colour else None)
+            for x, y in (SPREAD[i] for i in self.random.choice(len(SPREAD), count, replace=False))
+        )
+        text = phrase(name, colour, count)
+        return Scene(self.ground(), cuts, (text, self._say(row, text)))
+
+    def pair(self) -> Scene:
+        """Two things side by side."""
+        (row, one, _), (other, two, _) = self._draw(), self._draw()
+        side = 0.45 if self.random.random() < 0.5 else -0.45
+        cuts = (Cut(row, self._near(-side, 0, 0.42, 0.6)), Cut(other, self._near(side, 0, 0.42, 0.6)))
+        text = f"{with_article(one)} {LINKS[self.random.integers(len(LINKS))]} {with_article(two)}"
+        return Scene(self.ground(), cuts, (text, text))
+
+    def placed(self) -> Scene:
+        """One thing in a simple landscape."""
+        row, name, _ = self._draw()
+        land, where = self._land()
+        colour = self._colour() if self.random.random() < 0.35 else None
+        cut = Cut(row, self._placement(0.45, 0.85, 0.25), COLOURS[colour] if colour else None)
+        text = f"{phrase(name, colour, 1)} {where}"
+        return Scene(land, (cut,), (text, self._say(row, text)))
+
+    def without(self) -> Scene:
+        """A landscape or a captioned photograph, and nothing on it."""
+        if self.random.random() < 0.5 or not self._captioned:
+            land, where = self._land()
+            return Scene(land, (), (f"a landscape {where}", where))
+        wall = self._captioned[self.random.integers(len(self._captioned))]
+        said = PHOTOGRAPHS[stem_of(self.walls[wall]["file"])]
+        return Scene(self._wall(wall, 0.6), (), (said[0], said[-1]))
+
+    def ground(self) -> Ground:
+        """Mostly plain or a gradient; sometimes a piece of a photograph."""
+        dice = self.random.random()
+        if dice < 0.25:
+            return self._ramp((1.0, 1.0, 1.0))
+        if dice < 0.55:
+            return self._ramp(self._any())
+        if dice < 0.85 or not self.walls:
+            return Ramp(self._any(), self._any(), self._between(0, 2 * math.pi))
+        return self._wall(int(self.random.integers(len(self.walls))), 0.5)
+
+    def _ramp(self, colour: Colour) -> Ramp:
+        red, green, blue = np.clip(np.array(colour) + self.random.normal(0, 0.03, 3), 0, 1).tolist()
+        return Ramp((red, green, blue), (red, green, blue))
+
+    def _land(self) -> tuple[Land, str]:
+        place = tuple(PLACES)[self.random.integers(len(PLACES))]
+        where = PLACES[place][1][self.random.integers(len(PLACES[place][1]))]
+        return Land(place, self._between(0.4, 0.7)), where
+
+    def _wall(self, row: int, smallest: float) -> Wall:
+        side = self._between(smallest, 1.0)
+        return Wall(row, self._between(-1, 1), self._between(-1, 1), side, bool(self.random.random() < 0.5))
+
+    def _draw(self) -> tuple[int, str, str]:
+        place = int(np.searchsorted(self._odds, self.random.random() * self._odds[-1]))
+        row = int(self.rows[place])
+        entry = self.index[row]
+        words = [entry["name"], *entry["words"][:WORDS]]
+        return row, entry["name"], words[self.random.integers(len(words))]
+
+    def _say(self, row: int, text: str) -> str:
+        return dressed(text, self.index[row]["style"], self.random)
+
+    def _placement(self, smallest: float, largest: float, shift: float) -> Placement:
+        x, y, turn = self._between(-shift, shift), self._between(-shift, shift), float(self.random.normal())
+        size = self._between(smallest, largest)
+        return Placement(x, y, size, 0.15 * turn, bool(self.random.random() < 0.5))
+
+    def _near(self, x: float, y: float, smallest: float, largest: float) -> Placement:
+        """A place near to another, upright."""
+        x, y = x + self._between(-0.08, 0.08), y + self._between(-0.08, 0.08)
+        return Placement(x, y, self._between(smallest, largest))
+
+    def _colour(self) -> str:
+        return COLOUR_NAMES[self.random.integers(len(COLOUR_NAMES))]
+
+    def _any(self) -> Colour:
+        red, green, blue = self.random.random(3).tolist()
+        return red, green, blue
+
+    def _between(self, low: float, high: float) -> float:
+        return float(self.random.uniform(low, high))
