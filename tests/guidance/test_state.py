@@ -8,13 +8,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from vqclip.config.schema import OPTIMIZERS
+from vqclip.guidance import optimizers
 from vqclip.guidance.latent import enlarge
 from vqclip.guidance.state import MakeOptimizer, Plateau, State
-from vqclip.pipeline.pipeline import _OPTIMIZERS
 
 
 def maker(name: str) -> MakeOptimizer:
-    return lambda z: _OPTIMIZERS[name]([z], lr=0.01)
+    return lambda z: optimizers.OPTIMIZERS[name]([z], lr=0.01)
 
 
 def nudge(state: State, steps: int) -> None:
@@ -41,7 +41,7 @@ def through_a_file(state: State, name: str) -> State:
 
 
 def test_every_optimiser_of_the_schema_is_there() -> None:
-    assert set(OPTIMIZERS) == set(_OPTIMIZERS)
+    assert set(OPTIMIZERS) == set(optimizers.OPTIMIZERS)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -1,6 +1,5 @@
 """Options that several commands share, each declared once."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -223,13 +222,6 @@ Loop = Annotated[
     bool,
     typer.Option("--loop", help="Fade the end of the film into its beginning.", rich_help_panel=WHAT),
 ]
-Video = Annotated[
-    str | None,
-    typer.Option(
-        "--video", help="Make a video of all steps, here or in the run folder.", metavar="[FILE]",
-        rich_help_panel=OUTPUT,
-    ),
-]  # fmt: skip
 Upscale = Annotated[
     int | None,
     typer.Option(
@@ -242,31 +234,6 @@ SaveEvery = Annotated[
     typer.Option(
         "--save-every", help="Save an image after every N steps, too.", metavar="N", rich_help_panel=OUTPUT
     ),
-]
-VideoSeconds = Annotated[
-    float | None,
-    typer.Option(
-        "--video-seconds", min=0.1, help="Length of the video.", metavar="S",
-        rich_help_panel=OUTPUT, show_default="10",
-    ),
-]  # fmt: skip
-VideoFps = Annotated[
-    float | None,
-    typer.Option(
-        "--video-fps", min=0.1, max=240, help="Frames per second, not a length.", metavar="N",
-        rich_help_panel=OUTPUT,
-    ),
-]  # fmt: skip
-VideoHold = Annotated[
-    float | None,
-    typer.Option(
-        "--video-hold", min=0, help="Seconds that the last frame stays.", metavar="S",
-        rich_help_panel=OUTPUT, show_default="1",
-    ),
-]  # fmt: skip
-ForthAndBack = Annotated[
-    bool,
-    typer.Option("--forth-and-back", help="Play the video forwards, then backwards.", rich_help_panel=OUTPUT),
 ]
 
 BatchSize = Annotated[
@@ -300,11 +267,3 @@ Verbose = Annotated[
         "-v", "--verbose", help="Print more: files of weights, digests, times.", rich_help_panel=RUN
     ),
 ]
-
-
-def spell_out(words: Sequence[str], option: str, bare: str, is_value: Callable[[str], bool]) -> list[str]:
-    """Insert the value that an option means when the command line gives it none."""
-    spelled: list[str] = []
-    for word, following in zip(words, [*words[1:], "-"], strict=False):
-        spelled += [word, bare] if word == option and not is_value(following) else [word]
-    return spelled

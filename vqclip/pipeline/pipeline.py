@@ -31,6 +31,7 @@ from vqclip.guidance.memory_estimate import fitting
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
 from vqclip.guidance.optimize import optimize
+from vqclip.guidance.optimizers import make_optimizer
 from vqclip.guidance.overlay import check_overlay, open_overlay
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
@@ -49,17 +50,6 @@ from vqclip.start.init import InitStart
 REPORT_EVERY = 20  # steps of a start that optimises
 
 log = logging.getLogger(__name__)
-
-_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "adamax": torch.optim.Adamax,
-    "nadam": torch.optim.NAdam,
-    "radam": torch.optim.RAdam,
-    "adagrad": torch.optim.Adagrad,
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": torch.optim.SGD,
-}
 
 
 class Pipeline:
@@ -287,12 +277,7 @@ class Pipeline:
 
     def make_optimizer(self, z: Tensor) -> torch.optim.Optimizer:
         """Make the Config's optimiser of one tensor; the loop sets its learning rate in each step."""
-        optimizer = _OPTIMIZERS[self.config.optimizer.name]([z], lr=1.0)
-        if devices.strengths(z.device).graphs:
-            for group in optimizer.param_groups:
-                if "capturable" in group:  # Adagrad's count is read, and has no say
-                    group["capturable"] = True  # it counts its steps on the device
-        return optimizer
+        return make_optimizer(self.config.optimizer.name, z)
 
     def _perceptor_losses(
         self, frame: Frame, scene: Scene, sizes: Iterable[tuple[int, int]]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vqclip.cli import help_layout, options
+from vqclip.cli import help_layout, options, video_options
 from vqclip.cli.display.console import listen_to_library, obey, say
 from vqclip.cli.help_layout import OUTPUT, RUN
 from vqclip.config.overrides import overrides
@@ -17,7 +17,7 @@ class Command(help_layout.Command):
     """Lets `--ray` stand without an address."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        spelled = options.spell_out(args, "--ray", BARE_RAY, lambda word: not word.startswith("-"))
+        spelled = video_options.spell_out(args, "--ray", BARE_RAY, lambda word: not word.startswith("-"))
         return super().parse_args(ctx, spelled)
 
 

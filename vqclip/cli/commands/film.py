@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vqclip.cli import options
+from vqclip.cli import options, video_options
 from vqclip.cli.display.console import listen_to_library, result
 from vqclip.cli.help_layout import OUTPUT
 from vqclip.cli.outputs import check_output, filled, template
@@ -27,7 +27,7 @@ def film(
             "--hold", min=0, help="Seconds that the last frame stays.", metavar="S", rich_help_panel=OUTPUT
         ),
     ] = 0.0,
-    forth_and_back: options.ForthAndBack = False,
+    forth_and_back: video_options.ForthAndBack = False,
     force: options.Force = False,
     device: options.Device = "auto",
     quiet: options.Quiet = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqclip.base.errors import UsageError
-from vqclip.cli import completion, help_layout, options
+from vqclip.cli import completion, help_layout, options, video_options
 from vqclip.cli.help_layout import MODELS, OUTPUT
 from vqclip.cli.inits import each_init
 from vqclip.cli.outputs import plan_outputs
@@ -24,7 +24,7 @@ class Command(help_layout.Command):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         file = re.compile(r"[^-].*\.(mp4|gif|webp)|[^-]\S*\.\w+", re.IGNORECASE)
-        spelled = options.spell_out(args, "--video", "", lambda word: bool(file.fullmatch(word)))
+        spelled = video_options.spell_out(args, "--video", "", lambda word: bool(file.fullmatch(word)))
         return super().parse_args(ctx, spelled)
 
 
@@ -57,11 +57,11 @@ def generate(
             autocompletion=completion.models,
         ),
     ] = None,
-    video: options.Video = None,
-    seconds: options.VideoSeconds = None,
-    fps: options.VideoFps = None,
-    hold: options.VideoHold = None,
-    forth_and_back: options.ForthAndBack = False,
+    video: video_options.Video = None,
+    seconds: video_options.VideoSeconds = None,
+    fps: video_options.VideoFps = None,
+    hold: video_options.VideoHold = None,
+    forth_and_back: video_options.ForthAndBack = False,
     batch_size: options.BatchSize = None,
     together: options.Together = None,
 ) -> None:
