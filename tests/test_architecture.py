@@ -51,6 +51,7 @@ LIGHT = (
     "guidance.perceptors.chosen",
     "guidance.perceptors.judge_config",
     "guidance.perceptors.open_clip_config",
+    "start.ascent",
     "start.chosen",
     "start.codes",
     "start.gradient",

@@ -48,6 +48,7 @@ STARTS: dict[str, list[str]] = {
     "codes": ["--set", "start=codes"],
     "gradient": ["--set", "start=gradient"],
     "grey": ["--set", "start=grey"],
+    "ascent": ["--set", "start={name: ascent, steps: 2}"],
     "transformer": ["--set", "start={name: transformer, model: NETWORK, candidates: 2}"],
     "transformer, windows": [
         "--set",

@@ -305,11 +305,11 @@ class TestPlan:
         assert json.loads(vqclip(*words, "--seed", "apple").out)["seeds"] == [2008458005, 2008458006]
 
     def test_of_a_batch_names_models_and_fails_where_no_job_can_be_done(self, vqclip: Vqclip) -> None:
-        Path("good.txt").write_text("a\nb -- --steps 0\n")
+        Path("good.txt").write_text("a\nb -- --set steps=-1\n")
         good = vqclip("batch", "good.txt", "--plan")
         assert good.code == 0
         assert re.search("models +mini-vqgan, mini-clip", good.err)
-        Path("bad.txt").write_text("a -- --steps 0\n")
+        Path("bad.txt").write_text("a -- --set steps=-1\n")
         bad = vqclip("batch", "bad.txt", "--plan")
         assert (bad.code, bad.err) == (1, "vqclip: none of the 1 jobs can be done\n")
 
@@ -327,7 +327,7 @@ class TestExitCodes:
         assert done.err.splitlines()[-1].startswith("vqclip: ")
 
     def test_a_batch_without_images_names_no_sheet(self, vqclip: Vqclip) -> None:
-        Path("jobs.txt").write_text("a -- --steps 0\n")
+        Path("jobs.txt").write_text("a -- --set steps=-1\n")
         done = vqclip("batch", "jobs.txt")
         assert done.code == 1
         (line,) = [line for line in done.err.splitlines() if line.startswith("batch ")]

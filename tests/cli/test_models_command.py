@@ -150,8 +150,8 @@ class TestPullingWhatAConfigNeeds:
     @pytest.mark.parametrize(
         ("free", "kind", "said"),
         [
-            (30e9, "cpu", "--preset pairs/light fits; to download: 304 MB"),
-            (30e9, "cuda", "--preset pairs/rich fits; to download: 622 MB"),
+            (30e9, "cpu", "--preset pairs/light fits; to download: 641 MB"),
+            (30e9, "cuda", "--preset pairs/rich fits; to download: 1.23 GB"),
             (8e9, "cuda", "--preset pairs/classic fits; to download: 1.33 GB"),
             (2e9, "cuda", "too little for larger models"),
         ],

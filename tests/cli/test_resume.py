@@ -63,7 +63,7 @@ class TestDelivery:
         Path("apple.png").write_bytes(b"mine")
         done = vqclip("resume", stopped)
         assert (done.code, done.err.count("\n")) == (2, 1)
-        assert "apple.png exists; add --force" in done.err
+        assert "apple.png exists already; add --force" in done.err
         assert Path("apple.png").read_bytes() == b"mine"
         assert vqclip("resume", stopped, "-q", "--force").code == 0
         assert read_metadata(Path("apple.png"))["config"]["seed"] == 1
@@ -171,3 +171,9 @@ def test_a_lengthened_config_has_its_stages_where_they_were(tiny: Tiny) -> None:
     config = tiny(steps=10)
     assert [stage.end for stage in stages(config)] == [3, 10]
     assert [stage.end for stage in stages(lengthened(config, 997))] == [3, 997]
+
+
+@pytest.mark.parametrize(("given", "pinned"), [(None, None), ("0.4 -> 0.1", "0:0.4, 10:0.1")])
+def test_a_lengthened_config_keeps_a_schedule_that_may_be_null(given: str | None, pinned: str | None) -> None:
+    config = configs.resolve({"seed": 1, "steps": 11, "transparent": given})
+    assert lengthened(config, 20).transparent == pinned

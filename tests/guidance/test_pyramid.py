@@ -14,18 +14,19 @@ CPU = torch.device("cpu")
 SIZES = [(16, 16), (17, 15), (6, 32), (31, 8), (1, 9)]  # width, height
 
 
-def drawn(width: int, height: int, tile: bool = False) -> PyramidDrawer:
-    return PyramidDrawer(width, height, CPU, tile)
+def drawn(width: int, height: int, tile: bool = False, falloff: float = 0.0) -> PyramidDrawer:
+    return PyramidDrawer(width, height, CPU, tile, falloff)
 
 
 def noise(width: int, height: int) -> torch.Tensor:
     return 0.8 * ops.fractal_noise(height, width, torch.Generator().manual_seed(1)) + 0.1
 
 
+@pytest.mark.parametrize("falloff", [0, 0.7])
 @pytest.mark.parametrize("tile", [False, True])
 @pytest.mark.parametrize("size", SIZES)
-def test_draws_the_image_that_was_encoded(size: tuple[int, int], tile: bool) -> None:
-    drawer, image = drawn(*size, tile), noise(*size)
+def test_draws_the_image_that_was_encoded(size: tuple[int, int], tile: bool, falloff: float) -> None:
+    drawer, image = drawn(*size, tile, falloff), noise(*size)
     z = drawer.encode(image, drawer.latent_shape())
     assert z.shape[2:] == drawer.latent_shape()
     torch.testing.assert_close(drawer.decode(z), image, atol=1e-4, rtol=0)
@@ -62,6 +63,21 @@ def test_every_number_of_each_resolution_gets_a_gradient_and_no_other() -> None:
     used = sum(height * width for height, width in drawer._levels(shape[0]))
     assert bool((z.grad.flatten(2)[..., :used] != 0).all())
     assert not z.grad.flatten(2)[..., used:].any()
+
+
+def test_a_falloff_slows_down_fine_resolutions_and_no_coarse_ones() -> None:
+    """By the power of the side, from 16 of 160 on; the same for images of other sizes."""
+    plain, slow = drawn(80, 40), drawn(80, 40, falloff=0.5)
+    ones = [torch.ones(1, 3, *size) for size in plain._levels(80)]
+    shares = [float(level.mean()) for level in slow._weighted(ones)]
+    assert shares == pytest.approx([min(1, (16 / side) ** 0.5) for side in SIDES])
+    assert [float(level.mean()) for level in plain._weighted(ones)] == [1.0] * len(SIDES)
+
+
+def test_a_config_from_before_the_falloff_has_none() -> None:
+    values = configs.to_dict(configs.resolve({"seed": 1, "drawer": "pyramid", "prompts": ["a"]}))
+    assert values["drawer"].pop("falloff") > 0
+    assert configs.from_dict(values).drawer.falloff == 0  # type: ignore[attr-defined]
 
 
 def test_another_resolution_shows_the_same_image() -> None:

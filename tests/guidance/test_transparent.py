@@ -87,7 +87,13 @@ class TestTransparent:
         assert (load_image(Path("again.jpg")) - load_image(run.image)).abs().mean() < 0.05
 
     def test_refuses_what_has_no_alpha(self, tiny: Tiny) -> None:
-        for settings in ({"film": {"frames": 2}}, {"filters": ["wrap"]}):
+        masked = {"init": "a.png", "mask": {"file": "m.png"}}
+        for settings in (
+            {"film": {"frames": 2}},
+            {"filters": ["wrap"]},
+            masked,
+            {"overlay": {"file": "o.png"}},
+        ):
             with pytest.raises(ConfigError, match="transparent"):
                 tiny(transparent="1", **settings)
         with pytest.raises(ConfigError, match="lines"):

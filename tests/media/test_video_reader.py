@@ -182,7 +182,7 @@ BAD: dict[str, Callable[[Path, bytes], object]] = {
     "invalid data": lambda path, whole: path.write_bytes(b"hello" * 1000),
     "is not a video that vqclip can read": lambda path, whole: path.write_bytes(whole[:300]),
     "vqclip can read: invalid": lambda path, whole: path.write_bytes(b""),
-    "no pictures": lambda path, whole: convert_sound(path),
+    "no images": lambda path, whole: convert_sound(path),
 }
 
 

@@ -221,9 +221,9 @@ class TestCommand:
 
     def test_the_plan_says_how_many_and_what_they_need(self, painted: Any) -> None:
         plans = [json.loads(painted("--plan", "--json", "--batch-size", k).out) for k in ("1", "4")]
-        assert [plan["together"] for plan in plans] == ["1 at once", "4 at once"]
-        assert json.loads(painted("--plan", "--json").out)["together"] == "5 at once"
-        assert "together" not in json.loads(painted("--plan", "--json", "--count", "1").out)
+        assert [plan["batch size"] for plan in plans] == ["1 at once", "4 at once"]
+        assert json.loads(painted("--plan", "--json").out)["batch size"] == "5 at once"
+        assert "batch size" not in json.loads(painted("--plan", "--json", "--count", "1").out)
 
     def test_videos_of_each(self, painted: Any) -> None:
         done = painted("--count", "2", "--batch-size", "2", "--video", "-o", "a.png")

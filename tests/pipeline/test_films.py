@@ -263,7 +263,7 @@ class TestCommands:
             (["zoom", "a", "--zoom", "0"], 2, "motion.zoom"),
             (["zoom", "a", "--border", "blue"], 2, "reflect, wrap, black, paint"),
             (["zoom", "a", "--frames", "0"], 2, "film.frames: 0 is out of range"),
-            (["restyle", "missing.mp4", "a"], 1, "missing.mp4"),
+            (["restyle", "missing.mp4", "a"], 2, "missing.mp4"),
             (["film", "missing"], 4, "no run folder"),
         ],
     )

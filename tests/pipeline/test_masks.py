@@ -121,6 +121,10 @@ def test_a_feathered_mask_rises_within_its_border() -> None:
         ({"init": "a.png", "extend": "left=8,left=9"}, "extend: left is there twice"),
         ({"init": "a.png", "extend": "left=999"}, "extend: 'left=999' leaves no room"),
         ({"init": "a.png", "extend": "left=8", "prompts": ["a ^ b"]}, "extend: a mask takes a still"),
+        (
+            {"init": "a.png", "extend": "left=8", "strength": 0.5},
+            "strength: it mixes all of the init image, and extend",
+        ),
         ({"size": "init"}, "size: init is the size of the init image, and there is none"),
         ({"size": "init", "init": "gone.png"}, "size: init is the size of gone.png, and it isn't there"),
         ({"size": "large small"}, "size: 'large small' says two things"),

@@ -63,7 +63,7 @@ Init = Annotated[
 Start = Annotated[
     str | None,
     typer.Option(
-        "--start", help="sketch, noise, codes, transformer…", metavar="NAME",
+        "--start", help="sketch, ascent, noise, codes, transformer…", metavar="NAME",
         rich_help_panel=WHAT, show_default="sketch",
     ),
 ]  # fmt: skip

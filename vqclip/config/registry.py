@@ -97,6 +97,7 @@ STARTS = Registry(
         "sketch": "vqclip.start.sketch_config:SketchStart",
         "codes": "vqclip.start.codes:CodesStart",
         "noise": "vqclip.start.noise:NoiseStart",
+        "ascent": "vqclip.start.ascent:AscentStart",
         "gradient": "vqclip.start.gradient:GradientStart",
         "grey": "vqclip.start.grey:GreyStart",
         "transformer": "vqclip.start.transformer_config:TransformerStart",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from vqclip.config.schema import StartConfig
+from vqclip.base.stop import StopToken
+from vqclip.config.schema import Config, StartConfig
 from vqclip.weights.requirement import Requirement
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ class StartTools(Protocol):
     """Give a start what it may use while it is prepared."""
 
     base: Path  # where relative paths begin
+    stop: StopToken  # an image that was optimised when it is stopped isn't whole, and is used no further
 
+    @property
+    def config(self) -> Config: ...
     @property
     def models(self) -> Any: ...
     @property
@@ -30,6 +34,12 @@ class StartTools(Protocol):
 
     def embeddings(self, name: str) -> Any:
         """Give the PromptEmbeddings of a CLIP."""
+
+    def draws(self, config: Config) -> Callable[["Frame", int], "Tensor"]:
+        """Give a function of a frame and a seed that optimises an image (1 3 h w) under another Config.
+
+        It ends early when `stop` is stopped.
+        """
 
     def score(self, image: "Tensor", frame: "Frame") -> "Tensor":
         """Score () how near an image (1 3 h w) in [0, 1] is to a frame's prompts, by all perceptors."""

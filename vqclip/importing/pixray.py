@@ -8,7 +8,7 @@ from vqclip.importing import pixray_prompts as prompts
 from vqclip.importing import pixray_values as v
 from vqclip.importing.table import Argument, Program, folded, to, whole
 
-_NO_ALPHA = "images have no transparency"
+_OWN_ALPHA = "the key `transparent` is a weight on another scale; the alpha channel has no curve of its own"
 _NO_DISPLAY = "there is no display; the terminal shows the progress, and save_every keeps images"
 _OWN_RATE = "the drawer's own recipe has the rates"
 _FOLDER = (
@@ -74,10 +74,10 @@ CORE = (
     Argument("cudnn_determinism", reason="one seed gives one image on one device without it"),
     Argument("cuda_device", "--device", usual=("cuda:0",)),
     Argument("palette", "palette", v.palette),
-    Argument("transparent", reason=_NO_ALPHA),
-    Argument("transparent_weight", reason=_NO_ALPHA, usual=(0,)),
-    Argument("alpha_use_g", reason=_NO_ALPHA),
-    Argument("alpha_gamma", reason=_NO_ALPHA, usual=(4,)),
+    Argument("transparent", "transparent", v.transparent),
+    Argument("transparent_weight", reason=_OWN_ALPHA, usual=(0,)),
+    Argument("alpha_use_g", reason=_OWN_ALPHA),
+    Argument("alpha_gamma", reason=_OWN_ALPHA, usual=(4,)),
     Argument("output", "--output", usual=("output.png",)),
     Argument("outdir", "--runs", usual=("outputs/%DATE%_%SEQ%",)),
     Argument("filters", "tile, palette.lock, filters", v.filters),
@@ -114,7 +114,7 @@ DRAWERS = (
     Argument("fft_sharp", reason="losses.detail sharpens", part="fft", usual=(0.3,)),
     Argument("fft_colors", reason="losses.saturation makes colours stronger", part="fft", usual=(1.5,)),
     Argument("fft_lrate", reason=_OWN_RATE, part="fft", usual=(0.3,)),
-    Argument("super_resolution_model", reason="vqclip doesn't load upscaling networks", part="super_resolution"),
+    Argument("super_resolution_model", reason="give a file, as upscale.model: FILE", part="super_resolution"),
     Argument("vdiff_model", reason=_NO_DIFFUSION, part="vdiff"),
     Argument("vdiff_schedule", reason=_NO_DIFFUSION, part="vdiff"),
     Argument("vdiff_skip", reason=_NO_DIFFUSION, part="vdiff"),

@@ -235,6 +235,13 @@ def _colours(text: str) -> str:
     return f"{body}\\{count}" if count else body
 
 
+def transparent(value: Any, given: Given) -> dict[str, Any]:
+    if value and given.get("drawer") in ("line_sketch", "clipdraw"):
+        given.note("the drawer lines has no alpha channel")
+        return {}
+    return {"transparent": "0.3"} if value else {}
+
+
 def filters(value: Any, given: Given) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in filter_names(value):

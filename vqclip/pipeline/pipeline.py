@@ -1,5 +1,6 @@
 """Load a Config's models onto a device, and make the first State and the Objective of each frame."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from torch import Generator, Tensor
 
 from vqclip.base import device as devices
 from vqclip.base import seeds
+from vqclip.base.stop import StopToken
 from vqclip.config.prompt import Kind
 from vqclip.config.schedule import Moment, Schedule
 from vqclip.config.schema import Config, PerceptorConfig
@@ -28,6 +30,7 @@ from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.memory_estimate import fitting
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.ops import cover
+from vqclip.guidance.optimize import optimize
 from vqclip.guidance.overlay import check_overlay, open_overlay
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
@@ -42,6 +45,10 @@ from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.source_video import Source, open_source
 from vqclip.start.chosen import check_start, chosen_start
 from vqclip.start.init import InitStart
+
+REPORT_EVERY = 20  # steps of a start that optimises
+
+log = logging.getLogger(__name__)
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -67,6 +74,7 @@ class Pipeline:
         Relative paths of images and videos begin at `base`.
         """
         self.config, self.device, self.base = config, device, base
+        self.stop = StopToken()  # of the rendering at work, which gives its own
         # Read the user's own files first: this takes a moment, and they are wrong more often than the models.
         self._start = chosen_start(config)
         self.canvas = open_canvas(config, base)
@@ -239,6 +247,23 @@ class Pipeline:
         """Make the image (1 3 h w) that a frame starts from if there is no frame before it."""
         assert self._first_image
         return self._first_image(frame, generator)
+
+    def draws(self, config: Config) -> Callable[[Frame, int], Tensor]:
+        """Give a function of a frame and a seed that optimises an image under another Config, with these models."""
+        other = Pipeline(config, self.device, cache=self.models, base=self.base)
+
+        def draw(frame: Frame, seed: int) -> Tensor:
+            objective = other.objective(frame)
+            state = other.begin(frame, objective, seed)
+            log.warning("the start first takes %d steps of its own", frame.steps)
+            for (step,) in optimize(frame, objective, [state]):
+                if self.stop.stopped:
+                    break
+                if step.index % REPORT_EVERY == 0:
+                    log.warning("the start has taken %d of %d steps", step.index, step.steps)
+            return objective.drawer.decode_full(state.latent.mean).detach()
+
+        return draw
 
     def embeddings(self, name: str) -> PromptEmbeddings:
         """Give the prompts' embeddings by a CLIP, which need not be one of the perceptors."""

@@ -80,8 +80,12 @@ def render_batch(
             stack.enter_context(request.run.held() if request.run else nullcontext())
         renderings, frame = [_Rendering(request, pipeline) for request in requests], pipeline.film.frame(0)
         for rendering in renderings:
-            rendering.prepare(frame)
             yield rendering.started()
+            rendering.prepare(frame, stop or StopToken())
+        if stop and stop.stopped:
+            for rendering in renderings:
+                yield from rendering.stopped_in_start()
+            return
         by_seed = {rendering.config.seed: rendering for rendering in renderings}
         for steps in optimize(frame, renderings[0].objective, [rendering.state for rendering in renderings]):
             for step in steps:
@@ -116,7 +120,10 @@ class _Rendering:
         yield self.started()
         for index in range(state.frame if state else 0, self.film.rendered_frames):
             frame = self.film.frame(index)
-            self.prepare(frame, state)
+            self.prepare(frame, stop, state)
+            if stop.stopped and self.state.step == 0:
+                yield from self.stopped_in_start()
+                return
             try:
                 yield from self.take_steps(frame, stop)
             except NotFinite:
@@ -140,8 +147,15 @@ class _Rendering:
     def stopped(self) -> Stopped:
         return Stopped(self.result(self.image()), self.film.steps)
 
-    def prepare(self, frame: Frame, state: State | None = None) -> None:
-        """Prepare a frame's next step, from `state` if there is one."""
+    def stopped_in_start(self) -> Events:
+        """Save the image, but no snapshot: the start may have ended early, and is made anew by a resumed run."""
+        if self.run:
+            yield ImageSaved(self.run.save_image(self.image()))
+        yield self.stopped()
+
+    def prepare(self, frame: Frame, stop: StopToken, state: State | None = None) -> None:
+        """Prepare a frame's next step, from `state` if there is one; a start that optimises asks `stop`."""
+        self.pipeline.stop = stop
         self.objective = self.pipeline.objective(frame)
         if state is None:
             state = self.pipeline.begin(frame, self.objective, self.config.seed)

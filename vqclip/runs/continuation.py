@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.base.errors import RunError, UsageError
-from vqclip.config.schedule import Schedule
-from vqclip.config.schema import Config, StageConfig
+from vqclip.config.schedule import Moment, Schedule
+from vqclip.config.schema import Config, OptimizerConfig, StageConfig
 from vqclip.config.timeline import stages
 from vqclip.runs import snapshot
 from vqclip.runs.record import read_record
@@ -76,7 +76,8 @@ def lengthened(config: Config, steps: int) -> Config:
 def changed_keys(config: Config, longer: Config) -> list[str]:
     """List the keys, besides the steps, in which a lengthened Config differs: those that hang on the steps."""
     return [name for name, value in _schedules(config) if dict(_schedules(longer))[name] != value] + (
-        ["latent.stages"] if config.latent != longer.latent else []
+        (["latent.stages"] if config.latent != longer.latent else [])
+        + (["optimizer.drops"] if config.optimizer.drops != longer.optimizer.drops else [])
     )
 
 
@@ -87,12 +88,15 @@ def _pinned(node: Any, steps: int) -> Any:
         value = getattr(node, field.name)
         if field.name in _FILMS:
             continue
-        if field.metadata.get("schedule"):
+        if field.metadata.get("schedule") and value is not None:
             changes[field.name] = pin(value, steps)
         elif isinstance(value, dict):
             changes[field.name] = {name: _pinned(entry, steps) for name, entry in value.items()}
         elif dataclasses.is_dataclass(value):
             changes[field.name] = _pinned(value, steps)
+    if isinstance(node, OptimizerConfig):
+        moments = [Moment.parse(text, "optimizer.drops") for text in node.drops]
+        changes["drops"] = [f"{_plain(moment.step(steps))}i" for moment in moments]
     return replace(node, **changes)
 
 
@@ -116,7 +120,7 @@ def _plain(number: float) -> str:
 def _schedules(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     for field in dataclasses.fields(node):
         name, value = f"{prefix}{field.name}", getattr(node, field.name)
-        if field.metadata.get("schedule"):
+        if field.metadata.get("schedule") and value is not None:
             yield name, value
         elif isinstance(value, dict):
             for key, entry in value.items():

@@ -19,19 +19,27 @@ from vqclip.guidance.ops import cover, resize
 
 # Sides of the resolutions of an image of 160 pixels a side; others have as many, in proportion.
 SIDES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 112, 160)
+COARSE = 16  # the side, of 160, from which on a falloff slows resolutions down
 STRENGTH = 1.0  # the sum is multiplied by it before the logistic; with 2 colours reach their extremes
 CUBIC = -0.75  # of the cubic kernel (Keys, 1981), as torch's bicubic interpolation has it
 SPREAD = 0.05  # standard deviation of a random latent
 
 
 class PyramidDrawer:
-    """Draw images (n 3 h w) as sums of many resolutions; a tile's are interpolated around its borders."""
+    """Draw images (n 3 h w) as sums of many resolutions; a tile's are interpolated around its borders.
+
+    A resolution finer than `COARSE` is added (COARSE / side) ** falloff times, so that a step changes it less: shapes
+    come before texture.
+    """
 
     unit, dtype, encodes = 1.0, torch.float32, True
 
-    def __init__(self, width: int, height: int, device: torch.device, tile: bool = False):
+    def __init__(
+        self, width: int, height: int, device: torch.device, tile: bool = False, falloff: float = 0.0
+    ):
         self.width, self.height, self.device, self.tile = width, height, device, tile
         self.colours = STRENGTH * COLOURS.to(device)
+        self.weights = [min(1.0, (COARSE / side) ** falloff) for side in SIDES]
         self._matrices: dict[tuple[int, int], Tensor] = {}
 
     def latent_shape(self, scale: float = 1.0) -> tuple[int, int]:
@@ -43,7 +51,7 @@ class PyramidDrawer:
 
     def decode(self, z: Tensor, shifts: Tensor | None = None, recompute: bool = False) -> Tensor:
         """Enlarge each resolution's columns, then all their rows at once, in which they are added up."""
-        levels = self._split(z)
+        levels = self._weighted(self._split(z))
         height, width = levels[-1].shape[2:]
         wide = [level @ self._enlarger(width, level.shape[3]).T for level in levels]
         tall = torch.cat([self._enlarger(height, level.shape[2]) for level in levels], 1)
@@ -68,6 +76,7 @@ class PyramidDrawer:
             level = resize(rest, *size)
             rest = rest - self._enlarged(level, sizes[-1])
             levels.append(level)
+        levels = [level / weight for level, weight in zip(levels, self.weights, strict=True)]
         return self._joined(levels, shape)
 
     def random_latent(self, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
@@ -105,6 +114,10 @@ class PyramidDrawer:
         counts = [math.prod(size) for size in sizes]
         parts = torch.split(z.flatten(2)[..., : sum(counts)], counts, -1)
         return [torch.unflatten(part, -1, size) for part, size in zip(parts, sizes, strict=True)]
+
+    def _weighted(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Give each resolution its part in the sum."""
+        return [level * weight for level, weight in zip(levels, self.weights, strict=True)]
 
     def _joined(self, levels: Sequence[Tensor], shape: tuple[int, int]) -> Tensor:
         """Put resolutions into a latent of a shape."""

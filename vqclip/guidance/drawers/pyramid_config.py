@@ -1,8 +1,9 @@
-"""The keys of the drawer `pyramid`: it has none."""
+"""The keys of the drawer `pyramid`: how much slower fine resolutions change."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vqclip.config.rules import within
 from vqclip.guidance.interfaces import Drawer, DrawerEntry
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ class PyramidConfig(DrawerEntry):
 
     recipe: ClassVar[str] = "recipes/pyramid"
 
+    falloff: float = within(0, 2, default=1.0, neutral=0.0)  # of the rate with the resolution; 0: none
+
     def open(self, models: Any, dtype: "torch.dtype", width: int, height: int, tile: bool) -> Drawer:
         from vqclip.guidance.drawers.pyramid import PyramidDrawer  # noqa: PLC0415  # torch
 
-        return PyramidDrawer(width, height, models.device, tile)
+        return PyramidDrawer(width, height, models.device, tile, self.falloff)
 
     def cell(self) -> int:
         return 1
