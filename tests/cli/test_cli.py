@@ -328,7 +328,7 @@ REFUSALS = [
     (["a", "--batch-size", "65"], 2, "--batch-size: 65 is too large; 64 at most is allowed"),
     (["a", "--video", "--video-seconds", "x"], 2, "--video-seconds: 'x' is no number; write one as in 0.5"),
     (["a", "--sizes", "3x3"], 2, "--sizes"),
-    (["a", "b"], 2, "unexpected extra argument"),
+    (["a", "b"], 2, "too many words"),
     ([], 2, "Missing argument 'PROMPT'"),
     ([""], 2, "is empty"),
     (["a:nan"], 2, "'nan' is no weight"),

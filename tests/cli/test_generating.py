@@ -368,3 +368,21 @@ class TestWholeNames:
     def test_a_missing_video_is_said_before_ffmpeg_is_asked(self) -> None:
         with pytest.raises(Exception, match=r"there is no video no\.mp4"):
             VideoReader(Path("no.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a", "--transparent", "-o", "a.jpg"], "a JPEG can't be transparent; name it a.png or a.webp"),
+        (["an", "owl"], 'put what has spaces into quotes, as in "an owl"'),
+        (["a", "--init", "a.png", "--extend", "left=123456"], "99999 at most is allowed"),
+        (["a", "--drawer", ""], "drawer"),
+        (["a", "--start", ""], "start"),
+    ],
+)
+def test_what_would_be_lost_or_misread_is_refused(vqclip: Vqclip, words: list[str], said: str) -> None:
+    Image.new("RGB", (16, 16)).save("a.png")
+    done = vqclip("generate", *words)
+    assert done.code == 2
+    assert said in done.err
+    assert not Path("runs").exists()

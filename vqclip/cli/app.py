@@ -108,9 +108,9 @@ def _leave_usage(error: Any) -> NoReturn:
         error.show()
         sys.exit(2)
     message = in_own_words(error)
-    _leave(
-        error, f"{message}; `{context.command_path if context else 'vqclip'} --help` says what is allowed", 2
-    )
+    link = "" if message.endswith("?") else ";"
+    name = context.command_path if context else "vqclip"
+    _leave(error, f"{message}{link} `{name} --help` says what is allowed", 2)
 
 
 def _leave(error: BaseException | None, message: str, code: int) -> NoReturn:

@@ -225,7 +225,7 @@ Loop = Annotated[
 Upscale = Annotated[
     int | None,
     typer.Option(
-        "--upscale", help="Enlarge the finished image 2 or 4 times.", metavar="N",
+        "--upscale", help="Enlarge the finished image 2 to 8 times.", metavar="N",
         rich_help_panel=OUTPUT,
     ),
 ]  # fmt: skip

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vqclip.pipeline.progress_video import VideoSettings
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp")
+OPAQUE = (".jpg", ".jpeg")
 FIELDS = ("seed", "slug")
 
 
@@ -64,6 +65,10 @@ def plan_configs(
         outputs.append(OutputSpec(one, target, settings, force))
         if target:
             check_output(target, one.is_film, force=force)
+            if one.transparent is not None and target.suffix.lower() in OPAQUE:
+                raise UsageError(
+                    f"-o {target}: a JPEG can't be transparent; name it {target.stem}.png or {target.stem}.webp"
+                )
         if settings and settings.file:
             check_output(Path(settings.file), is_film=True, force=force)
     return outputs

@@ -65,7 +65,7 @@ class PaintingOptions:
         layers = "+".join(filter(None, [preset, self.preset])) or None
         kinds = {"drawer": self.drawer, "start": self.start}
         named_first = [
-            f"{key}={name}" for key, name in kinds.items() if name
+            f"{key}={name}" for key, name in kinds.items() if name is not None
         ]  # so that --set can give their keys
         losses = [f"losses.{name}={weight or 1}" for name, _, weight in _parted(self.losses)]
         base = configs.base(layers, self.file, [*named_first, *losses, *(self.settings or [])])

@@ -1,5 +1,6 @@
 """Say what is wrong with a command line in vqclip's own words."""
 
+import re
 from typing import Any
 
 from vqclip.base.errors import shorten
@@ -22,7 +23,10 @@ def in_own_words(error: Any) -> str:
     faults: list[Any] = getattr(error.__cause__, "errors", list)()
     parameter = getattr(error, "param", None)
     if not faults or parameter is None:
-        return str(error.format_message()).rstrip(".")
+        message = str(error.format_message()).rstrip(".")
+        if extra := re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message):
+            return f'{extra[1]}: too many words; put what has spaces into quotes, as in "an owl"'
+        return message
     name = parameter.metavar if parameter.param_type_name == "argument" else max(parameter.opts, key=len)
     fault = _FAULTS.get(faults[0]["type"], "is not allowed here")
     given = faults[0]["input"]

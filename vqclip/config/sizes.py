@@ -56,7 +56,7 @@ def parse_extend(text: str) -> Margins:
     """'left=64,top=32' -> Margins; raises ConfigError."""
     found: dict[str, int] = {}
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\w+)\s*=\s*(\d{1,5})\s*", part)
+        match = re.fullmatch(r"\s*(\w+)\s*=\s*(\d+)\s*", part)
         if not match or match[1] not in EDGES:
             word = match[1] if match else ""
             raise ConfigError(
@@ -65,6 +65,10 @@ def parse_extend(text: str) -> Margins:
             )
         if match[1] in found:
             raise ConfigError(f"extend: {match[1]} is there twice; give it once")
+        if len(match[2]) > 5:
+            raise ConfigError(
+                f"extend: {match[1]}={match[2][:20]} is too many pixels; 99999 at most is allowed"
+            )
         found[match[1]] = int(match[2])
     return Margins(**found)
 

@@ -64,7 +64,12 @@ def result(line: str) -> None:
             OSError, ValueError
         ):  # send the unwritten rest to /dev/null, or Python fails on it at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SaveError(f"stdout can't be written: {cause(error)}; the result: {line}") from None
+        raise SaveError(f"stdout can't be written: {cause(error)}; the result: {cut(line)}") from None
+
+
+def cut(line: str, most: int = 300) -> str:
+    """Cut a result that is no path or name, such as a whole config, to what an error's line can hold."""
+    return line if len(line) <= most else f"{line[:most]}…"
 
 
 def result_json(values: dict[str, Any]) -> None:
