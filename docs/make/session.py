@@ -79,7 +79,8 @@ def run(line: str, folder: Path) -> str:
         ["sh", "-c", line], cwd=folder, env=environment, text=True, check=False, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    return "".join(f"{shown.rstrip()}\n" for shown in done.stdout.splitlines())
+    printed = done.stdout.replace(f"{folder}{os.sep}", "")  # the folder's name is another one each time
+    return "".join(f"{shown.rstrip()}\n" for shown in printed.splitlines())
 
 
 if __name__ == "__main__":
