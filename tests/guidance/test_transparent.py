@@ -82,9 +82,9 @@ class TestTransparent:
         paint(run.config, run)
         with Image.open(run.image) as saved:
             assert (saved.mode, saved.size) == ("RGBA", (32, 32))
-        again = vqclip("reproduce", run.image, "-o", "again.jpg", "--device", DEVICE.type)
+        again = vqclip("reproduce", run.image, "-o", "again.webp", "--device", DEVICE.type)
         assert "the same" in again.err
-        assert (load_image(Path("again.jpg")) - load_image(run.image)).abs().mean() < 0.05
+        assert (load_image(Path("again.webp")) - load_image(run.image)).abs().mean() < 0.05
 
     def test_refuses_what_has_no_alpha(self, tiny: Tiny) -> None:
         masked = {"init": "a.png", "mask": {"file": "m.png"}}
