@@ -1,21 +1,16 @@
 """The drawer `fft` draws what was encoded, repeats without a seam, and paints whatever a VQGAN paints."""
 
 import math
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from conftest import Tiny, paint
 
 from vqclip.base.errors import ConfigError
-from vqclip.base.stop import StopToken
 from vqclip.guidance import ops
 from vqclip.guidance.drawers.fft import FFTDrawer
-from vqclip.guidance.optimize import Step
 from vqclip.requirements.needs import requirements
-from vqclip.runs.run import Run
 
 CPU = torch.device("cpu")
 SIZES = [(16, 16), (17, 15), (6, 32), (31, 8)]  # width, height
@@ -65,34 +60,6 @@ def test_every_parameter_of_a_wave_gets_a_gradient() -> None:
     (drawer.decode(z) * torch.rand(1, 3, 8, 8)).sum().backward()
     assert z.grad is not None
     assert bool((z.grad[..., 1:4] != 0).all())
-
-
-KINDS: dict[str, dict[str, Any]] = {
-    "still": {},
-    "codes": {"start": "codes"},
-    "grey": {"start": "grey", "losses": {"near_start": 0.1}},
-    "tile": {"tile": True, "size": "16x18"},
-    "zoom": {"film": {"frames": 3, "steps": 3}, "motion": {"zoom": "1.1", "border": "paint"}},
-    "story": {"prompts": ["a ^ b"], "story": {"frames": 2}, "film": {"steps": 3}},
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_stopped_painting_goes_on_to_the_same_pixels(tiny: Tiny, tmp_path: Path, kind: str) -> None:
-    config = fft(tiny, **KINDS[kind])
-    whole = paint(config, Run.create(tmp_path, config, {}))
-    run = Run.create(tmp_path, config, {})
-    frame, index = (1, 2) if config.is_film else (0, 3)
-    stop = StopToken()
-
-    def stop_there(step: Step) -> None:
-        if (step.frame, step.index) == (frame, index):
-            stop.stop()
-
-    paint(config, run, stop_there, stop=stop)
-    assert run.record() is None
-    assert np.array_equal(np.asarray(paint(config, run).image), np.asarray(whole.image))
-    assert whole.image.size == (config.width, config.height)
 
 
 def test_comes_nearer_to_the_prompt_and_needs_no_vqgan(tiny: Tiny) -> None:
