@@ -4,6 +4,7 @@ The tests need no network and no trained weights; only test_mini.py paints with 
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -82,8 +83,11 @@ def fence(
 ) -> Iterator[None]:
     """Each test gets a home and a working folder of its own, and no network by the hub's own switch.
 
-    `auto` is the device of the tests' own --device, so that commands paint there too, or the CPU.
+    `auto` is the device of the tests' own --device, so that commands paint there too, or the CPU. What a command
+    set on the library's logger is taken back: pytest would log twice where a logger stopped propagating before.
     """
+    for name, value in (("handlers", []), ("propagate", True)):
+        monkeypatch.setattr(logging.getLogger("vqclip"), name, value)
     given, there = pytestconfig.getoption("--device"), devices.present()
     fastest = [name for name in there if name != "cpu" and name.startswith(given)]
     monkeypatch.setattr("vqclip.base.device.present", lambda: [*fastest, "cpu"])

@@ -232,7 +232,6 @@ def test_a_prompt_longer_than_the_context_is_reported_and_painted(
     tiny: Tiny, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "vqclip"):
-        logging.getLogger("vqclip").propagate = True
         paint(tiny(prompts=["a very long prompt " * 5], steps=1))
     assert [record.getMessage() for record in caplog.records if "its end goes unread" in record.getMessage()]
 
@@ -245,7 +244,6 @@ def test_words_that_an_english_clip_cannot_read_are_reported_and_painted(
     tiny: Tiny, caplog: pytest.LogCaptureFixture, prompt: str, words: list[str]
 ) -> None:
     with caplog.at_level(logging.WARNING, "vqclip"):
-        logging.getLogger("vqclip").propagate = True
         paint(tiny(prompts=[prompt], steps=1))
     notes = [record.getMessage() for record in caplog.records]
     assert [note.partition("can't read ")[2].partition(";")[0] for note in notes if "can't read" in note] == (

@@ -1,7 +1,6 @@
 """A run folder holds all that one Config made, and takes back no other's."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -162,7 +161,6 @@ class TestSnapshot:
         self, run: Run, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Cut short, or as long as it should be and with other numbers in it."""
-        logging.getLogger("vqclip").propagate = True
         older, path = some_state(), run.folder / SNAPSHOT
         older.step = 3
         for damage in (
