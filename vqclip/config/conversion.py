@@ -80,6 +80,8 @@ def _field_converter(field: dataclasses.Field[Any], hint: Any) -> Converter:
         return partial(_list, partial(_item, registry))
     if field.metadata.get("words"):
         return partial(_needed, _seed)
+    if spellings := field.metadata.get("spellings"):
+        return partial(_needed, partial(_spelled, spellings))
     return _converter(hint)
 
 
@@ -148,6 +150,12 @@ def _text(value: Any, name: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ConfigError(f"{name}: {shorten(value)} is no text; put a text in double quotes")
     return check_text(str(value), name)  # a number may be a prompt, or a constant schedule
+
+
+def _spelled(spellings: Mapping[str, str], value: Any, name: str) -> str:
+    """A text under the name that the config keeps for it."""
+    text = _text(value, name)
+    return spellings.get(text.strip().lower(), text)
 
 
 def as_text(value: Any, name: str) -> str:

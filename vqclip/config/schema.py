@@ -26,6 +26,9 @@ OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop",
 BORDERS = ("reflect", "smear", "wrap", "grey")  # of the image, for crops
 EDGES = ("reflect", "wrap", "black", "paint")  # of the last image, for motion
 UNITS = ("codebook", "latent")  # of learning rates
+PRECISION_SPELLINGS = {
+    "fp32": "float32", "single": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +224,7 @@ class Config:
     story: StoryConfig
     motion: MotionConfig
     source: SourceConfig
-    precision: str = among("auto", "float32", "tf32", "bfloat16", "float16")
+    precision: str = among("auto", "float32", "tf32", "bfloat16", "float16", spellings=PRECISION_SPELLINGS)
 
     def __post_init__(self) -> None:
         check_settings(self)

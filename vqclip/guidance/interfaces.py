@@ -210,6 +210,10 @@ class LossTerm(LossConfig, ABC):
         """List the image files that `value` finds in the scene's references; raises ConfigError."""
         return ()
 
+    def images(self) -> tuple[str, ...]:
+        """List the image files that its keys name."""
+        return ()
+
     def prepare(self, scene: Scene) -> Measure:
         """Load what it needs for a frame's steps, and give the function that measures; raises VqclipError."""
         return partial(self.value, scene=scene)
@@ -233,6 +237,10 @@ class FilterTools(Protocol):
 class Filter(FilterConfig, ABC):
     """Change each image after it is drawn, before crops are cut and before it is saved; an item of `filters`."""
 
+    def images(self) -> tuple[str, ...]:
+        """List the image files that its keys name."""
+        return ()
+
     @abstractmethod
     def open(self, tools: FilterTools) -> Apply:
         """Load what it needs, and give the function that changes images; raises VqclipError."""
@@ -252,6 +260,10 @@ class CropLossTerm(LossConfig, ABC):
 
     def requirements(self) -> tuple[Requirement, ...]:
         """List the weights that it needs."""
+        return ()
+
+    def images(self) -> tuple[str, ...]:
+        """List the image files that its keys name."""
         return ()
 
     @abstractmethod

@@ -36,6 +36,9 @@ class Style(LossTerm):
     distance: str = among("gram", "sliced", default="gram")
     blocks: int = within(1, 100, default=4)
 
+    def images(self) -> tuple[str, ...]:
+        return (self.image,)
+
     def prepare(self, scene: Scene) -> Measure:
         from vqclip.media.image import load_image  # noqa: PLC0415
         from vqclip.models.vgg import load_vgg  # noqa: PLC0415
