@@ -18,10 +18,9 @@ from vqclip.jobs.batch import Task
 from vqclip.jobs.launcher import Launcher
 from vqclip.jobs.placement import Placement
 from vqclip.jobs.processes import WorkerSpec
-from vqclip.jobs.reproduce import carried_config, reproduce
+from vqclip.jobs.reproduce import carried_config, reproduce, saved_metadata
 from vqclip.jobs.run_batch import BatchEvents, run_batch
 from vqclip.jobs.worker import Videos, Worker
-from vqclip.media.image import read_metadata
 from vqclip.pipeline.events import Events, Result, VideoSaved, result
 from vqclip.pipeline.film_video import remake_film
 from vqclip.pipeline.model_cache import ModelCache
@@ -154,7 +153,7 @@ class Session:
         True
         """
         image = Path(image)
-        metadata = read_metadata(image)
+        metadata = saved_metadata(image)
         return reproduce(self._worker, image, carried_config(image, metadata), metadata, _path(runs), stop)
 
     def batch(

@@ -1,5 +1,6 @@
 """Open a Session's retrieval for the commands, and print what its generators yield; this module loads torch."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -33,7 +34,24 @@ def shown(records: Iterable[Item | Skipped | Progress | Waiting], quiet: bool) -
 
     Exits with 2 if files were skipped and nothing else came, and with 130 at Ctrl-C.
     """
-    skipped = found = 0
+    return _shown(records, quiet, [])
+
+
+@contextlib.contextmanager
+def shown_of_named(
+    records: Iterable[Item | Skipped | Progress | Waiting], quiet: bool
+) -> Iterator[Iterator[Item]]:
+    """Give `shown` of files that the command line names: if some were skipped, exit with 1 after the block."""
+    skipped: list[Skipped] = []
+    yield _shown(records, quiet, skipped)
+    if skipped:
+        raise typer.Exit(1)
+
+
+def _shown(
+    records: Iterable[Item | Skipped | Progress | Waiting], quiet: bool, skipped: list[Skipped]
+) -> Iterator[Item]:
+    found = 0
     columns = (TextColumn("{task.description}", style="dim"), BarColumn(), MofNCompleteColumn())
     with Bar(*columns, console=stderr, transient=True, disable=quiet or not stderr.is_terminal) as bar:
         task = bar.add_task("reading", total=None, visible=False)
@@ -45,7 +63,7 @@ def shown(records: Iterable[Item | Skipped | Progress | Waiting], quiet: bool) -
                     case Waiting(cause=cause):
                         say("waiting", cause)
                     case Skipped(cause=cause):
-                        skipped += 1
+                        skipped.append(record)
                         complain(cause)
                     case _:
                         found += 1

@@ -18,13 +18,24 @@ _TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0"
 
 def build(schema: Any, values: Any, prefix: str = "") -> Any:
     """A dataclass of a mapping that has no other keys than its own; raises ConfigError, which says the key."""
-    given = {}
-    for name, is_needed, convert in _plan(schema):
-        if name in values:
-            given[name] = convert(values[name], prefix + name)
-        elif is_needed:
-            raise ConfigError(f"the config lacks {prefix}{name}; `vqclip config show` prints a whole one")
-    return schema(**given)
+    plan = _plan(schema)
+    if lacking := [name for name, is_needed, _ in plan if is_needed and name not in values]:
+        raise ConfigError(_lacks(lacking, prefix))
+    return schema(
+        **{name: convert(values[name], prefix + name) for name, _, convert in plan if name in values}
+    )
+
+
+def _lacks(names: list[str], prefix: str) -> str:
+    """Name the keys that a section lacks, and say what to type."""
+    listed = " and ".join(names)
+    if not prefix:
+        return f"the config lacks {listed}; `vqclip config show` prints a whole one"
+    if "[" in prefix:
+        keys = ", ".join(f"{name}: {name.upper()}" for name in names)
+        return f"{prefix.rstrip('.')} lacks {listed}; write keys with values, as in {{…, {keys}}}"
+    advice = " ".join(f"--set {prefix}{name}={name.upper()}" for name in names)
+    return f"{prefix.rstrip('.')} lacks {listed}; add {advice}"
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.base import seeds
-from vqclip.base.errors import ConfigError, shorten, suggest
+from vqclip.base.errors import ConfigError, in_words, shorten, suggest
 from vqclip.base.paths import CONFIGS
 from vqclip.config import dotted, neutral, renames, shorthands, sizes, styles, yaml12
 from vqclip.config import presets as preset_files
@@ -117,7 +117,7 @@ def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises ConfigError if a newer version wrote it. Keys and values are not checked.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"it is a {type(values).__name__}; a config is a mapping of keys to values")
+        raise ConfigError(f"it is {in_words(values)}, and a config is keys with values, as in steps: 60")
     renamed = renames.with_new_names(shorthands.spelled_out(_unversioned(values)))
     return {"version": VERSION, **neutral.completed(renamed, Config)}
 
@@ -179,7 +179,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read the mapping in a YAML file. Raises ConfigError if it holds anything else."""
     values = yaml12.read(path)
     if values is not None and not isinstance(values, dict):
-        raise ConfigError(f"{path} holds a {type(values).__name__}; a config is a mapping of keys to values")
+        raise ConfigError(
+            f"{path} holds {in_words(values)}, and a config is keys with values, as in steps: 60"
+        )
     return values or {}
 
 

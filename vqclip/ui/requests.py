@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from vqclip.base.errors import ImageError, UsageError, shorten
+from vqclip.base.errors import ImageError, UsageError, in_words, shorten
 from vqclip.base.files import atomic
 from vqclip.config import prompt as prompts
 from vqclip.config.prompt import Kind, Prompt
@@ -83,7 +83,7 @@ def _mapping(body: bytes) -> Mapping[str, Any]:
     except ValueError:
         raise UsageError("the request is not JSON") from None
     if not isinstance(given, dict):
-        raise UsageError(f"the request is a {type(given).__name__}; it must be a JSON object")
+        raise UsageError(f"the request is {in_words(given)}; it must be a JSON object")
     return given
 
 

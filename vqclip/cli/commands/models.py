@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vqclip.base.errors import UsageError, WeightsError
+from vqclip.base.errors import UsageError, VqclipError, WeightsError
 from vqclip.cli import options
 from vqclip.cli.display.console import complain, obey, result, result_json, result_topics, say
 
@@ -148,14 +148,22 @@ def import_files(
     from vqclip.requirements import install  # noqa: PLC0415
     from vqclip.weights.catalog import human  # noqa: PLC0415
 
+    codes = []
     for file in files:
-        record = install.import_file(file, name, architecture, half)
+        try:
+            record = install.import_file(file, name, architecture, half)
+        except VqclipError as error:
+            complain(str(error))
+            codes.append(error.exit_code)
+            continue
         say("imported", f"{human(file.stat().st_size)} became {human(record.bytes)}")
         if "activation" in record.origin:
             say("activation", str(record.origin["activation"]))
         result(record.name)
         if "transformer" in record.origin:
             result(str(record.origin["transformer"]))
+    if codes:
+        raise typer.Exit(codes[0])
 
 
 @app.command("remove")

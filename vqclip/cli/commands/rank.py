@@ -10,6 +10,7 @@ from vqclip.cli import options
 from vqclip.cli.display.console import result, result_json
 
 if TYPE_CHECKING:
+    from vqclip.retrieval.records import Retrieved, Scored
     from vqclip.retrieval.retrieval import Retrieval
 
 
@@ -38,6 +39,7 @@ def rank(
 
     With --prompts, find for each image the rank of its own prompt among all prompts of a file. R-precision is the share
     of images whose own prompt comes first. Of several models, the similarities are averaged.
+    Files that can't be read are named and left out; the exit code is then 1.
     """
     if (prompt is None) == (prompts is None):
         raise UsageError('give either --prompt "a red apple" or --prompts FILE')
@@ -54,10 +56,15 @@ def rank(
 def print_ranking(
     retrieval: "Retrieval", images: list[Path], prompt: str, models: list[str], as_json: bool, quiet: bool
 ) -> None:
-    from vqclip.cli.display.tables import on_terminal, print_scores  # noqa: PLC0415
-    from vqclip.cli.retrieval_calls import shown  # noqa: PLC0415
+    from vqclip.cli.retrieval_calls import shown_of_named  # noqa: PLC0415
 
-    found = list(shown(retrieval.rank(images, prompt, models=models), quiet))
+    with shown_of_named(retrieval.rank(images, prompt, models=models), quiet) as shown:
+        print_scored(list(shown), as_json)
+
+
+def print_scored(found: "list[Scored]", as_json: bool) -> None:
+    from vqclip.cli.display.tables import on_terminal, print_scores  # noqa: PLC0415
+
     if as_json:
         for one in found:
             each = {name: round(score, 6) for name, score in one.by_model.items()}
@@ -72,10 +79,15 @@ def print_ranking(
 def print_precision(
     retrieval: "Retrieval", images: list[Path], prompts: Path, models: list[str], as_json: bool, quiet: bool
 ) -> None:
-    from vqclip.cli.retrieval_calls import shown  # noqa: PLC0415
+    from vqclip.cli.retrieval_calls import shown_of_named  # noqa: PLC0415
+
+    with shown_of_named(retrieval.retrieve(images, prompts, models=models), quiet) as shown:
+        print_ranks(list(shown), as_json)
+
+
+def print_ranks(found: "list[Retrieved]", as_json: bool) -> None:
     from vqclip.retrieval.ranking import precision  # noqa: PLC0415
 
-    found = list(shown(retrieval.retrieve(images, prompts, models=models), quiet))
     figures = {
         "images": len(found),
         "R@1": round(precision(found, 1), 4),
