@@ -13,6 +13,7 @@ from vqclip.cli import options
 from vqclip.cli.display.console import listen_to_library, obey, say
 from vqclip.config import prompt as prompts
 from vqclip.config.overrides import overrides
+from vqclip.config.sizes import upright_size
 
 if TYPE_CHECKING:
     from vqclip.cli.outputs import OutputSpec
@@ -81,7 +82,10 @@ class PaintingOptions:
         if self.upscale is not None:
             given["upscale"] = {"factor": self.upscale}
         given |= {name: _given(section) for name, section in sections.items()}
-        return base.resolve(given)
+        config = base.resolve(given)
+        if self.size and config.is_masked and (line := _scaled(config)):
+            self.notes.append(("note", line))
+        return config
 
     def _prompts(self, prompt: str | None, below: Any) -> list[Any]:
         """The prompts of the command line, or else the config's, with the image prompts; raises UsageError."""
@@ -200,6 +204,20 @@ def describe(prompt: prompts.Prompt) -> str:
     away = " (away from it)" if prompt.weight < 0 else ""
     stop = "" if prompt.stop == float("-inf") else f", stop {prompt.stop:g}"
     return f"{prompt.label} · {prompt.kind.value}, weight {weight}{away}{stop}"
+
+
+def _scaled(config: "Config") -> str:
+    """Describe how the size scales the init image, of which a part is kept; "" if it doesn't."""
+    margins = config.margins
+    room = config.width - margins.left - margins.right, config.height - margins.top - margins.bottom
+    given = upright_size(Path(config.init or ""))
+    if room == given:
+        return ""
+    shown = "x".join(map(str, room))
+    return (
+        f"--size {config.size} scales the init image from {given[0]}x{given[1]} to {shown}; leave --size out, and "
+        "what is kept stays as it is"
+    )
 
 
 def _parted(losses: Sequence[str] | None) -> list[tuple[str, str, str]]:

@@ -12,10 +12,11 @@ from typing import Any
 from vqclip.base import seeds
 from vqclip.base.errors import ConfigError, in_words, shorten, suggest
 from vqclip.base.paths import CONFIGS
-from vqclip.config import dotted, neutral, renames, shorthands, sizes, styles, yaml12
+from vqclip.config import dotted, neutral, region, renames, shorthands, sizes, styles, together, yaml12
 from vqclip.config import presets as preset_files
 from vqclip.config.conversion import build, fields, merge
 from vqclip.config.known_keys import check_keys
+from vqclip.config.prompt import Kind
 from vqclip.config.recipes import recipe_of
 from vqclip.config.registry import DRAWERS
 from vqclip.config.schema import Config
@@ -88,7 +89,19 @@ class Base:
         values = _over(ground.values, above) | untouched
         if values.get("seed") is None:
             values["seed"] = draw()
-        return build(Config, styles.applied(sizes.in_pixels(values)))
+        config: Config = build(Config, styles.applied(sizes.in_pixels(values)))
+        for prompt in config.parsed_prompts:
+            if prompt.kind is Kind.TEXT and prompt.region is None:
+                _warn_of_region(prompt.body)
+        together.check_direction(config)
+        return config
+
+
+@cache
+def _warn_of_region(text: str) -> None:
+    """Warn, once for each text, of a word that is near a region's name."""
+    if line := region.misspelt(text):
+        log.warning("prompt %r: %s", text, line)
 
 
 def base(preset: str | None = None, file: Path | None = None, settings: Sequence[str] = ()) -> Base:
