@@ -37,7 +37,7 @@ class Session:
 
     Each method is a generator of events (`vqclip.events`): work is done while you iterate, and closing it early leaves
     no lock and no half-written file. Each takes a `stop` (StopToken), which any thread may stop. Nothing is written
-    unless you name a folder: `runs` gets a run folder for each picture. Errors are VqclipErrors. Iterate over one
+    unless you name a folder: `runs` gets a run folder for each image. Errors are VqclipErrors. Iterate over one
     generator of a Session at a time; several Sessions may work in several threads.
 
     `device` is auto, cpu, cuda, cuda:1 or mps; `pull` lets it download models that are named but not here. `threads`

@@ -1,5 +1,6 @@
 """Lay out the help of commands: options in panels of one order, flags without a type."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -14,6 +15,10 @@ class Command(TyperCommand):
 
     defaults: ClassVar[Mapping[str, str]] = {}  # of shared options, where its own preset sets others
 
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.help = unwrapped(self.help or "")
+
     def get_params(self, ctx: Any) -> list[Any]:
         parameters: list[Any] = list(super().get_params(ctx))
         for parameter in parameters:
@@ -27,6 +32,11 @@ class Group(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         return laid_out(super().get_params(ctx))
+
+
+def unwrapped(text: str) -> str:
+    """Join the lines of each paragraph, so that a terminal of any width wraps them."""
+    return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))
 
 
 def laid_out(parameters: list[Any]) -> list[Any]:

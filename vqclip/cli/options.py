@@ -98,7 +98,7 @@ Transparent = Annotated[
 Preset = Annotated[
     str | None,
     typer.Option(
-        "-p", "--preset", help="draft, standard, fine, free, pairs/classic…; join them with +.",
+        "-p", "--preset", help="draft, standard, fine, free, pairs/classic…; join with +.",
         metavar="NAME", rich_help_panel=HOW, autocompletion=completion.presets,
     ),
 ]  # fmt: skip
@@ -129,7 +129,7 @@ Settings = Annotated[
 Steps = Annotated[
     int | None,
     typer.Option(
-        "--steps", help="Steps of an image, or of a film's first frame.", metavar="N", rich_help_panel=HOW,
+        "--steps", help="Steps of an image or a film's first frame.", metavar="N", rich_help_panel=HOW,
         show_default="100",
     ),
 ]  # fmt: skip
@@ -143,14 +143,14 @@ Style = Annotated[
 Losses = Annotated[
     list[str] | None,
     typer.Option(
-        "--loss", help="Add a loss, NAME:WEIGHT: symmetry, edges, vignette…; repeatable.", metavar="NAME",
+        "--loss", help="Add a loss, NAME:WEIGHT: symmetry, edges…; repeatable.", metavar="NAME",
         rich_help_panel=HOW,
     ),
 ]  # fmt: skip
 Palette = Annotated[
     str | None,
     typer.Option(
-        "--palette", help="Use only these colours: red;#00f, pico8, blue->white, \\[a.png].", metavar="COLOURS",
+        "--palette", help="Use only these colours: red;#00f, pico8, \\[a.png].", metavar="COLOURS",
         rich_help_panel=HOW,
     ),
 ]  # fmt: skip

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Further:
-    """Hold what `resume` is told besides the run: a number of steps, and where the result goes."""
+    """Hold what `resume` is given besides the run: a number of steps, and where the result goes."""
 
     steps: int | None = None
     output: Path | None = None

@@ -102,7 +102,7 @@ class LatentConfig:
 class DrawerConfig:
     """The name of what draws the image; a drawer's own dataclass adds its keys."""
 
-    recipe: ClassVar[str] = ""  # the preset that it paints well with, if it has one
+    recipe: ClassVar[str] = ""  # the preset that it works well with, if it has one
 
     name: str
 
@@ -233,7 +233,7 @@ class Config:
 
     @cached_property
     def lines(self) -> tuple[tuple[tuple[Prompt, ...], ...], ...]:
-        """Every line's scenes, parsed; a line of one scene is wished for throughout.
+        """Every line's scenes, parsed; a line of one scene holds throughout.
 
         The texts of lines of several have the story's prefix and suffix.
         """

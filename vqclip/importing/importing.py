@@ -67,7 +67,7 @@ def _detect(text: str) -> str:
     }
     best = max(counts, key=lambda name: counts[name])
     if list(counts.values()).count(counts[best]) > 1:
-        raise ConfigError(f"it can't be told whose settings these are; add --from {' or '.join(PROGRAMS)}")
+        raise ConfigError(f"it is unclear whose settings these are; add --from {' or '.join(PROGRAMS)}")
     return best
 
 

@@ -112,7 +112,7 @@ def _quietly() -> Iterator[None]:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # see load_picture; the pixels are whole
+    except Exception:  # see _load_rgba; the pixels are whole
         return image
 
 

@@ -92,7 +92,7 @@ def _build(source: Source) -> Any:
 
 
 def _fill(model: Any, tensors: Tensors) -> None:
-    """Load tensors in any spelling and picture size that open_clip itself reads."""
+    """Load tensors in any spelling and image size that open_clip itself reads."""
     state = convert_state_dict(model, tensors)
     if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
         state = convert_to_custom_text_state_dict(state)
@@ -113,7 +113,7 @@ def skeleton(name: str, device: torch.device = CPU) -> Any:
 
 
 def image_size(visual: Any) -> int:
-    """The side of the square pictures that an image tower takes."""
+    """The side of the square images that an image tower takes."""
     side = visual.image_size
     return int(side if isinstance(side, int) else side[0])
 

@@ -22,19 +22,19 @@ class Enlarge:
 
     def __call__(self, image: Tensor) -> Image.Image:
         """Run the network once, where there is one, and resample to the size if its own factor is another."""
-        picture = self._colours(image[:, :3])
+        enlarged = self._colours(image[:, :3])
         if image.shape[1] == 4:
             alpha = to_pil(image[:, 3:].expand(-1, 3, -1, -1)).getchannel(0)
-            picture.putalpha(alpha.resize(picture.size, Image.Resampling.LANCZOS))
-        return picture
+            enlarged.putalpha(alpha.resize(enlarged.size, Image.Resampling.LANCZOS))
+        return enlarged
 
     def _colours(self, image: Tensor) -> Image.Image:
         height, width = image.shape[2:]
-        picture = to_pil(self.network(image.float().clamp(0, 1)) if self.network else image)
+        enlarged = to_pil(self.network(image.float().clamp(0, 1)) if self.network else image)
         size = (width * self.factor, height * self.factor)
-        if picture.size != size:
-            picture = picture.resize(size, Image.Resampling.LANCZOS)
-        return to_pil(self.lock(from_pil(picture))) if self.lock else picture
+        if enlarged.size != size:
+            enlarged = enlarged.resize(size, Image.Resampling.LANCZOS)
+        return to_pil(self.lock(from_pil(enlarged))) if self.lock else enlarged
 
 
 def enlarging(config: UpscaleConfig, models: ModelCache, lock: Apply | None = None) -> Enlarge:

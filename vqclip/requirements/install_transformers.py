@@ -56,7 +56,7 @@ def keep_beside(
     scratch: Path,
     name: str,
     half: bool,
-    told: Mapping[str, Any],
+    stated: Mapping[str, Any],
     origin: Mapping[str, Any],
 ) -> str:
     """Put the transformer that lies in a VQGAN's file into the store, and return its name; "" if there is none.
@@ -67,7 +67,7 @@ def keep_beside(
     if not is_net2net(tensors):
         return ""
     codes = architecture_of(str(vqgan)).n_embed
-    architecture, own = read_net2net(weights, tensors, codes, name, told)
+    architecture, own = read_net2net(weights, tensors, codes, name, stated)
     _put(architecture, own, {}, scratch, name, half, origin, weights)
     return name + SUFFIX
 

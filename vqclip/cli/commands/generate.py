@@ -67,7 +67,7 @@ def generate(
 ) -> None:
     """Generate an image of PROMPT, and print its path on stdout."""
     if prompt is not None:
-        prompts.parse(prompt)  # a story is told by another command
+        prompts.parse(prompt)  # another command makes stories
     presets = "+".join(["tile"] * tile + ["transparent"] * transparent)
     check_best(best, judge, count)
     for one, target in each_init(common, output):

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 class Command(help_layout.Command):
     """States the defaults of the preset vary."""
 
-    defaults: ClassVar[Mapping[str, str]] = {"size": "the image's shape"}
+    defaults: ClassVar[Mapping[str, str]] = {
+        "size": "the image's shape",
+        "start": "noise",
+        "init": "the image",
+    }
 
 
 @painting
