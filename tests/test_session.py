@@ -23,7 +23,7 @@ from vqclip.base.stop import StopToken
 from vqclip.config import resolve as configs
 from vqclip.jobs.run_batch import BatchEnded, TaskEnded
 from vqclip.media.video_reader import VideoReader
-from vqclip.pipeline import model_cache
+from vqclip.models import vqgan_loading
 from vqclip.pipeline.events import Compared, Finished, Ranked, Stepped, Stopped, VideoSaved, result, results
 from vqclip.runs.run import RECORD
 from vqclip.session import Session
@@ -63,8 +63,8 @@ class TestGenerate:
     def test_models_are_loaded_once(
         self, session: Session, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        loaded, load = [], model_cache.load_vqgan
-        monkeypatch.setattr(model_cache, "load_vqgan", lambda *given: loaded.append(given) or load(*given))
+        loaded, load = [], vqgan_loading.load_vqgan
+        monkeypatch.setattr(vqgan_loading, "load_vqgan", lambda *given: loaded.append(given) or load(*given))
         for prompt in ("a", "b", "a"):
             result(session.generate(prompt, **settings(tiny, steps=1)))
         assert len(loaded) == 1

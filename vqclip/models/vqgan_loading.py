@@ -44,6 +44,11 @@ def load_vqgan(name: str, device: torch.device = CPU) -> VQGAN:
     return freeze(model, device)
 
 
+def load_vqgan_onto(name: str, device: torch.device, dtype: torch.dtype) -> VQGAN:
+    """Load a VQGAN as `load_vqgan` does, onto a device and in a type."""
+    return load_vqgan(name, device).to(device, dtype)
+
+
 def find_vqgan(name: str) -> Path:
     """The weights' file that a name, a file or a folder means; raises WeightsError."""
     store.record(name)  # which says so if it is damaged

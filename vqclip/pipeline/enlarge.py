@@ -9,6 +9,7 @@ from torch import Tensor
 from vqclip.config.sections import UpscaleConfig
 from vqclip.guidance.interfaces import Apply
 from vqclip.media.image import from_pil, to_pil
+from vqclip.models.upscaler import load_named
 from vqclip.pipeline.model_cache import ModelCache
 
 
@@ -41,4 +42,6 @@ def enlarging(config: UpscaleConfig, models: ModelCache, lock: Apply | None = No
     """Load what a Config's images are enlarged with; raises WeightsError."""
     if config.factor == 1:
         return Enlarge()
-    return Enlarge(config.factor, models.upscaler(config.model) if config.model else None, lock)
+    return Enlarge(
+        config.factor, models.load(config.model, load_named, models.device) if config.model else None, lock
+    )

@@ -19,9 +19,9 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from vqclip.base.errors import UsageError, WeightsError, cause
+from vqclip.base.errors import UsageError, WeightsError, cause, suggest
 from vqclip.base.files import write_text
-from vqclip.base.paths import has_home, home
+from vqclip.base.paths import expand, has_home, home
 from vqclip.weights import catalog
 from vqclip.weights.catalog import ModelCard
 
@@ -107,6 +107,23 @@ def locate(card: ModelCard) -> Path:
         again = f"; type: vqclip models remove {card.name}, then import its file again"
         remedy = _remedy(card) if card.urls or card.hub else again
         raise WeightsError(f"{card.name}: {path} is missing or damaged{remedy}")
+    return path
+
+
+def find_file(name: str, family: str, advice: str) -> Path:
+    """Find the file that a catalogue name of a family means, or that is named itself.
+
+    Raises WeightsError, in which the names that are known follow the advice.
+    """
+    card = catalog.cards().get(name)
+    if card is not None and card.family == family:
+        return locate(card)
+    path = expand(name)
+    if not path.is_file():
+        known = catalog.names(family)
+        raise WeightsError(
+            f"there is no {family} {name!r}; {advice} {', '.join(known)}{suggest(name, known)}"
+        )
     return path
 
 
