@@ -95,13 +95,13 @@ class DrawerEntry(DrawerConfig, ABC):
     def open(self, models: Any, dtype: "torch.dtype", width: int, height: int, tile: bool) -> Drawer:
         """Make the drawer of images of a size; `models` keeps networks loaded. Raises WeightsError."""
 
-    @abstractmethod
     def cell(self) -> int:
         """Give the width of a latent's cell in pixels; raises WeightsError."""
+        return 1
 
-    @abstractmethod
     def channels(self) -> int:
         """Give the number of its channels at full resolution; raises WeightsError."""
+        return 3
 
     @abstractmethod
     def memory(
