@@ -57,7 +57,7 @@ class TestRank:
     ) -> None:
         images[2].write_bytes(b"")
         done = vqclip("rank", *images, "--prompt", "a cat", "--model", tiny_clip, "-q")
-        assert (done.code, len(done.lines)) == (0, 3)
+        assert (done.code, len(done.lines)) == (1, 3)
         assert done.err.count("blue.png") == 1
         assert vqclip("rank", images[2], "--prompt", "a cat", "--model", tiny_clip).code == 2
 
@@ -168,7 +168,7 @@ class TestSheet:
     def test_columns_captions_and_broken_files(self, vqclip: Vqclip, images: list[Path]) -> None:
         Path("broken.png").write_text("")
         done = vqclip("sheet", *images, "broken.png", "-o", "sheet.png", "--columns", 3, "--captions")
-        assert (done.code, done.lines) == (0, ["sheet.png"])
+        assert (done.code, done.lines) == (1, ["sheet.png"])
         assert done.err.count("broken.png") == 1
         with Image.open("sheet.png") as sheet:
             assert sheet.size == (3 * (27 + GAP) - GAP, 2 * (20 + GAP + LINE) - GAP)
