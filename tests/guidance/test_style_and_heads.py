@@ -169,5 +169,5 @@ class TestHeads:
         config = tiny(losses={"head": {"file": str(tmp_path / "head.safetensors")}})
         with pytest.raises(VqclipError, match=r"takes 7 numbers, and .* gives 16; name its CLIP"):
             paint(config)
-        with pytest.raises(ConfigError, match=r"lacks losses\.head\.file"):
+        with pytest.raises(ConfigError, match=r"losses\.head lacks file"):
             tiny(losses={"head": 1})

@@ -90,7 +90,7 @@ class TestPrecision:
         (tmp_path / "named.txt").write_text("plain.jpg\ta red box\nanother.jpg\ta blue box\n")
         words = ["--prompts", tmp_path / "named.txt", "--model", tiny_clip, "-q"]
         done = vqclip("rank", tmp_path / "plain.jpg", tmp_path / "stray.jpg", *words)
-        assert done.code == 0
+        assert done.code == 1
         assert "a red box" in done.lines[0]
         assert done.lines[-1].startswith("R@1 ")
         assert "stray.jpg" in done.err

@@ -19,11 +19,10 @@ _TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0"
 def build(schema: Any, values: Any, prefix: str = "") -> Any:
     """A dataclass of a mapping that has no other keys than its own; raises ConfigError, which says the key."""
     plan = _plan(schema)
-    if lacking := [name for name, is_needed, _ in plan if is_needed and name not in values]:
+    given = {name: convert(values[name], prefix + name) for name, _, convert in plan if name in values}
+    if lacking := [name for name, is_needed, _ in plan if is_needed and name not in given]:
         raise ConfigError(_lacks(lacking, prefix))
-    return schema(
-        **{name: convert(values[name], prefix + name) for name, _, convert in plan if name in values}
-    )
+    return schema(**given)
 
 
 def _lacks(names: list[str], prefix: str) -> str:
