@@ -214,6 +214,13 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print results as JSON, one object per line.", rich_help_panel=OUTPUT),
 ]
+Thumbnails = Annotated[
+    bool | None,
+    typer.Option(
+        "--thumbnails/--no-thumbnails", help="Show images in the terminal; by default where it can.",
+        rich_help_panel=OUTPUT, show_default=False,
+    ),
+]  # fmt: skip
 Fps = Annotated[
     float | None,
     typer.Option("--fps", help="Frames per second.", metavar="X", rich_help_panel=OUTPUT, show_default="12"),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqclip.base.errors import ImageError
 from vqclip.guidance.interfaces import Perceptor
-from vqclip.media.image import open_image
+from vqclip.media.opening import open_image
 from vqclip.retrieval.records import Skipped
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from vqclip.base.errors import ImageError, SaveError, cause
 from vqclip.base.files import write_text
-from vqclip.media.image import open_image
+from vqclip.media.opening import open_image
 from vqclip.retrieval.records import Match
 
 THUMB = 320  # pixels: the longer side

@@ -29,6 +29,7 @@ def rank(
     ] = None,
     models: options.Models = None,
     as_json: options.Json = False,
+    thumbnails: options.Thumbnails = None,
     device: options.Device = "auto",
     pull: options.Pull = False,
     offline: options.Offline = False,
@@ -46,15 +47,17 @@ def rank(
     names = models or []
     retrieval = open_retrieval(names, device, pull=pull, offline=offline, quiet=quiet)
     if prompt is not None:
-        print_ranking(retrieval, images, prompt, names, as_json, quiet)
+        print_ranking(retrieval, images, prompt, names, as_json, quiet, thumbnails)
     elif prompts is not None:
         print_precision(retrieval, images, prompts, names, as_json, quiet)
 
 
 def print_ranking(
-    retrieval: "Retrieval", images: list[Path], prompt: str, models: list[str], as_json: bool, quiet: bool
-) -> None:
+    retrieval: "Retrieval", images: list[Path], prompt: str, models: list[str], as_json: bool, quiet: bool,
+    thumbnails: bool | None,
+) -> None:  # fmt: skip
     from vqclip.cli.display.tables import on_terminal, print_scores  # noqa: PLC0415
+    from vqclip.cli.display.terminal_images import print_thumbnails, protocol  # noqa: PLC0415
     from vqclip.cli.retrieval_calls import shown  # noqa: PLC0415
 
     found = list(shown(retrieval.rank(images, prompt, models=models), quiet))
@@ -63,6 +66,8 @@ def print_ranking(
             each = {name: round(score, 6) for name, score in one.by_model.items()}
             result_json({"image": str(one.path), "score": round(one.score, 6), "by_model": each})
     elif on_terminal():
+        if how := protocol(thumbnails):
+            print_thumbnails(how, [(one.path, f"{one.score:.4f}") for one in found])
         print_scores([(f"{one.score:.4f}", str(one.path)) for one in found], ("score", "image"))
     else:
         for one in found:

@@ -28,6 +28,7 @@ def search(
     ] = None,
     model: options.Model = None,
     as_json: options.Json = False,
+    thumbnails: options.Thumbnails = None,
     device: options.Device = "auto",
     pull: options.Pull = False,
     offline: options.Offline = False,
@@ -39,6 +40,7 @@ def search(
     are new or have changed. The path of each image goes to stdout, the best first.
     """
     from vqclip.cli.display.tables import on_terminal, print_scores  # noqa: PLC0415
+    from vqclip.cli.display.terminal_images import print_thumbnails, protocol  # noqa: PLC0415
     from vqclip.cli.retrieval_calls import open_retrieval, shown  # noqa: PLC0415
     from vqclip.retrieval.chosen import chosen_perceptors  # noqa: PLC0415
     from vqclip.retrieval.searching import Embedder, check_query, search_folder  # noqa: PLC0415
@@ -70,6 +72,8 @@ def search(
         for one in found:
             result_json({"image": str(one.path), "score": round(one.score, 6), "rank": one.rank})
     elif on_terminal():
+        if how := protocol(thumbnails):
+            print_thumbnails(how, [(one.path, f"{one.rank}  {one.score:.4f}") for one in found])
         print_scores(
             [(str(one.rank), f"{one.score:.4f}", str(one.path)) for one in found], ("", "score", "image")
         )
