@@ -6,12 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from vqclip.base.errors import ConfigError
-from vqclip.cli import options
+from vqclip.cli import completion, options
 from vqclip.cli.display.console import result, result_json, say
 
 
 def show(
-    image: Annotated[Path, typer.Argument(help="An image or a video that vqclip made.", metavar="FILE")],
+    image: Annotated[
+        Path,
+        typer.Argument(
+            help="An image or a video that vqclip made.", metavar="FILE", autocompletion=completion.images
+        ),
+    ],
     as_json: options.Json = False,
     thumbnails: options.Thumbnails = None,
 ) -> None:

@@ -59,7 +59,7 @@ def sixel(image: Image.Image, cell: tuple[int, int], columns: int, rows: int) ->
     """Spell an image in sixels, of so many pixels a cell: https://vt100.net/docs/vt3xx-gp/chapter14.html."""
     size = (columns * cell[0], max(6, rows * cell[1] // 6 * 6))  # a band of sixels has six pixels
     small = image.resize(size).quantize(COLOURS, dither=Image.Dither.NONE)
-    palette = np.reshape(small.getpalette(), (-1, 3))
+    palette = np.array(small.getpalette() or []).reshape(-1, 3)
     pixels = np.asarray(small)
     registers = (
         f"#{i};2;{';'.join(str(round(level * 100 / 255)) for level in palette[i])}" for i in np.unique(pixels)
