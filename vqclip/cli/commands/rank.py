@@ -1,5 +1,6 @@
 """`vqclip rank`: sort images by their similarity to a prompt."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,14 +8,16 @@ import typer
 
 from vqclip.base.errors import UsageError
 from vqclip.cli import options
-from vqclip.cli.display.console import result, result_json
+from vqclip.cli.display.console import complain, result, result_json
 
 if TYPE_CHECKING:
     from vqclip.retrieval.retrieval import Retrieval
 
 
 def rank(
-    images: options.Images,
+    images: Annotated[
+        list[Path], typer.Argument(help="Files of images, or folders with images.", metavar="IMAGE…")
+    ],
     prompt: Annotated[
         str | None,
         typer.Option("--prompt", help="What the images should show, as in generate.", metavar="PROMPT"),
@@ -28,6 +31,7 @@ def rank(
         ),
     ] = None,
     models: options.Models = None,
+    judge: Annotated[bool, typer.Option("--judge", help="Rank by the judge, which guides no image.")] = False,
     as_json: options.Json = False,
     thumbnails: options.Thumbnails = None,
     device: options.Device = "auto",
@@ -43,13 +47,31 @@ def rank(
     if (prompt is None) == (prompts is None):
         raise UsageError('give either --prompt "a red apple" or --prompts FILE')
     from vqclip.cli.retrieval_calls import open_retrieval  # noqa: PLC0415
+    from vqclip.guidance.perceptors.judge_config import NAME as JUDGE  # noqa: PLC0415
 
-    names = models or []
+    names = [*(models or []), *([JUDGE] if judge else [])]
+    images = list(files_of(images))
     retrieval = open_retrieval(names, device, pull=pull, offline=offline, quiet=quiet)
     if prompt is not None:
         print_ranking(retrieval, images, prompt, names, as_json, quiet, thumbnails)
     elif prompts is not None:
         print_precision(retrieval, images, prompts, names, as_json, quiet)
+
+
+def files_of(images: list[Path]) -> Iterator[Path]:
+    """Put the images below a folder in its place, by name. Raises UsageError for a folder without any."""
+    from vqclip.retrieval.scan import scan  # noqa: PLC0415
+
+    for path in images:
+        if not path.is_dir():
+            yield path
+            continue
+        found, skipped = scan(path)
+        for one in skipped:
+            complain(one.cause)
+        if not found:
+            raise UsageError(f"{path} has no images in it")
+        yield from (path / name for name in sorted(found))
 
 
 def print_ranking(
