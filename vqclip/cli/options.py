@@ -62,7 +62,7 @@ Init = Annotated[
 Start = Annotated[
     str | None,
     typer.Option(
-        "--start", help="sketch, ascent, noise, codes, transformer…", metavar="NAME",
+        "--start", help="sketch, ascent, noise, codes, transformer…", metavar="NAME", autocompletion=completion.starts,
         rich_help_panel=WHAT, show_default="sketch",
     ),
 ]  # fmt: skip
@@ -112,12 +112,20 @@ Images = Annotated[list[Path], typer.Argument(help="Files of images.", metavar="
 Models = Annotated[
     list[str] | None,
     typer.Option(
-        "--model", help="CLIP, as in a config's perceptors; by default mini-clip; repeatable.", metavar="NAME"
+        "--model",
+        help="CLIP, as in a config's perceptors; by default mini-clip; repeatable.",
+        metavar="NAME",
+        autocompletion=completion.models,
     ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", help="CLIP, as in a config's perceptors; by default mini-clip.", metavar="NAME"),
+    typer.Option(
+        "--model",
+        help="CLIP, as in a config's perceptors; by default mini-clip.",
+        metavar="NAME",
+        autocompletion=completion.models,
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -144,7 +152,7 @@ Losses = Annotated[
     list[str] | None,
     typer.Option(
         "--loss", help="Add a loss, NAME:WEIGHT: symmetry, edges…; repeatable.", metavar="NAME",
-        rich_help_panel=HOW,
+        rich_help_panel=HOW, autocompletion=completion.losses,
     ),
 ]  # fmt: skip
 Palette = Annotated[
@@ -158,7 +166,7 @@ Filters = Annotated[
     list[str] | None,
     typer.Option(
         "--filter", help="Change the image, NAME:VALUE: wallpaper:p4m…; repeatable.", metavar="NAME",
-        rich_help_panel=HOW,
+        rich_help_panel=HOW, autocompletion=completion.filters,
     ),
 ]  # fmt: skip
 FrameSteps = Annotated[
@@ -214,6 +222,13 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print results as JSON, one object per line.", rich_help_panel=OUTPUT),
 ]
+Thumbnails = Annotated[
+    bool | None,
+    typer.Option(
+        "--thumbnails/--no-thumbnails", help="Show images in the terminal; by default where it can.",
+        rich_help_panel=OUTPUT, show_default=False,
+    ),
+]  # fmt: skip
 Fps = Annotated[
     float | None,
     typer.Option("--fps", help="Frames per second.", metavar="X", rich_help_panel=OUTPUT, show_default="12"),

@@ -1,27 +1,30 @@
-"""Open a Session's retrieval for the commands, and print what its generators yield; this module loads torch."""
+"""Open a Session's retrieval for the commands, and print what its generators yield. Opening loads torch."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from vqclip.cli.display.console import complain, listen_to_library, obey, say, stderr
-from vqclip.cli.provide import provide
 from vqclip.retrieval.chosen import chosen_perceptors
 from vqclip.retrieval.records import Progress, Skipped, Waiting
-from vqclip.retrieval.retrieval import Retrieval
-from vqclip.session import Session
+
+if TYPE_CHECKING:
+    from vqclip.retrieval.retrieval import Retrieval
 
 Item = TypeVar("Item")
 
 
 def open_retrieval(
     models: Sequence[str], device: str, *, pull: bool, offline: bool, quiet: bool
-) -> Retrieval:
+) -> "Retrieval":
     """See that the models' weights are here, and open the retrieval. Raises WeightsError."""
+    from vqclip.cli.provide import provide  # noqa: PLC0415
+    from vqclip.session import Session  # noqa: PLC0415
+
     obey(offline)
     listen_to_library(quiet)
     needs = [need for entry in chosen_perceptors(models) for need in entry.requirements()]

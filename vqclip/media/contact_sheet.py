@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vqclip.base.errors import ImageError, SaveError, cause
 from vqclip.base.files import atomic
-from vqclip.media.image import open_image
+from vqclip.media.opening import open_image
 
 GAP = 4  # pixels
 THUMB = 192  # pixels: the longer side of an image on the sheet of a batch

@@ -29,9 +29,10 @@ from vqclip.models.clip_speedups import speed_up_tower
 from vqclip.models.folding import fold_batch_norms
 from vqclip.models.kernels import CPU, kernels_for
 from vqclip.models.vqgan_loading import SkipInit
-from vqclip.weights import catalog, store
+from vqclip.weights import catalog
 from vqclip.weights.checkpoint import read_tensors
-from vqclip.weights.clip_state_dicts import CONFIG, Tensors, bare_clip, is_openais, normalisation
+from vqclip.weights.clip_folder import CONFIG, clip_folder, largest_file
+from vqclip.weights.clip_state_dicts import Tensors, bare_clip, is_openais, normalisation
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 _WEIGHTS = (
@@ -131,13 +132,10 @@ def _ready(model: Any, device: torch.device) -> Any:
 
 def find_clip(name: str, pull: bool = False) -> Source:
     """What a name means and where its weights lie; raises WeightsError if it is unknown or not here."""
-    card = store.cards().get(name)
-    if card is not None and card.family == "clip" and (card.ships or card.refused or store.record(name)):
-        return Source(LOCAL + str(store.locate(card).parent))
+    if (folder := clip_folder(name)) is not None:
+        return Source(LOCAL + str(folder))
     if name.startswith(HUB):
         return Source(LOCAL + _snapshot(name, pull))
-    if os.path.isdir(expand(name)):
-        return Source(LOCAL + str(expand(name)))
     architecture, at, file = name.partition("@")
     if at:
         return _from_file(name, architecture, expand(file))
@@ -157,10 +155,10 @@ def weights_file(name: str) -> Path:
     """The file of weights behind a name, in a folder the largest; raises WeightsError."""
     source = find_clip(name)
     folder = Path(source.architecture.removeprefix(LOCAL))
-    files = [source.weights] if source.weights else [path for path in folder.iterdir() if path.is_file()]
-    if not files:
+    file = source.weights or largest_file(folder)
+    if file is None:
         raise WeightsError(f"{name}: {folder} is empty")
-    return max(files, key=lambda path: path.stat().st_size)
+    return file
 
 
 def _from_file(name: str, architecture: str, file: Path) -> Source:

@@ -23,7 +23,8 @@ from vqclip.weights import catalog, store
 from vqclip.weights.archives import unpacked
 from vqclip.weights.catalog import ModelCard
 from vqclip.weights.checkpoint import WEIGHTS, read_tensors
-from vqclip.weights.clip_state_dicts import CONFIG, openai_clip, transformers_clip
+from vqclip.weights.clip_folder import CONFIG
+from vqclip.weights.clip_state_dicts import openai_clip, transformers_clip
 from vqclip.weights.download import Download, Progress
 from vqclip.weights.store import Record
 from vqclip.weights.vqgan_state_dicts import is_vqgan

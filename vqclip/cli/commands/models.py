@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqclip.base.errors import UsageError, VqclipError, WeightsError
-from vqclip.cli import options
+from vqclip.cli import completion, options
 from vqclip.cli.display.console import complain, obey, result, result_json, result_topics, say
 
 if TYPE_CHECKING:
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="models", help="List, download, verify, import and remove models.", no_args_is_help=True
 )
-Name = Annotated[str, typer.Argument(help="A name in the catalogue or in open_clip.", metavar="NAME")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A name in the catalogue or in open_clip.", metavar="NAME", autocompletion=completion.models
+    ),
+]
 Half = Annotated[
     bool, typer.Option("--half", help="Store 16-bit numbers: half the disk space, slightly less exact.")
 ]
@@ -79,7 +84,10 @@ def show(name: Name, as_json: options.Json = False) -> None:
 
 @app.command("pull")
 def pull(
-    names: Annotated[list[str] | None, typer.Argument(help="Names of models.", metavar="[NAME…]")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names of models.", metavar="[NAME…]", autocompletion=completion.models),
+    ] = None,
     preset: options.Preset = None,
     config: options.File = None,
     settings: options.Settings = None,
@@ -106,7 +114,11 @@ def pull(
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Names; by default all models on this machine.", metavar="[NAME…]"),
+        typer.Argument(
+            help="Names; by default all models on this machine.",
+            metavar="[NAME…]",
+            autocompletion=completion.models,
+        ),
     ] = None,
 ) -> None:
     """Read models from end to end, and compare their digests with the known ones."""

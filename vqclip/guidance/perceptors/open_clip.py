@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vqclip.guidance.interfaces import Perceptor
 from vqclip.guidance.ops import unit
-from vqclip.media.image import without_excess
+from vqclip.media.opening import without_excess
 from vqclip.models.clip import image_size, load_clip
 
 
