@@ -45,8 +45,6 @@ def sheet(verdicts: Sequence[Verdict], columns: int = COLUMNS, side: int = SIDE)
         with Image.open(verdict.picture) as image:
             made.paste(image.resize((side - 4, side - 4), Image.Resampling.LANCZOS), (x + 2, y + LINE))
         letters = (side - 24) // 5
-        title = (
-            verdict.prompt if len(verdict.prompt) <= letters - 1 else f"{verdict.prompt[: letters - 2]}…"
-        )
+        title = verdict.prompt if len(verdict.prompt) <= letters - 1 else f"{verdict.prompt[: letters - 2]}…"
         draw.text((x + 2, y + 2), f"{title} {verdict.rank}", fill="black", font=font)
     return made

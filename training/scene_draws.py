@@ -99,7 +99,12 @@ class SceneDraws:
             (0.97, self.placed),
             (1.0, self.without),
         )
-        self._calm_kinds = ((0.55, self.single), (0.75, self.coloured), (0.97, self.placed), (1.0, self.without))
+        self._calm_kinds = (
+            (0.55, self.single),
+            (0.75, self.coloured),
+            (0.97, self.placed),
+            (1.0, self.without),
+        )
 
     def make(self) -> Scene:
         self._is_calm = self._calm > 0 and bool(self.random.random() < self._calm)

@@ -33,6 +33,6 @@ def _places(embedded: Tensor, prefix: int, network: CodeTransformer) -> Tensor:
     a = network.architecture
     grid = embedded[:, prefix:]
     side = int(grid.shape[1] ** 0.5)
-    cells = grid[:, : side * side].transpose(1, 2).unflatten(2, (side, side))
+    cells = grid[:, : side * side].transpose(1, 2).reshape(1, -1, side, side)
     scaled = F.interpolate(cells, (a.rows, a.columns), mode="bilinear", align_corners=False)
     return torch.cat([embedded[:, : a.prefix], scaled.flatten(2).transpose(1, 2)], 1)

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 # What scales and shifts a layer's tokens before attention, and before the feed-forward part: four of (n 1 w).
 Modulation = tuple[Tensor, ...]
 
