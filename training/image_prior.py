@@ -66,7 +66,9 @@ def embedded(packed: Packed, split: str, count: int, seed: int) -> Pairs:
     draws = SceneDraws(packed.index, rows, packed.wall_index, seed, CALM)
     painter = Painter(packed.sprites, packed.walls, torch.device("cpu"))
     clip, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{CLIP}")
-    mean, std = (torch.tensor(preprocess.transforms[-1].__dict__[key]).view(3, 1, 1) for key in ("mean", "std"))
+    mean, std = (
+        torch.tensor(preprocess.transforms[-1].__dict__[key]).view(3, 1, 1) for key in ("mean", "std")
+    )
     generator, said, seen = torch.Generator().manual_seed(seed), [], []
     for begin in range(0, count, PAINTED):
         scenes = [draws.make() for _ in range(min(PAINTED, count - begin))]
@@ -87,7 +89,9 @@ def fit(pairs: Pairs, steps: int) -> ImagePrior:
         chosen = torch.randint(len(pairs.said), (min(BATCH, len(pairs.said)),))
         guessed, seen = prior(pairs.said[chosen]), pairs.seen[chosen]
         likeness = guessed @ seen.T
-        loss = (1 - likeness.diag()).mean() + 0.1 * F.cross_entropy(likeness / TEMPERATURE, torch.arange(len(seen)))
+        loss = (1 - likeness.diag()).mean() + 0.1 * F.cross_entropy(
+            likeness / TEMPERATURE, torch.arange(len(seen))
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
