@@ -9,7 +9,6 @@ Letters in shapes: n scenes, e dimensions of an embedding.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from training import work
 from training.packed import HELD_OUT, Packed
 from training.scene_batches import Painter
 from training.scene_draws import SceneDraws
-from vqclip.models.image_prior import NOTE, ImagePrior
+from vqclip.models.image_prior import ImagePrior
 
 CLIP = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip"
 SIDE, PAINTED, CALM = 128, 64, 0.5
@@ -51,8 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     packed = Packed.open(given.packed)
     prior = fit(embedded(packed, "train", given.scenes, 1), given.steps)
-    note = {NOTE: json.dumps({"clip": "mini-clip", "width": prior.width, "hidden": prior.hidden})}
-    work.export_tensors(prior.state_dict(), given.out, note)
+    work.export_tensors(prior.state_dict(), given.out, prior.to_note())
     for title, split, seed in (("trained on", "train", 2), ("held-out names", HELD_OUT, 3)):
         print(report(title, prior, embedded(packed, split, given.tried, seed)), flush=True)
     return 0
@@ -66,6 +64,7 @@ def embedded(packed: Packed, split: str, count: int, seed: int) -> Pairs:
     draws = SceneDraws(packed.index, rows, packed.wall_index, seed, CALM)
     painter = Painter(packed.sprites, packed.walls, torch.device("cpu"))
     clip, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{CLIP}")
+    clip.eval()
     mean, std = (
         torch.tensor(preprocess.transforms[-1].__dict__[key]).view(3, 1, 1) for key in ("mean", "std")
     )
@@ -81,7 +80,7 @@ def embedded(packed: Packed, split: str, count: int, seed: int) -> Pairs:
 def fit(pairs: Pairs, steps: int) -> ImagePrior:
     """Learn to come near to each sentence's image, and nearer than to those of other sentences."""
     torch.manual_seed(1)
-    prior = ImagePrior(pairs.said.shape[1], HIDDEN)
+    prior = ImagePrior(pairs.said.shape[1], HIDDEN, "mini-clip")
     prior.begin(pairs.said.mean(0), pairs.seen.mean(0))
     optimizer = torch.optim.AdamW(prior.parameters(), RATE, weight_decay=0.05)
     for step in range(steps):

@@ -14,7 +14,7 @@ import torch
 from fake_gpu import fake_gpu
 from safetensors.torch import load_file
 
-from evaluation.nearest import by_judge, in_pixels, on
+from evaluation.nearest import by_judge, in_pixels, on, seen_on_white
 from training import pack, parts, prior, work
 from training.compose import Placement, lay
 from training.packed import LARGEST, Packed
@@ -244,7 +244,7 @@ def test_a_judge_that_sees_mean_colours_finds_the_picture_of_the_same_colour(pac
     def see(images: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.normalize(images.mean((2, 3)) - 0.5, dim=1)
 
-    found = by_judge(on(packed.sprites[:5], torch.ones(3)), packed.sprites, see)
+    found = by_judge(on(packed.sprites[:5], torch.ones(3)), seen_on_white(packed.sprites, see), see)
     assert float(found.distances.max()) == pytest.approx(0, abs=1e-5)
 
 

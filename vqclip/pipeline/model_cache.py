@@ -10,6 +10,7 @@ import torch
 
 from vqclip.base.errors import WeightsError, cause
 from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
+from vqclip.models.image_prior import ImagePrior, load_image_prior
 from vqclip.models.transformer.loading import LoadedTransformer, load_transformer
 from vqclip.models.upscaler import Upscaler, find_upscaler, load_upscaler
 from vqclip.models.vqgan import VQGAN
@@ -39,6 +40,7 @@ class ModelCache:
         self._sketchbooks: dict[str, Sketchbook] = {}
         self._perceptors: dict[tuple[str, torch.dtype], Perceptor] = {}
         self._transformers: dict[tuple[str, torch.dtype], LoadedTransformer] = {}
+        self._image_priors: dict[str, ImagePrior] = {}
         self._upscalers: dict[str, Upscaler] = {}
         self._files: dict[tuple[Any, Path, int], Any] = {}
 
@@ -68,6 +70,12 @@ class ModelCache:
         if location not in self._sketchbooks:
             self._sketchbooks[location] = load_sketchbook(location)
         return self._sketchbooks[location]
+
+    def image_prior(self, name: str) -> ImagePrior:
+        location = self.locations.get(name, name)
+        if location not in self._image_priors:
+            self._image_priors[location] = load_image_prior(location).to(self.device)
+        return self._image_priors[location]
 
     def upscaler(self, name: str) -> Upscaler:
         location = self.locations.get(name, name)

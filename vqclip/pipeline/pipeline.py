@@ -41,6 +41,7 @@ from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
 from vqclip.guidance.transparent_drawer import check_alpha, transparent
 from vqclip.media.image import load_image
+from vqclip.models.image_prior import for_each
 from vqclip.pipeline.enlarge import enlarging
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.source_video import Source, open_source
@@ -96,11 +97,12 @@ class Pipeline:
         check_overlay(self._overlay, drawer)
         check_alpha(config, drawer)
         entries: list[Any] = config.perceptors
+        perceptors = [self.models.perceptor(entry, dtype) for entry in entries]
+        prior = self.models.image_prior(config.texts.image_prior) if config.texts.image_prior else None
+        imagined = for_each(prior, [perceptor.name for perceptor in perceptors])
         self._embeddings = [
-            PromptEmbeddings(
-                self.models.perceptor(entry, dtype), k, prompts, images, self.cutouts, config.texts, base
-            )
-            for k, entry in enumerate(entries)
+            PromptEmbeddings(perceptor, k, prompts, images, self.cutouts, config.texts, base, imagine)
+            for k, (perceptor, imagine) in enumerate(zip(perceptors, imagined, strict=True))
         ]
         self._first_image = self._first_image or self._start.prepare(self)
         if not self.models.keeps_texts:
@@ -258,7 +260,7 @@ class Pipeline:
     def embeddings(self, name: str) -> PromptEmbeddings:
         """Give the prompts' embeddings by a CLIP, which need not be one of the perceptors."""
         for entry, known in zip(self.config.perceptors, self._embeddings, strict=True):
-            if isinstance(entry, OpenCLIPConfig) and known.perceptor.name == name:
+            if isinstance(entry, OpenCLIPConfig) and known.perceptor.name == name and not known.imagines:
                 return known
         reader = self.models.perceptor(OpenCLIPConfig(model=name), torch.float32)
         prompts = [prompt for prompt in self.config.parsed_prompts if prompt.kind is not Kind.VECTOR]
