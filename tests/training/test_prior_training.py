@@ -15,7 +15,7 @@ from fake_gpu import fake_gpu
 from safetensors.torch import load_file
 
 from evaluation.nearest import by_judge, in_pixels, on, seen_on_white
-from training import pack, parts, prior, work
+from training import image_prior, pack, parts, prior, work
 from training.compose import Placement, lay
 from training.packed import LARGEST, Packed
 from training.prior_trainer import Plan, Trainer, tiny
@@ -216,6 +216,14 @@ def test_the_training_needs_no_package_but_its_few(tmp_path: Path) -> None:
     blocked = "\n".join(f"sys.modules[{name!r}] = None" for name in BLOCKED)
     code = f"import sys\n{blocked}\nimport training.prior\n"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_an_image_prior_comes_nearer_to_the_images_than_their_texts(packed: Packed) -> None:
+    pairs = image_prior.embedded(packed, "train", 24, 1)
+    prior = image_prior.fit(pairs, 40)
+    own = (prior(pairs.said) * pairs.seen).sum(1).mean()
+    assert float(own) > float((pairs.said * pairs.seen).sum(1).mean()) + 0.1
+    assert image_prior.report("scenes", prior, pairs).startswith("scenes, cosine to the image of 24: text 0.")
 
 
 def test_parts_join_to_the_same_file(tmp_path: Path) -> None:
