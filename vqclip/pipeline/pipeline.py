@@ -35,6 +35,7 @@ from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
 from vqclip.guidance.transparent_drawer import check_alpha, transparent
 from vqclip.media.image import load_image
+from vqclip.models.image_prior import for_each, load_image_prior
 from vqclip.pipeline.enlarge import enlarging
 from vqclip.pipeline.frame_motion import FrameMotion
 from vqclip.pipeline.inputs import read_inputs
@@ -96,12 +97,16 @@ class Pipeline:
     def _embed_prompts(self) -> list[PromptEmbeddings]:
         """Embed the Config's prompts by each of its perceptors."""
         config, entries = self.config, cast(list[PerceptorEntry], self.config.perceptors)
+        perceptors = [self.models.perceptor(entry, self._dtype) for entry in entries]
+        name = config.texts.image_prior
+        prior = self.models.load(name, load_image_prior, self.device) if name else None
+        priors = for_each(prior, [each.name for each in perceptors])
         return [
             PromptEmbeddings(
-                self.models.perceptor(entry, self._dtype), k, config.parsed_prompts, self._inputs.prompts,
-                self.cutouts, config.texts, self.base,
+                perceptor, k, config.parsed_prompts, self._inputs.prompts, self.cutouts, config.texts, self.base,
+                imagine,
             )
-            for k, entry in enumerate(entries)
+            for k, (perceptor, imagine) in enumerate(zip(perceptors, priors, strict=True))
         ]  # fmt: skip
 
     def in_float32(self) -> "Pipeline":
@@ -224,7 +229,7 @@ class Pipeline:
     def embeddings(self, name: str) -> PromptEmbeddings:
         """Give the prompts' embeddings by a CLIP, which need not be one of the perceptors."""
         for entry, known in zip(self.config.perceptors, self._embeddings, strict=True):
-            if isinstance(entry, OpenCLIPConfig) and known.perceptor.name == name:
+            if isinstance(entry, OpenCLIPConfig) and known.perceptor.name == name and not known.imagines:
                 return known
         reader = self.models.perceptor(OpenCLIPConfig(model=name), torch.float32)
         prompts = [prompt for prompt in self.config.parsed_prompts if prompt.kind is not Kind.VECTOR]

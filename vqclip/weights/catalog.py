@@ -16,7 +16,7 @@ import yaml
 from vqclip.base.errors import ConfigError, UsageError, cause, in_words, suggest
 from vqclip.base.paths import CHECKPOINTS, has_home, home
 
-FAMILIES = ("vqgan", "clip", "sketchbook", "transformer", "upscaler")
+FAMILIES = ("vqgan", "clip", "sketchbook", "transformer", "image-prior", "upscaler")
 SKETCH_READER = "mini-clip"  # the CLIP that embedded the words of the catalogue's sketchbooks
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe either way; the one in C reads 70 cards at once
 _FILES = ("mini.yaml", "vqgan.yaml", "clip.yaml", "upscaler.yaml")

@@ -174,6 +174,16 @@ def digest(path: Path) -> str:
     return hashed.hexdigest()
 
 
+def with_transformer(name: str) -> list[str]:
+    """List a model and, if it is a VQGAN that was imported with a transformer which is still here, that as well."""
+    try:
+        entry = record(name)
+    except WeightsError:  # a damaged record is removed like any other
+        return [name]
+    beside = entry.origin.get("transformer") if entry else None
+    return [name, beside] if isinstance(beside, str) and folder(beside).is_dir() else [name]
+
+
 def remove(name: str) -> int:
     """Delete a model and its unfinished downloads. Return the bytes set free. Raises UsageError if there is none."""
     card = catalog.cards().get(name)

@@ -180,11 +180,12 @@ def import_files(
 
 @app.command("remove")
 def remove(name: Name) -> None:
-    """Delete a model from the store."""
+    """Delete a model from the store, and the transformer that was imported with it."""
     from vqclip.weights import store  # noqa: PLC0415
     from vqclip.weights.catalog import human  # noqa: PLC0415
 
-    say("freed", human(store.remove(name)))
+    for each in reversed(store.with_transformer(name)):  # the one that knows the other goes last
+        say("removed", f"{each}, {human(store.remove(each))}")
 
 
 @app.command("where")
