@@ -92,7 +92,7 @@ class ScenePool:
         """Draw scenes of the pool, each moved a little, and half of them mirrored."""
         table = self._table[random.integers(min(self._count, len(self._table)), size=count)]
         _shake(table, random)
-        _mirror(table, random.random(count) < 0.5)
+        _mirror(table, _mirrored(random, count))
         return table
 
 
@@ -104,6 +104,10 @@ def _shake(table: Table, random: np.random.Generator) -> None:
     ramps = table["kind"] == RAMP
     moved = table["numbers"][:, :6] + random.normal(0, 0.02, (n, 1)) + random.normal(0, 0.01, (n, 6))
     table["numbers"][ramps, :6] = moved.clip(0, 1)[ramps]
+
+
+def _mirrored(random: np.random.Generator, count: int) -> NDArray[np.bool_]:
+    return random.random(count) < 0.5
 
 
 def _mirror(table: Table, where: NDArray[np.bool_]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     torch.backends.cudnn.benchmark = True
     plan = tiny(Plan()) if given.smoke else Plan(batch=512 if given.device.startswith("cuda") else 16)
-    typed = {f.name: getattr(given, f.name) for f in fields(Plan)}
+    typed = {name: getattr(given, name) for name in (*HELP, "teacher", "minutes")}
     plan = replace(plan, **{name: value for name, value in typed.items() if value is not None})
     folder = given.work or given.out / "work"
     trainer = Trainer(

@@ -22,17 +22,18 @@ from training.words import with_article
 from training.work import Foreign
 
 STRONG = Attack(steps=10, stride=0.25)
-STEADY = 16  # pictures of each split that are attacked
-CHUNK = 64
+ATTACKED, SEEN = 16, 64  # pictures at a time
 SIZE = 0.9  # of a cut-out on white, as a share of the side
 
 
 class Held:
     """Held-out pictures on white, their candidates' sentences, and what the untouched tower sees."""
 
-    def __init__(self, packed: PackedClip, start: Start, untouched: Foreign, device: torch.device):
-        """`untouched` is a folded tower in fp32 on the device, like the reader of `start`."""
-        self._device, self._untouched = device, untouched
+    def __init__(self, packed: PackedClip, start: Start, untouched: Foreign, attacked: int):
+        """`untouched` is a folded tower in fp32, on the device of the reader of `start`; so many pictures
+        of each split are attacked."""
+        device = start.reader.positional_embedding.device
+        self._scale, self._untouched = start.scale, untouched
         names = [row["name"] for row in packed.tried_index]
         photos = [row["name"] for row in packed.index if row["style"] == "photo"]
         self._splits: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
@@ -46,8 +47,8 @@ class Held:
             candidates = list(dict.fromkeys(own + photos if split == "photos" else own))
             where = torch.tensor([candidates.index(name) for name in own])
             self._splits[split] = images.to(device), self._read(start, candidates), where.to(device)
-            steady.append(images[:: max(1, len(images) // STEADY)][:STEADY])
-        self._steady = torch.cat(steady or [on_white(packed.tried[:STEADY], start.side)]).to(device)
+            steady.append(images[:: max(1, len(images) // attacked)][:attacked])
+        self._steady = torch.cat(steady or [on_white(packed.tried[:attacked], start.side)]).to(device)
 
     def _read(self, start: Start, names: Sequence[str]) -> Tensor:
         read = torch.stack([start.reader([p.format(with_article(n)) for n in names]) for p in PROMPTS])
@@ -60,7 +61,7 @@ class Held:
     def _cosines(self, tower: Foreign, projection: Projection) -> dict[str, float]:
         found: dict[str, list[Tensor]] = {"clean": [], "attacked": []}
         torch.manual_seed(1)
-        for images in torch.split(self._steady, STEADY):
+        for images in torch.split(self._steady, ATTACKED):
             with torch.no_grad():
                 clean = features(self._untouched, images)
             worst = attacked(tower, images, clean, projection, STRONG)
@@ -72,12 +73,13 @@ class Held:
 
     @torch.no_grad()
     def _retrieval(self, tower: Foreign, projection: Projection) -> dict[str, float]:
-        """How often a picture's own name is first, and among the first five."""
+        """How often a picture's own name is first and among the first five, and its cross entropy among all."""
         found = {}
         for split, (images, texts, own) in self._splits.items():
-            seen = torch.cat([projection.see(features(tower, part)) for part in torch.split(images, CHUNK)])
+            seen = torch.cat([projection.see(features(tower, part)) for part in torch.split(images, SEEN)])
             likeness = seen @ texts.T
             before = (likeness > likeness.gather(1, own[:, None])).sum(1).tolist()
+            found[f"{split} loss"] = float(F.cross_entropy(self._scale * likeness, own))
             for label, among in (("first", 1), ("five", 5)):
                 found[f"{split} {label}"] = mean(float(b < among) for b in before)
         return found

@@ -26,6 +26,8 @@ from training.tower_noise import spoilt
 from training.tower_start import Projection, Start, state_of, tower_of
 from training.work import Foreign
 
+KEPT = 40.0  # seconds between two snapshots: what a kill loses
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -48,6 +50,7 @@ class Plan:
     pool: int = 65_536  # scenes that are kept
     reuse: int = 4  # how often a scene is painted
     decay: float = 0.998  # of the averaged weights
+    steady: int = 16  # held-out pictures of each split that are attacked for the figures
     look: float = 30.0  # seconds between two lines of held-out figures
     seed: int = 1
 
@@ -77,17 +80,18 @@ class Trainer:
         self, plan: Plan, packed: PackedClip, start: Path, device: torch.device, folder: Path, out: Path
     ):
         self.plan, self.device, self.folder, self.out = plan, device, folder, out
-        self._start = Start.open(start, packed.words)
-        self._start.reader.to(device)
-        untouched = folded(tower_of(packed.untouched)).requires_grad_(False).to(device)
-        model = Model(folded(self._start.tower), copy.deepcopy(self._start.projection)).to(device)
-        self._held = Held(packed, self._start, untouched, device)
-        self._anchor = copy.deepcopy(model.projection).requires_grad_(False)
+        begun = self._start = Start.open(start, packed.words)
+        untouched = folded(tower_of(packed.untouched)).requires_grad_(False)
+        model = Model(folded(begun.tower), copy.deepcopy(begun.projection))
         before = untouched if plan.teacher == "untouched" else model.tower
-        self._before, self._worker = (copy.deepcopy(t).bfloat16() for t in (before, model.tower))
+        self._before, self._worker = (copy.deepcopy(t).bfloat16().to(device) for t in (before, model.tower))
         self._before.requires_grad_(False)
+        self._anchor = begun.projection.requires_grad_(False).to(device)
         self.average = work.Average(model, plan.decay)
-        self.model = model.requires_grad_(True)
+        self.average.module.to(device)
+        self.model = model.to(device).requires_grad_(True)
+        begun.reader.to(device)
+        self._held = Held(packed, begun, untouched.to(device), plan.steady)
         self._optimizer = torch.optim.AdamW(model.parameters(), plan.rate, (0.9, 0.99), weight_decay=1e-4)
         self._losses, self._seen = torch.zeros(2, device=device), 0
         self.step, self._spent = 0, 0.0
@@ -97,10 +101,10 @@ class Trainer:
 
     def run(self) -> None:
         """Train; held-out figures are logged every half minute, or less often where they would take a tenth
-        of the time, and three times in two minutes a snapshot is written."""
-        clock, kept = work.Clock(self.plan.minutes, self._spent), work.Every(40)
+        of the time, and snapshots are written."""
+        clock, kept = work.Clock(self.plan.minutes, self._spent), work.Every(KEPT)
         looked = self._look(clock)
-        while clock.progress < 1:
+        while clock.progress < 1 or self.step == 0:
             self.one_step(clock.progress)
             if looked.due():
                 looked = self._look(clock)
@@ -228,4 +232,4 @@ class Trainer:
 
 def tiny(plan: Plan) -> Plan:
     """A plan for trying the program out."""
-    return replace(plan, batch=4, sides=(32, 48), others=8, pool=64)
+    return replace(plan, batch=4, sides=(32, 48), others=8, pool=64, steady=1)
