@@ -12,6 +12,7 @@ import argparse
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from training.packed_clip import PackedClip
 from training.tower_trainer import Plan, Trainer, tiny
 
 START = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip"
+ON_A_CPU: dict[str, Any] = {"batch": 16, "rate": 4e-4, "decay": 0.99}
 HELP = {
     "batch": "pictures of a step",
     "sides": "sides of the pictures, in pixels",
@@ -45,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     torch.set_num_threads(given.threads)
     torch.backends.cudnn.benchmark = True
-    plan = tiny(Plan()) if given.smoke else Plan(batch=512 if given.device.startswith("cuda") else 16)
+    usual = Plan() if given.device.startswith("cuda") else Plan(**ON_A_CPU)
+    plan = tiny(usual) if given.smoke else usual
     typed = {name: getattr(given, name) for name in (*HELP, "teacher", "minutes")}
     plan = replace(plan, **{name: value for name, value in typed.items() if value is not None})
     folder = given.work or given.out / "work"
@@ -80,11 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in HELP.items():
         usual = getattr(Plan, name)
         several = isinstance(usual, tuple)
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=_sides if several else type(usual),
-            help=f"{text} (default: {','.join(map(str, usual)) if several else usual})",
-        )
+        known = ",".join(map(str, usual)) if several else f"{usual:g}"
+        known += f", on a CPU {ON_A_CPU[name]:g}" if name in ON_A_CPU else ""
+        kind = _sides if several else type(usual)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{text} (default: {known})")
     parser.add_argument(
         "--teacher", choices=("untouched", "start"), help="whose clean view is kept (default: untouched)"
     )

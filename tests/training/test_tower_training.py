@@ -17,7 +17,7 @@ from fake_gpu import fake_gpu
 from safetensors.torch import load_file
 
 from training import parts, tower, tower_join, work
-from training.lite import features
+from training.lite import features, normalise
 from training.packed import LARGEST, Packed
 from training.packed_clip import SPLITS, PackedClip
 from training.robust_losses import Attack, attacked
@@ -107,14 +107,17 @@ def test_a_packed_file_is_for_one_training(file: Path, packed: PackedClip) -> No
 
 def test_a_start_sees_and_reads_as_open_clip_does(start: Start) -> None:
     where = f"local-dir:{tower.START}"
-    model, _, _ = open_clip.create_model_and_transforms(where)
+    model = open_clip.create_model_and_transforms(where)[0].eval()
     texts, images = (
         ["a red circle", "two yellow rings on a dark green background"],
         torch.rand(2, 3, 128, 128),
     )
     tokens = open_clip.get_tokenizer(where)(texts)
     with torch.no_grad():
-        read, seen = model.encode_text(tokens, normalize=True), model.encode_image(images, normalize=True)
+        read, seen = (
+            model.encode_text(tokens, normalize=True),
+            model.encode_image(normalise(images), normalize=True),
+        )
         ours = start.projection.see(features(start.tower, images))
     assert torch.allclose(start.reader(texts), read, atol=1e-5)
     assert torch.allclose(ours, seen, atol=1e-4)
@@ -208,7 +211,7 @@ def run(file: Path, out: Path, minutes: str, *more: str) -> None:
 def test_a_training_goes_on_from_its_snapshot_and_joins_to_a_clip(file: Path, tmp_path: Path) -> None:
     run(file, tmp_path, "0.05")
     first = work.load_snapshot(tmp_path / "work" / "snapshot.pt")
-    run(file, tmp_path, "0.1")
+    run(file, tmp_path, "0.2")
     second = work.load_snapshot(tmp_path / "work" / "snapshot.pt")
     assert first is not None
     assert second is not None
@@ -255,7 +258,9 @@ def test_a_step_never_waits_for_a_gpu(
     packed: PackedClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with fake_gpu(monkeypatch) as gpu:
-        trainer = Trainer(tiny(Plan(minutes=0.03)), packed, tower.START, torch.device("cuda"), tmp_path, tmp_path)
+        trainer = Trainer(
+            tiny(Plan(minutes=0.03)), packed, tower.START, torch.device("cuda"), tmp_path, tmp_path
+        )
         for _ in range(3):
             gpu.copies = 0
             with gpu.stepping():
