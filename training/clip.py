@@ -21,7 +21,8 @@ from training.dataset import Dataset
 from training.heads import EMBED, Features, Heads, Imagined, collect, fit
 from training.lite import MEAN, STD, TOWER, folded, normalise, pretrained_tower
 from training.retrieval import retrieval, steady
-from training.robust import Batch, Told, harden, noisy
+from training.robust import Batch, harden, noisy
+from training.robust_losses import Told
 from training.scenes import SceneComposer
 from training.sentences import Sentences, corpus
 from training.text_tower import begin_tokens, distil

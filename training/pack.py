@@ -1,6 +1,7 @@
-"""Pack all that the training of the prior needs into one file: python -m training.pack --out FILE
+"""Pack what a training needs into one file: python -m training.pack [--for clip] --out FILE
 
-The data set, mini-vqgan, and mini-clip's text tower with no more words than the data set's sentences have.
+For the prior: cut-outs, mini-vqgan, and mini-clip's text tower with no more words than the cut-outs' sentences have.
+For mini-clip's image tower: cut-outs, those held out, and the untouched tower; the rest is in checkpoints/mini-clip.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training import packed
+from training import packed, packed_clip
 from training.captions import NUMBERS, PLAIN_TEMPLATES, STYLE_TEMPLATES, plural
 from training.dataset import Dataset, build_smoke
+from training.lite import pretrained_tower
 from training.places import PHOTOGRAPHS, PLACES
-from training.reader import Vocabulary, reduced
+from training.reader import Vocabulary, reduced, tokens
+from training.retrieval import PROMPTS
 from training.scene_draws import SENTENCES, WORDS
-from vqclip.models.vqgan_configs import to_note
+from vqclip.models.vqgan_configs import NOTE, to_note
 from vqclip.models.vqgan_loading import read_vqgan
 from vqclip.start.phrases import COLOURS
 
 SIDE, WALL = 104, (432, 288)
+FINE = 80  # quality of the WebPs that figures are taken of
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
 
 
@@ -41,10 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=SIDE, help=f"pixels of a cut-out (default: {SIDE})")
     parser.add_argument("--start", type=Path, metavar="FILE", help="weights of a prior to begin with")
     parser.add_argument("--smoke", action="store_true", help="plain shapes; no network, no data set")
+    parser.add_argument(
+        "--for", dest="kind", choices=("prior", "clip"), default="prior", help="the training (default: prior)"
+    )
     given = parser.parse_args(arguments)
     if given.smoke and not (given.data / "sprites.jsonl").is_file():
         build_smoke(given.data, 48)
-    size, count = pack(Dataset.open(given.data), given.out, given.side, given.start)
+    data = Dataset.open(given.data)
+    if given.kind == "clip":
+        size, count = pack_clip(data, given.out, given.side)
+    else:
+        size, count = pack(data, given.out, given.side, given.start)
     print(f"{given.out}: {count} cut-outs, {size / 1e6:.1f} MB")
     return 0
 
@@ -65,7 +76,39 @@ def pack(data: Dataset, out: Path, side: int, start: Path | None = None) -> tupl
     }
     if start is not None:
         tensors |= {f"start.{key}": value for key, value in load_file(start).items()}
-    return packed.save(out, tensors, to_note(architecture)), len(rows)
+    return packed.save(out, tensors, {packed.KIND: packed.PRIOR, NOTE: to_note(architecture)}), len(rows)
+
+
+def pack_clip(data: Dataset, out: Path, side: int) -> tuple[int, int]:
+    """Write the file of mini-clip's image tower; return its size in bytes and the number of its cut-outs."""
+    import open_clip  # noqa: PLC0415  # the training itself does without
+
+    rows = data.rows("train")
+    tried = np.concatenate([data.rows(split) for split in packed_clip.SPLITS])
+    tried = tried if len(tried) else rows
+    walls = data.wallpaper_rows("train")
+    index, tried_index = ([_row(data, int(row)) for row in some] for some in (rows, tried))
+    texts = [*_sentences(), *PROMPTS, *_said([*index, *tried_index])]
+    words = tokens([*texts, *(plural(text) for text in texts)], open_clip.SimpleTokenizer().encode)
+    tower = pretrained_tower().state_dict()
+    return packed.save(
+        out,
+        {
+            **packed.webps("sprites", (_shrunk(data.sprites[row], side) for row in rows)),
+            **packed.webps("tried", (Image.fromarray(data.sprites[row]) for row in tried), FINE),
+            **packed.webps("walls", (Image.fromarray(data.wallpapers[row]).resize(WALL) for row in walls)),
+            "index": packed.as_lines(index),
+            "tried_index": packed.as_lines(tried_index),
+            "wall_index": packed.as_lines([data.wallpaper_index[row] for row in walls]),
+            "words": packed.as_bytes(json.dumps(words).encode()),
+            **{f"untouched.{key}": _half(value) for key, value in tower.items() if "classifier" not in key},
+        },
+        {packed.KIND: packed_clip.KIND},
+    ), len(rows)
+
+
+def _half(value: Tensor) -> Tensor:
+    return value.half().contiguous() if value.is_floating_point() else value.contiguous()
 
 
 def _row(data: Dataset, row: int) -> dict[str, Any]:

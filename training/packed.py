@@ -25,6 +25,8 @@ from vqclip.models.vqgan import VQGAN
 from vqclip.models.vqgan_configs import NOTE, read_note
 
 LARGEST = 40_000_000  # bytes of the file
+KIND = "vqclip.packed"  # the note that says which training a file is for
+PRIOR = "1"
 QUALITY, ALPHA = 60, 40  # of the WebPs, up to 100
 HELD_OUT = "names"  # the split that goes along, to be tried on
 
@@ -43,25 +45,19 @@ class Packed:
 
     @classmethod
     def open(cls, path: Path) -> Packed:
-        if not path.is_file():
-            raise SystemExit(f"there is no {path}: type python -m training.pack --out {path}")
-        with safe_open(path, "pt") as file:
-            told = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
-        if "vqclip.packed" not in told:
-            raise SystemExit(f"{path} is no packed file: type python -m training.pack --out {path}")
+        told, tensors = read(path, PRIOR, f"python -m training.pack --out {path}")
         vqgan = VQGAN(read_note(path, told[NOTE]))
-        vqgan.load_state_dict({k: v.float() for k, v in _within(tensors, "vqgan.").items()})
+        vqgan.load_state_dict({k: v.float() for k, v in within(tensors, "vqgan.").items()})
         words = json.loads(bytes(tensors["words"].numpy()))
         vocabulary = Vocabulary(words["words"], words["first"], words["last"])
         return cls(
-            torch.stack([_premultiplied(picture) for picture in _pictures(tensors, "sprites")]),
-            _lines(tensors["index"]),
-            torch.stack([_tensor(picture.convert("RGB")) for picture in _pictures(tensors, "walls")]),
-            _lines(tensors["wall_index"]),
+            torch.stack([premultiplied(picture) for picture in pictures(tensors, "sprites")]),
+            lines(tensors["index"]),
+            torch.stack([as_tensor(picture.convert("RGB")) for picture in pictures(tensors, "walls")]),
+            lines(tensors["wall_index"]),
             vqgan.eval().requires_grad_(False),
-            Reader(vocabulary, _within(tensors, "reader."), words["heads"]),
-            _within(tensors, "start."),
+            Reader(vocabulary, within(tensors, "reader."), words["heads"]),
+            within(tensors, "start."),
         )
 
     def rows(self, split: str) -> np.ndarray:
@@ -69,11 +65,23 @@ class Packed:
         return np.array([i for i, row in enumerate(self.index) if row["split"] == split], dtype=np.int64)
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], note: str) -> int:
+def read(path: Path, kind: str, command: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Read a packed file's notes and tensors; ends the program, naming a command, if it isn't of that kind."""
+    if not path.is_file():
+        raise SystemExit(f"there is no {path}: type {command}")
+    with safe_open(path, "pt") as file:
+        told = file.metadata() or {}
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no dict
+    if told.get(KIND) != kind:
+        raise SystemExit(f"{path} is no packed file for this training: type {command}")
+    return told, tensors
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> int:
     """Write a packed file, and return its size in bytes; ends the program if that is more than is allowed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
-    save_file(dict(tensors), temporary, {"vqclip.packed": "1", NOTE: note})
+    save_file(dict(tensors), temporary, dict(notes))
     size = temporary.stat().st_size
     if size > LARGEST:
         temporary.unlink()
@@ -84,12 +92,12 @@ def save(path: Path, tensors: Mapping[str, Tensor], note: str) -> int:
     return size
 
 
-def webps(name: str, pictures: Iterable[Image.Image]) -> dict[str, Tensor]:
+def webps(name: str, pictures: Iterable[Image.Image], quality: int = QUALITY) -> dict[str, Tensor]:
     """Pictures as WebPs, one after the other, and where each ends."""
     encoded = []
     for picture in pictures:
         buffer = io.BytesIO()
-        picture.save(buffer, "webp", quality=QUALITY, alpha_quality=ALPHA, method=4)
+        picture.save(buffer, "webp", quality=quality, alpha_quality=ALPHA, method=4)
         encoded.append(buffer.getvalue())
     ends = torch.tensor([len(one) for one in encoded]).cumsum(0)
     return {f"{name}.bytes": as_bytes(b"".join(encoded)), f"{name}.ends": ends}
@@ -104,24 +112,24 @@ def as_lines(rows: Sequence[Mapping[str, Any]]) -> Tensor:
     return as_bytes("\n".join(json.dumps(row) for row in rows).encode())
 
 
-def _within(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def within(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _lines(content: Tensor) -> list[dict[str, Any]]:
+def lines(content: Tensor) -> list[dict[str, Any]]:
     return [json.loads(line) for line in bytes(content.numpy()).decode().split("\n")]
 
 
-def _pictures(tensors: Mapping[str, Tensor], name: str) -> Iterable[Image.Image]:
+def pictures(tensors: Mapping[str, Tensor], name: str) -> Iterable[Image.Image]:
     content, begin = bytes(tensors[f"{name}.bytes"].numpy()), 0
     for end in tensors[f"{name}.ends"].tolist():
         yield Image.open(io.BytesIO(content[begin:end]))
         begin = end
 
 
-def _premultiplied(picture: Image.Image) -> Tensor:
-    return _tensor(picture.convert("RGBA").convert("RGBa"))
+def premultiplied(picture: Image.Image) -> Tensor:
+    return as_tensor(picture.convert("RGBA").convert("RGBa"))
 
 
-def _tensor(picture: Image.Image) -> Tensor:
+def as_tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)

@@ -65,10 +65,15 @@ class Reader(nn.Module):
     @torch.no_grad()
     def forward(self, texts: Sequence[str]) -> Tensor:
         """n sentences → n e."""
-        device = self.positional_embedding.device
-        tokens = torch.tensor([self.vocabulary.tokens(text, self.length) for text in texts]).to(device)
-        hidden = torch.full((self.length, self.length), float("-inf"), device=device).triu(1)
-        x = self.token_embedding(tokens) + self.positional_embedding
+        tokens = torch.tensor([self.vocabulary.tokens(text, self.length) for text in texts])
+        return self.read(tokens.to(self.positional_embedding.device))
+
+    @torch.no_grad()
+    def read(self, tokens: Tensor) -> Tensor:
+        """Tokens of n sentences, n l, filled with zeros → n e."""
+        device, length = tokens.device, tokens.shape[1]
+        hidden = torch.full((length, length), float("-inf"), device=device).triu(1)
+        x = self.token_embedding(tokens) + self.positional_embedding[:length]
         for block in self.blocks:
             x = block(x, src_mask=hidden, is_causal=True)
         ends = self.ln_final(x)[torch.arange(len(tokens), device=device), tokens.argmax(1)]
@@ -82,6 +87,11 @@ def _respelt(key: str) -> str:
     return key
 
 
+def tokens(texts: Iterable[str], encode: Callable[[str], Sequence[int]]) -> dict[str, Sequence[int]]:
+    """List the tokens of every word of some texts; `encode` gives those of one."""
+    return {word: encode(word) for word in sorted({w for text in texts for w in WORD.findall(text.lower())})}
+
+
 def reduced(
     texts: Iterable[str], encode: Callable[[str], Sequence[int]], tensors: Mapping[str, Tensor]
 ) -> tuple[Vocabulary, dict[str, Tensor]]:
@@ -89,11 +99,11 @@ def reduced(
 
     `encode` gives a word's tokens. The tower's last two tokens begin and end a sentence.
     """
-    words = {word: encode(word) for word in sorted({w for text in texts for w in WORD.findall(text.lower())})}
+    words = tokens(texts, encode)
     total = len(tensors["token_embedding.weight"])
-    kept = sorted({token for tokens in words.values() for token in tokens} | {0, total - 2, total - 1})
+    kept = sorted({piece for pieces in words.values() for piece in pieces} | {0, total - 2, total - 1})
     places = {token: place for place, token in enumerate(kept)}
-    numbered = {word: [places[token] for token in tokens] for word, tokens in words.items()}
+    numbered = {word: [places[piece] for piece in pieces] for word, pieces in words.items()}
     rows = tensors["token_embedding.weight"][kept].clone()
     vocabulary = Vocabulary(numbered, places[total - 2], places[total - 1])
     return vocabulary, {**tensors, "token_embedding.weight": rows}

@@ -14,7 +14,8 @@ from torch import Tensor
 from training.compose import Composer, Placement, lay, one_thread
 from training.dataset import Dataset
 from training.heads import Heads
-from training.robust import Attack, steadiness
+from training.robust import steadiness
+from training.robust_losses import Attack
 from training.words import with_article
 from training.work import Foreign
 

@@ -1,8 +1,7 @@
 """Stage three: the image tower learns not to be moved by what no eye sees (FARE, arXiv 2402.12336).
 
 A tower that tiny perturbations can't move has gradients that paint shapes (arXiv 1906.09453), which is what an
-optimised picture needs. The attacked picture shall keep the untouched tower's clean view, and, where a sentence was
-said of it, still be told from others' sentences (as in CLIPAG, arXiv 2306.16805).
+optimised picture needs.
 
 Letters in shapes: n pictures 3 s s in [0, 1], k <= n of them with a sentence, m other sentences, f = 1280 features,
 e = 512 dimensions.
@@ -21,21 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training import work
-from training.captions import agreement
 from training.heads import Heads
 from training.lite import features, folded, unfolded
+from training.robust_losses import Attack, Told, apart, attacked, misnamed
 from training.work import Foreign
 
 SIDES = (96, 112, 128)  # smaller pictures are cheaper, and objects come in more sizes
 NAMING = 0.15  # the weight of the sentences' loss, which is some three times as large as the distance
-
-
-@dataclass(frozen=True)
-class Told:
-    """Sentences as unit vectors m e, and what each claims, m 5."""
-
-    vectors: Tensor
-    claims: Tensor
 
 
 @dataclass(frozen=True)
@@ -50,44 +41,7 @@ class Batch:
 Draw = Callable[[int, int], Batch]  # how many, and their side
 
 
-@dataclass(frozen=True)
-class Attack:
-    """Projected gradient ascent within an L∞ ball, from a random point of it.
-
-    One step from there hardens nearly as well as several (arXiv 2001.03994) at two thirds of the price of two.
-    """
-
-    radius: float = 4 / 255
-    steps: int = 1
-    stride: float = 1.0  # of the radius
-
-
 MILD = Attack()
-
-
-def apart(ours: Tensor, clean: Tensor, heads: Heads) -> Tensor:
-    """How far features n f went from clean ones: as features, relative to their size, and as embeddings."""
-    relative = (ours - clean).square().sum(1) / clean.square().sum(1).clamp_min(1e-6)
-    return relative + 2 * (1 - (heads.see(ours) * heads.see(clean)).sum(1))
-
-
-def attacked(tower: Foreign, images: Tensor, clean: Tensor, heads: Heads, attack: Attack) -> Tensor:
-    """The pictures within the ball that look most unlike themselves."""
-    noise = (2 * torch.rand_like(images) - 1) * attack.radius
-    for _ in range(attack.steps):
-        leaf = (images + noise).clamp(0, 1).requires_grad_()
-        (gradient,) = torch.autograd.grad(apart(features(tower, leaf), clean, heads).sum(), leaf)
-        noise = (noise + attack.stride * attack.radius * gradient.sign()).clamp(-attack.radius, attack.radius)
-    return (images + noise).clamp(0, 1).detach()
-
-
-def misnamed(seen: Tensor, batch: Batch, others: Told, scale: Tensor) -> Tensor:
-    """Cross entropy of k embeddings' own sentences among others; doubtful ones are left out."""
-    vectors = torch.cat([batch.said.vectors, others.vectors])
-    true, possible = agreement(batch.shown, torch.cat([batch.said.claims, others.claims]))
-    true = true | torch.eye(*true.shape, dtype=torch.bool)
-    logits = (scale * seen @ vectors.T).masked_fill(possible & ~true, -1e4)
-    return -(true / true.sum(1, keepdim=True) * F.log_softmax(logits, dim=1)).sum(1).mean()
 
 
 def harden(
@@ -170,7 +124,7 @@ def descend(
     drawn = torch.randint(len(others.claims), (few,))
     told = Told(others.vectors[drawn], others.claims[drawn])
     scale = heads.scale.exp().clamp_max(60)
-    named = misnamed(heads.see(seen[: len(batch.shown)]), batch, told, scale)
+    named = misnamed(heads.see(seen[: len(batch.shown)]), batch.shown, batch.said, told, scale)
     torch.autograd.backward(away + NAMING * named)
     for ours, theirs in zip(worker.parameters(), master.parameters(), strict=True):
         theirs.grad = None if ours.grad is None else ours.grad.float()

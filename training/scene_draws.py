@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from training.captions import dressed, phrase
+from training.captions import Claim, Names, dressed, phrase
 from training.compose import Placement
 from training.places import PHOTOGRAPHS, PLACES
 from training.scenes import stem_of, weight
@@ -21,6 +21,7 @@ WORDS = 4  # synonyms of a name that sentences use
 LINKS = ("and", "next to", "with", "beside")
 SENTENCES = (*LINKS, "on a background", "a landscape", "a an")
 COLOUR_NAMES = tuple(COLOURS)
+NOTHING = Claim(-1)
 SPREAD = tuple((x, y) for x in (-0.52, 0.0, 0.52) for y in (-0.52, 0.0, 0.52))
 
 
@@ -66,11 +67,13 @@ class Cut:
 
 @dataclass(frozen=True)
 class Scene:
-    """A ground, what lies on it, and what is said of it."""
+    """A ground, what lies on it, two sentences about it, what it shows, and what each sentence claims."""
 
     ground: Ground
     cuts: tuple[Cut, ...]
     said: tuple[str, str]
+    shown: Claim = NOTHING
+    meant: tuple[Claim, Claim] = (NOTHING, NOTHING)
 
 
 class SceneDraws:
@@ -87,6 +90,7 @@ class SceneDraws:
         """`calm` is the share of scenes of one thing, upright in the middle of a plain ground or a place."""
         self.index, self.rows, self.walls = index, rows, walls
         self.random = np.random.default_rng(seed)
+        self.names = Names()
         weights = np.array([weight(index[row]) for row in rows])
         self._calm, self._is_calm = calm, False
         self._odds = (weights / weights.sum()).cumsum()
@@ -115,7 +119,9 @@ class SceneDraws:
         """One thing on any ground."""
         row, name, word = self._draw()
         cut = Cut(row, self._placement(0.6, 1.05, 0.15))
-        return Scene(self.ground(), (cut,), (self._say(row, with_article(name)), with_article(word)))
+        said = (self._say(row, with_article(name)), with_article(word))
+        bare = Claim(self.names[name])
+        return Scene(self.ground(), (cut,), said, replace(bare, count=1), (bare, bare))
 
     def coloured(self) -> Scene:
         """One thing in one colour, on a ground of another."""
@@ -124,7 +130,9 @@ class SceneDraws:
         text = phrase(word if self.random.random() < 0.3 else name, colour, 1)
         cut = Cut(row, self._placement(0.6, 1.05, 0.15), COLOURS[colour])
         said = (self._say(row, text), f"{text} on a {ground} background")
-        return Scene(self._ramp(COLOURS[ground]), (cut,), said)
+        plain = Claim(self.names[name], colour=self._numbered("colour", colour))
+        full = replace(plain, place=self._numbered("ground", ground))
+        return Scene(self._ramp(COLOURS[ground]), (cut,), said, replace(full, count=1), (plain, full))
 
     def counted(self) -> Scene:
         """Several times the same thing."""
@@ -136,7 +144,8 @@ class SceneDraws:
             for x, y in (SPREAD[i] for i in self.random.choice(len(SPREAD), count, replace=False))
         )
         text = phrase(name, colour, count)
-        return Scene(self.ground(), cuts, (text, self._say(row, text)))
+        claim = Claim(self.names[name], colour=self._numbered("colour", colour), count=count)
+        return Scene(self.ground(), cuts, (text, self._say(row, text)), claim, (claim, claim))
 
     def pair(self) -> Scene:
         """Two things side by side."""
@@ -144,7 +153,8 @@ class SceneDraws:
         side = 0.45 if self.random.random() < 0.5 else -0.45
         cuts = (Cut(row, self._near(-side, 0, 0.42, 0.6)), Cut(other, self._near(side, 0, 0.42, 0.6)))
         text = f"{with_article(one)} {LINKS[self.random.integers(len(LINKS))]} {with_article(two)}"
-        return Scene(self.ground(), cuts, (text, text))
+        claim = Claim(self.names[one], self.names[two])
+        return Scene(self.ground(), cuts, (text, text), claim, (claim, claim))
 
     def placed(self) -> Scene:
         """One thing in a simple landscape."""
@@ -153,16 +163,23 @@ class SceneDraws:
         colour = self._colour() if self.random.random() < 0.35 else None
         cut = Cut(row, self._placement(0.45, 0.85, 0.25), COLOURS[colour] if colour else None)
         text = f"{phrase(name, colour, 1)} {where}"
-        return Scene(land, (cut,), (text, self._say(row, text)))
+        claim = Claim(
+            self.names[name],
+            colour=self._numbered("colour", colour),
+            place=self._numbered("place", land.place),
+        )
+        return Scene(land, (cut,), (text, self._say(row, text)), claim, (claim, claim))
 
     def without(self) -> Scene:
         """A landscape or a captioned photograph, and nothing on it."""
         if self.random.random() < 0.5 or not self._captioned:
             land, where = self._land()
-            return Scene(land, (), (f"a landscape {where}", where))
+            claim = Claim(self._numbered("landscape", land.place), place=self._numbered("place", land.place))
+            return Scene(land, (), (f"a landscape {where}", where), claim, (claim, claim))
         wall = self._captioned[self.random.integers(len(self._captioned))]
-        said = PHOTOGRAPHS[stem_of(self.walls[wall]["file"])]
-        return Scene(self._wall(wall, 0.6), (), (said[0], said[-1]))
+        stem = stem_of(self.walls[wall]["file"])
+        said, claim = PHOTOGRAPHS[stem], Claim(self._numbered("wallpaper", stem))
+        return Scene(self._wall(wall, 0.6), (), (said[0], said[-1]), claim, (claim, claim))
 
     def ground(self) -> Ground:
         """Mostly plain or a gradient; sometimes a piece of a photograph."""
@@ -194,6 +211,10 @@ class SceneDraws:
         entry = self.index[row]
         words = [entry["name"], *entry["words"][:WORDS]]
         return row, entry["name"], words[self.random.integers(len(words))]
+
+    def _numbered(self, kind: str, name: str | None) -> int:
+        """The number of a colour, ground, place or photograph; -1 of none."""
+        return -1 if name is None else self.names[f"{kind} {name}"]
 
     def _say(self, row: int, text: str) -> str:
         return dressed(text, self.index[row]["style"], self.random)

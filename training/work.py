@@ -132,7 +132,8 @@ def save_snapshot(state: Mapping[str, Any], path: Path) -> None:
 
 
 def load_snapshot(path: Path) -> dict[str, Any] | None:
-    return torch.load(path, weights_only=True) if path.is_file() else None
+    """Read a snapshot, whatever device it was written on; None if there is none."""
+    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
 
 
 def log(path: Path, **values: Any) -> None:

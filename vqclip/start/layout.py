@@ -14,7 +14,7 @@ from vqclip.guidance import ops
 
 SHADES = 0.6  # share of its light and shade that a drawing keeps in a new colour
 OPAQUE = 0.9  # opacity of the new colour over the old one
-_LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
 
 # For each number of copies: their size and their centres, as shares of the largest centred square of the image.
 _SPREADS: dict[int, tuple[float, tuple[tuple[float, float], ...]]] = {
@@ -86,11 +86,20 @@ def tint(
     drawings: Tensor, colour: tuple[float, float, float], shades: float = SHADES, opaque: float = OPAQUE
 ) -> Tensor:
     """Tint premultiplied drawings (n 4 t t) with one colour; they keep their light and shade."""
+    return tint_each(
+        drawings, torch.tensor(colour).view(3, 1, 1).to(drawings), LUMA.to(drawings), shades, opaque
+    )
+
+
+def tint_each(
+    drawings: Tensor, colours: Tensor, luma: Tensor, shades: float = SHADES, opaque: float = OPAQUE
+) -> Tensor:
+    """Tint each drawing with its colour (n 3 1 1); `luma` is LUMA where the drawings are."""
     alpha = drawings[:, 3:]
-    light = (drawings[:, :3] * _LUMA.to(drawings)).sum(1, keepdim=True)
+    light = (drawings[:, :3] * luma).sum(1, keepdim=True)
     mean = light.sum((2, 3), keepdim=True) / alpha.sum((2, 3), keepdim=True).clamp(min=1)
     shade = alpha + shades * (light - mean * alpha)
-    painted = torch.minimum(torch.tensor(colour).view(3, 1, 1).to(drawings) * shade, alpha)
+    painted = torch.minimum(colours * shade, alpha)
     return torch.cat([opaque * painted + (1 - opaque) * drawings[:, :3], alpha], 1)
 
 

@@ -1,0 +1,271 @@
+"""The training of mini-clip's image tower: one packed file, one device, and it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from fake_gpu import fake_gpu
+from safetensors.torch import load_file
+
+from training import parts, tower, tower_join, work
+from training.lite import features, normalise
+from training.packed import LARGEST, Packed
+from training.packed_clip import SPLITS, PackedClip
+from training.robust_losses import Attack, attacked
+from training.scene_batches import Painter
+from training.scene_draws import SceneDraws
+from training.scene_tables import ScenePool, tabulate, zoom
+from training.table_painter import TablePainter
+from training.tower_start import Start
+from training.tower_trainer import Plan, Trainer, tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
+BLOCKED = (
+    "einops",
+    "omegaconf",
+    "open_clip",
+    "transformers",
+    "scipy",
+    "pandas",
+    "tokenizers",
+    "typer",
+    "rich",
+    "ftfy",
+    "regex",
+)
+
+
+class Clock:
+    """Time that passes by being looked at: how much is trained hangs on no machine's speed."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 0.25
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "time", Clock())
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed")
+    command = [
+        sys.executable,
+        "-m",
+        "training.pack",
+        "--for",
+        "clip",
+        "--smoke",
+        "--data",
+        str(folder / "data"),
+    ]
+    subprocess.run([*command, "--out", str(folder / "packed.safetensors")], cwd=ROOT, check=True)
+    return folder / "packed.safetensors"
+
+
+@pytest.fixture(scope="module")
+def packed(file: Path) -> PackedClip:
+    opened = PackedClip.open(file)
+    splits = [{**row, "split": SPLITS[i % 3]} for i, row in enumerate(opened.tried_index[:9])]
+    return replace(opened, tried=opened.tried[:9], tried_index=splits)
+
+
+@pytest.fixture(scope="module")
+def start(packed: PackedClip) -> Start:
+    return Start.open(tower.START, packed.words)
+
+
+@pytest.fixture
+def draws(packed: PackedClip) -> SceneDraws:
+    return SceneDraws(packed.index, np.arange(len(packed.index)), packed.wall_index, 5)
+
+
+def test_a_packed_file_is_for_one_training(file: Path, packed: PackedClip) -> None:
+    assert file.stat().st_size < LARGEST
+    assert bool((packed.sprites[:, :3] <= packed.sprites[:, 3:]).all())
+    assert packed.tried.shape[2:] == (144, 144)
+    with pytest.raises(SystemExit, match="no packed file for this training"):
+        Packed.open(file)
+    with pytest.raises(SystemExit, match=r"training\.pack --for clip"):
+        PackedClip.open(file.parent / "missing")
+
+
+def test_a_start_sees_and_reads_as_open_clip_does(start: Start) -> None:
+    where = f"local-dir:{tower.START}"
+    model = open_clip.create_model_and_transforms(where)[0].eval()
+    texts, images = (
+        ["a red circle", "two yellow rings on a dark green background"],
+        torch.rand(2, 3, 128, 128),
+    )
+    tokens = open_clip.get_tokenizer(where)(texts)
+    with torch.no_grad():
+        read, seen = (
+            model.encode_text(tokens, normalize=True),
+            model.encode_image(normalise(images), normalize=True),
+        )
+        ours = start.projection.see(features(start.tower, images))
+    assert torch.allclose(start.reader(texts), read, atol=1e-5)
+    assert torch.allclose(ours, seen, atol=1e-4)
+    assert start.scale == pytest.approx(float(model.logit_scale.exp().detach()))
+
+
+def test_a_table_is_painted_like_its_scenes(packed: PackedClip, draws: SceneDraws, start: Start) -> None:
+    scenes = [draws.make() for _ in range(300)]
+    length = start.reader.length
+    table = tabulate(scenes, start.reader.vocabulary, length)
+    painter = TablePainter(packed.sprites, packed.walls, CPU)
+    sheet = painter.sheet(table, np.zeros(len(table), np.int64), 112)
+    flat = [i for i, row in enumerate(table) if row["kind"] != 1]  # hills are drawn by lot
+    ours = painter.paint(sheet, 112)[flat]
+    theirs = Painter(packed.sprites, packed.walls, CPU).paint(scenes, 112, torch.Generator())[flat]
+    assert float((ours - theirs).abs().max()) < 0.02  # halved cut-outs are rounded to whole numbers
+    assert torch.allclose(
+        start.reader.read(sheet.tokens), start.reader([s.said[0] for s in scenes]), atol=1e-5
+    )
+    assert sheet.shown.tolist()[7] == table["shown"][7].tolist()
+
+
+def test_a_mirrored_table_is_the_mirrored_picture(
+    packed: PackedClip, draws: SceneDraws, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.scene_tables._shake", lambda table, random: None)
+    pool = ScenePool(draws, start.reader.vocabulary, start.reader.length, 40)
+    pool.add(40)
+    painter = TablePainter(packed.sprites, packed.walls, CPU)
+    pictures = []
+    for sign in (-1.0, 1.0):
+        lots = np.random.default_rng(3)
+        monkeypatch.setattr(
+            "training.scene_tables._mirrored", lambda random, n, sign=sign: np.full(n, sign < 0)
+        )
+        table = pool.draw(40, lots)
+        table = table[table["kind"] != 1]
+        pictures.append(painter.paint(painter.sheet(table, np.zeros(len(table), np.int64), 32), 32))
+    assert torch.allclose(pictures[0], pictures[1].flip(3), atol=1e-4)
+
+
+def test_a_part_of_a_scene_is_what_a_crop_of_it_shows(
+    packed: PackedClip, draws: SceneDraws, start: Start
+) -> None:
+    table = tabulate([draws.coloured() for _ in range(8)], start.reader.vocabulary, start.reader.length)
+    painter, first = TablePainter(packed.sprites, packed.walls, CPU), np.zeros(8, np.int64)
+    whole = painter.paint(painter.sheet(table, first, 256), 256)
+    places = table["places"].copy()
+    zoom(table, np.random.default_rng(1))
+    part = painter.paint(painter.sheet(table, first, 64), 64)
+    times = table["places"][:, 0, 2] / places[:, 0, 2]
+    centre = places[:, 0, :2] - table["places"][:, 0, :2] / times[:, None]
+    theta = torch.zeros(8, 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = torch.from_numpy(1 / times)
+    theta[:, :, 2] = torch.from_numpy(centre)
+    grid = torch.nn.functional.affine_grid(theta, [8, 3, 64, 64], align_corners=False)
+    crop = torch.nn.functional.grid_sample(whole, grid, align_corners=False)
+    assert float((part - crop).abs().mean()) < 0.02
+
+
+def test_an_attack_stays_within_its_radius_and_moves_what_is_seen(start: Start) -> None:
+    torch.manual_seed(0)
+    images, projection = torch.rand(2, 3, 64, 64), start.projection.requires_grad_(False)
+    frozen = start.tower.requires_grad_(False)
+    clean = features(frozen, images)
+    worst = attacked(frozen, images, clean, projection, Attack(4 / 255, 2, 0.5))
+    assert float((worst - images).abs().max()) <= 4 / 255 + 1e-6
+    noise = (images + (2 * torch.rand_like(images) - 1) * 4 / 255).clamp(0, 1)
+    cosines = [
+        (projection.see(features(frozen, x)) * projection.see(clean)).sum(1).mean() for x in (worst, noise)
+    ]
+    assert float(cosines[0]) < float(cosines[1]) - 0.02
+
+
+def run(file: Path, out: Path, minutes: str, *more: str) -> None:
+    threads = str(torch.get_num_threads())
+    arguments = [
+        "--packed",
+        str(file),
+        "--out",
+        str(out),
+        "--smoke",
+        "--minutes",
+        minutes,
+        "--threads",
+        threads,
+    ]
+    assert tower.main([*arguments, *more]) == 0
+
+
+def test_a_training_goes_on_from_its_snapshot_and_joins_to_a_clip(file: Path, tmp_path: Path) -> None:
+    run(file, tmp_path, "0.05")
+    first = work.load_snapshot(tmp_path / "work" / "snapshot.pt")
+    run(file, tmp_path, "0.2")
+    second = work.load_snapshot(tmp_path / "work" / "snapshot.pt")
+    assert first is not None
+    assert second is not None
+    assert second["step"] > first["step"] > 0
+    lines = work.read_log(tmp_path / "log.jsonl")
+    assert lines[0]["step"] == 0
+    assert {"seconds", "apart", "misnamed", "clean", "attacked"} < set(lines[-1])
+    image, folder = tmp_path / "image.safetensors", tmp_path / "clip"
+    parts.split(image, 1_000_000)
+    assert tower_join.main(["--image", str(image), "--out", str(folder)]) == 0
+    model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    seen = model.encode_image(torch.rand(1, 3, 128, 128))
+    assert bool(seen.isfinite().all())
+    joined, before = (load_file(path / "open_clip_model.safetensors") for path in (folder, tower.START))
+    assert {k: v.shape for k, v in joined.items()} == {k: v.shape for k, v in before.items()}
+    assert torch.equal(joined["token_embedding.weight"], before["token_embedding.weight"])
+
+
+def test_a_killed_training_goes_on_from_its_last_snapshot_and_needs_few_packages(
+    file: Path, tmp_path: Path
+) -> None:
+    blocked = "\n".join(f"sys.modules[{name!r}] = None" for name in BLOCKED)
+    arguments = ["--packed", str(file), "--out", str(tmp_path), "--smoke", "--minutes", "9", "--threads", "1"]
+    code = f"import sys\n{blocked}\nfrom training import tower, tower_trainer\ntower_trainer.KEPT = 0\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{code}tower.main({arguments!r})"], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    snapshot = tmp_path / "work" / "snapshot.pt"
+    while not snapshot.is_file():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    state = work.load_snapshot(snapshot)
+    assert state is not None
+    run(file, tmp_path, str((state["spent"] + 3) / 60))
+    later = work.load_snapshot(snapshot)
+    assert later is not None
+    assert later["step"] > state["step"] > 0
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+def test_a_step_never_waits_for_a_gpu(
+    packed: PackedClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fake_gpu(monkeypatch) as gpu:
+        trainer = Trainer(
+            tiny(Plan(minutes=0.03)), packed, tower.START, torch.device("cuda"), tmp_path, tmp_path
+        )
+        for _ in range(3):
+            gpu.copies = 0
+            with gpu.stepping():
+                trainer.one_step(0.5)
+            assert gpu.copies == 3  # of a batch's numbers
+        assert next(trainer.model.parameters()).device.type == "cuda"
+        monkeypatch.setattr(Trainer, "_keep", lambda trainer, clock: None)  # a file needs numbers
+        trainer.run()

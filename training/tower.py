@@ -1,0 +1,102 @@
+"""Train mini-clip's image tower further, on a GPU or a CPU, from one packed file:
+
+python -m training.tower --packed FILE --device cuda --minutes 9 --out DIR
+
+It needs torch, torchvision, timm, numpy, pillow and safetensors. The results are image.safetensors, in parts of at most
+15 MB, and log.jsonl; `python -m training.tower_join` makes a folder of them that open_clip loads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training import parts
+from training.packed_clip import PackedClip
+from training.tower_trainer import Plan, Trainer, tiny
+
+START = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip"
+ON_A_CPU: dict[str, Any] = {"batch": 16, "rate": 4e-4, "decay": 0.99}
+HELP = {
+    "batch": "pictures of a step",
+    "sides": "sides of the pictures, in pixels",
+    "rate": "learning rate at its highest",
+    "radius": "of the attack, in 255ths",
+    "ramp": "share of the time in which the radius grows",
+    "attack_steps": "steps of an attack",
+    "stride": "of an attack's step, as a share of the radius",
+    "keep": "weight of the distance to the teacher's clean view",
+    "embedding": "weight of the embeddings' distance beside the features'",
+    "naming": "weight of the sentences' loss",
+    "said": "share of pictures with a sentence",
+    "others": "sentences beside the batch's own that a picture is told from",
+    "pool": "scenes that are kept",
+    "reuse": "how often a scene is painted",
+    "decay": "of the averaged weights",
+    "look": "seconds between two lines of held-out figures",
+    "seed": "of all random numbers",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    torch.backends.cudnn.benchmark = True
+    usual = Plan() if given.device.startswith("cuda") else Plan(**ON_A_CPU)
+    plan = tiny(usual) if given.smoke else usual
+    typed = {name: getattr(given, name) for name in (*HELP, "teacher", "minutes")}
+    plan = replace(plan, **{name: value for name, value in typed.items() if value is not None})
+    folder = given.work or given.out / "work"
+    trainer = Trainer(
+        plan, PackedClip.open(given.packed), given.start, torch.device(given.device), folder, given.out
+    )
+    trainer.run()
+    parts.split(given.out / "image.safetensors")
+    shutil.copyfile(folder / "log.jsonl", given.out / "log.jsonl")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--packed", type=Path, required=True, metavar="FILE", help="of training.pack --for clip"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument(
+        "--start", type=Path, default=START, metavar="DIR", help="the CLIP to begin with (default: mini-clip)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=Plan.minutes, help="training time in all (default: 9)"
+    )
+    parser.add_argument(
+        "--work", type=Path, metavar="DIR", help="folder of snapshot and log (default: OUT/work)"
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
+    for name, text in HELP.items():
+        usual = getattr(Plan, name)
+        several = isinstance(usual, tuple)
+        known = ",".join(map(str, usual)) if several else f"{usual:g}"
+        known += f", on a CPU {ON_A_CPU[name]:g}" if name in ON_A_CPU else ""
+        kind = _sides if several else type(usual)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{text} (default: {known})")
+    parser.add_argument(
+        "--teacher", choices=("untouched", "start"), help="whose clean view is kept (default: untouched)"
+    )
+    parser.add_argument("--smoke", action="store_true", help="few and small pictures")
+    return parser
+
+
+def _sides(text: str) -> tuple[int, ...]:
+    return tuple(int(side) for side in text.split(","))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
