@@ -19,7 +19,7 @@ COLOURS = 255  # of a sixel image; terminals have 256 registers, and the first i
 def protocol_of(environment: Mapping[str, str], has_true_colours: bool) -> str | None:
     """Tell which protocol a terminal has, by what it sets in the environment; None for none.
 
-    tmux and screen pass on the colours of half blocks, and drop the other protocols unless they are told not to.
+    tmux and screen pass on the colours of half blocks, and drop the other protocols unless their settings allow them.
     """
     name, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
     blocks = BLOCKS if has_true_colours else None
