@@ -49,6 +49,7 @@ BUTTERFLY, SHIP = ("a red butterfly",), ("a ship on the sea",)
 BASES = (
     Example("butterfly", "", "", BUTTERFLY),
     Example("ship", "", "", SHIP),
+    Example("both", "", "", ("a red apple | a blue butterfly",)),
 )
 EXAMPLES = (
     Example("palette", "Palette", "The image has the four colours of a palette.",
@@ -65,8 +66,8 @@ EXAMPLES = (
     Example("extend", "Extend", "The image grows on both sides, and what was there is kept.",
             (*BUTTERFLY, "--init", "butterfly.jpg", "--extend", "left=48,right=48", "--set", "mask.fill=init",
              "--size", "init"), ("butterfly",)),
-    Example("region", "Regions", "The prompt holds for the upper half of the image.",
-            ("a dark night sky with the moon @ top", "--init", "ship.jpg"), ("ship",)),
+    Example("region", "Regions", "Each prompt holds for one half of the image, and is drawn there.",
+            ("a red apple @ left | a blue butterfly @ right",), ("both",)),
     Example("vignette", "Vignette", "The loss `vignette` makes the outer parts dark.",
             (*SHIP, "--loss", "vignette:10"), ("ship",)),
     Example("lines", "Lines", "The drawer `lines` paints with strokes and filled curves, which are saved as SVG too.",
