@@ -46,7 +46,7 @@ def test_a_style_s_settings_lie_under_what_the_user_says(tmp_path: Path) -> None
 
 def test_the_last_of_several_styles_wins() -> None:
     config = configs.resolve({"seed": 1, "prompts": "an owl", "style": "pencil+night"})
-    assert config.palette.colours == ["#04061c->#1c2c66->#7c8fd0->#f6f0cc\\16"]
+    assert config.palette.colours == ["#02030f->#14204f->#3c4f96->#d2d2b4\\16"]
 
 
 def test_a_style_s_unknown_keys_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
