@@ -55,7 +55,7 @@ BASES = (
     Example("both", "", "", ("a red apple | a blue butterfly",)),
     Example("glass", "", "", GLASS),
 )
-STYLE = ("--loss", "style:3", "--set", f"losses.style.image={WAVES}", "--set", "losses.near_start=0",
+STYLE = ("--loss", "style:10", "--set", f"losses.style.image={WAVES}", "--set", "losses.near_start=0",
          "--set", "losses.tv=0", "--set", "optimizer.learning_rate=0.1 -> 0.03")  # fmt: skip
 EXAMPLES = (
     Example("palette", "Palette", "The image has the four colours of a palette.",
