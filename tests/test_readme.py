@@ -100,7 +100,7 @@ def test_commands_run_in_their_order(
         if words[0] in SEEING:
             more = ["--model", str(tiny_clip)]
         before = models if words[0] in ("batch", *MAKING) and not exceptions else []
-        if "--drawer" in words:
+        if {"--drawer", "--pixels"} & set(words):
             before = before[2:]  # a VQGAN would be another drawer
         provide_run(words)
         done = vqclip(words[0], *before, *words[1:], *more)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from typer.core import TyperCommand, TyperGroup
 
-WHAT, HOW, MODELS, OUTPUT, RUN = PANELS = ("What", "How", "Models", "Output", "Run")
+WHAT, HOW, OUTPUT, RUN = PANELS = ("What", "How", "Output", "Run")
 FIRST = ("size", "count", "seed", "preset", "output", "device")  # of their panels
 
 
@@ -14,6 +14,7 @@ class Command(TyperCommand):
     """A command whose options lie in panels."""
 
     defaults: ClassVar[Mapping[str, str]] = {}  # of shared options, where its own preset sets others
+    helps: ClassVar[Mapping[str, str]] = {}  # of shared options that do more here than elsewhere
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
@@ -22,6 +23,7 @@ class Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         parameters: list[Any] = list(super().get_params(ctx))
         for parameter in parameters:
+            parameter.help = self.helps.get(parameter.name, getattr(parameter, "help", None))
             if parameter.show_default and parameter.name in self.defaults:
                 parameter.show_default = self.defaults[parameter.name]
         return laid_out(parameters)

@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,17 @@ def files_of(init: str | None, pull: bool) -> list[str | None]:
             f"--init {init}: no file matches this pattern; write one that exists, as in 'photos/*.jpg'"
         )
     return list(found)
+
+
+def one_init(init: str | None, pull: bool) -> str | None:
+    """Give the file that --init names. Raises UsageError if there are several or none."""
+    first, *others = files_of(init, pull)
+    if others:
+        raise UsageError(
+            f"--init {init} names {1 + len(others)} images, and this command starts from one; name one, as in "
+            f"--init {shlex.quote(str(first))}"
+        )
+    return first
 
 
 def fetched(address: str, pull: bool) -> Path:

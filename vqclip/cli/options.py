@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vqclip.cli import completion
-from vqclip.cli.help_layout import HOW, MODELS, OUTPUT, RUN, WHAT
+from vqclip.cli.help_layout import HOW, OUTPUT, RUN, WHAT
 
 LARGEST_BATCH = 64
 
@@ -55,7 +55,7 @@ Aspect = Annotated[
 Init = Annotated[
     str | None,
     typer.Option(
-        "--init", help="Start from this image: a file, a pattern, an address.", metavar="FILE",
+        "--init", help="Start from this image: a file or an address.", metavar="FILE",
         rich_help_panel=WHAT,
     ),
 ]  # fmt: skip
@@ -184,17 +184,24 @@ Drawer = Annotated[
     str | None,
     typer.Option(
         "--drawer", help="vqgan, fft, pyramid, pixel or lines.", metavar="NAME",
-        rich_help_panel=MODELS, show_default="vqgan", autocompletion=completion.drawers,
+        rich_help_panel=HOW, show_default="vqgan", autocompletion=completion.drawers,
     ),
 ]  # fmt: skip
+Pixels = Annotated[
+    str | None,
+    typer.Option(
+        "--pixels",
+        help="Draw a grid of so many colours, with --drawer pixel.",
+        metavar="WxH",
+        rich_help_panel=HOW,
+    ),
+]
 Pull = Annotated[
-    bool, typer.Option("--pull", help="Download the models that are missing.", rich_help_panel=MODELS)
+    bool, typer.Option("--pull", help="Download the models that are missing.", rich_help_panel=RUN)
 ]
 Offline = Annotated[
     bool,
-    typer.Option(
-        "--offline", help="Never use the network; so does VQCLIP_OFFLINE=1.", rich_help_panel=MODELS
-    ),
+    typer.Option("--offline", help="Never use the network; so does VQCLIP_OFFLINE=1.", rich_help_panel=RUN),
 ]
 
 Output = Annotated[

@@ -1,4 +1,4 @@
-"""Make a Config by merging default < the VQGAN's recipe < preset < file < settings < what the caller gives."""
+"""Make a Config by merging default < recipe < style < preset < file < settings < what the caller gives."""
 
 import dataclasses
 import logging
@@ -36,9 +36,9 @@ def resolve(
     settings: Sequence[str] = (),
     draw: Callable[[], int] = seeds.draw,
 ) -> Config:
-    """Merge default < recipe < preset < file < settings (KEY=VALUE) < given, check, and draw the seed where it is null.
+    """Merge default < recipe < style < preset < file < settings (KEY=VALUE) < given, check, and draw a missing seed.
 
-    The recipe is that of the VQGAN which the layers above it choose in the end.
+    The recipe and the style are those that the layers above them choose in the end.
 
     Raises ConfigError or PromptError, in one line.
     """
@@ -71,20 +71,26 @@ class Base:
         return cache(recipe_of)
 
     @cached_property
-    def _on(self) -> Callable[[str], _Ground]:
-        """What lies on a recipe, by its name; empty where the drawer has none."""
+    def _on(self) -> Callable[[str, str | None], _Ground]:
+        """What lies on a recipe and a style, by their names; the recipe's is empty where the drawer has none."""
         default = _shipped("default.yaml")
-        return cache(lambda name: _Ground(_lay(default, read_preset(name) if name else {}, self.above)))
+        return cache(
+            lambda recipe, style: _Ground(
+                _lay(default, read_preset(recipe) if recipe else {}, *_of_style(style), self.above)
+            )
+        )
 
     def resolve(
         self, given: Mapping[str, Any], settings: Sequence[str] = (), draw: Callable[[], int] = seeds.draw
     ) -> Config:
         """Merge settings and what the caller gives over this, as the function `resolve` does."""
         above = _lay(*_modernise(map(_parse_setting, settings), "--set "), *_modernise([given], ""))
-        drawer = _over(_over(_shipped("default.yaml"), self.above), above)["drawer"]
+        merged = reduce(_over, (_shipped("default.yaml"), self.above, above))
+        style = merged["style"] if isinstance(merged["style"], str) else None
+        drawer = reduce(_over, (_shipped("default.yaml"), *_of_style(style), self.above, above))["drawer"]
         by_card = drawer["name"] == "vqgan"
         recipe = self._recipe_of(str(drawer["model"])) if by_card else DRAWERS.load(drawer["name"]).recipe
-        ground = self._on(recipe)
+        ground = self._on(recipe, style)
         untouched = {name: section for name, section in ground.sections.items() if name not in above}
         values = _over(ground.values, above) | untouched
         if values.get("seed") is None:
@@ -178,6 +184,10 @@ def _own(name: str, path: Path, extending: tuple[str, ...]) -> dict[str, Any]:
         return _lay(*([_read_presets(below, (*extending, name))] if below else []), layer)
     except ConfigError as error:
         raise error if str(error).startswith(str(path)) else ConfigError(f"{path}: {error}") from None
+
+
+def _of_style(style: str | None) -> list[dict[str, Any]]:
+    return _modernise(styles.settings(style), f"style {style}: ")
 
 
 @cache

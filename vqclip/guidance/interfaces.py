@@ -124,6 +124,7 @@ class Perceptor(ABC):
     context: int = 0
     logit_scale: float | None = None
     logit_bias: float | None = None
+    has_features: bool = False
 
     @abstractmethod
     def embed_crops(self, pixels: "Tensor", /) -> "Tensor":
@@ -135,6 +136,13 @@ class Perceptor(ABC):
         from vqclip.media.image import from_pil  # noqa: PLC0415
 
         return cover(from_pil(image), self.size, self.size)[0].clamp(0, 1)
+
+    def features(self, pixels: "Tensor", /) -> list["Tensor"]:
+        """Compute its image tower's feature maps (n d y x) of crops, from early to late, differentiably.
+
+        A perceptor has them where `has_features` says so.
+        """
+        raise NotImplementedError(f"{self.name} has no feature maps")
 
     def embed_texts(self, texts: Sequence[str], /) -> "Tensor":
         """Embed texts as unit vectors (n d)."""
@@ -180,7 +188,7 @@ class Scene:
     `resize` resamples latents to so many rows and columns. `given` gives the image (1 3 h w) that the user gave: the
     source's frame, or the init. Relative paths begin at `base`, and `models` keeps networks loaded. `references` are
     the images that terms ask for, by file, of which `init` is one; `embed` embeds the whole of an image (1 3 h w) by
-    each perceptor.
+    each perceptor, and `perceptors` are these themselves.
     """
 
     unit: float = 1.0
@@ -192,6 +200,7 @@ class Scene:
     init: str | None = None
     references: "Mapping[str, Reference]" = field(default_factory=dict)
     embed: "Callable[[Tensor], Sequence[Tensor]] | None" = None
+    perceptors: Sequence[Perceptor] = ()
 
 
 # An image (1 3 h w) and its latent to the unweighted loss ().

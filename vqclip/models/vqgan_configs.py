@@ -245,7 +245,8 @@ def _of_shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         raise ValueError(f"widths {widths} are no multiples of {ch}")
     blocks = {m[1] for key in shapes if (m := re.match(r"decoder\.up\.0\.block\.(\d+)\.", key))}
     resolution = 2 ** (levels + 3)
-    return {
+    range_of_dalle = {} if encoder else {"lowest": 0.0}  # a decoder alone is min-dalle's
+    return range_of_dalle | {
         "ch": ch,
         "ch_mult": tuple(width // ch for width in widths),
         "num_res_blocks": len(blocks) - 1,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from vqclip.base.errors import WeightsError, cause
+from vqclip.base.paths import expand
 from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
 
 Kept = TypeVar("Kept")
@@ -56,8 +57,12 @@ class ModelCache:
             self._perceptors[known] = located.open(self, dtype)
         return self._perceptors[known]
 
-    def read(self, path: Path, load: Callable[[Path], Kept]) -> Kept:
-        """Load a user's file by a function, or give what was loaded before, unless the file has changed since."""
+    def read(self, name: str, base: Path, load: Callable[[Path], Kept]) -> Kept:
+        """Load a user's file by a function, or give what was loaded before, unless the file has changed since.
+
+        A relative name begins at `base`.
+        """
+        path = expand(self.locations[name]) if name in self.locations else base / expand(name)
         try:
             known = load, path.absolute(), path.stat().st_mtime_ns
         except OSError as error:

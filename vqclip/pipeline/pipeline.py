@@ -109,6 +109,11 @@ class Pipeline:
             for k, (perceptor, imagine) in enumerate(zip(perceptors, priors, strict=True))
         ]  # fmt: skip
 
+    @property
+    def changes_drawn(self) -> bool:
+        """Tell whether images differ from what the drawer itself draws, by a mask or by filters."""
+        return self.canvas is not None or bool(self._inputs.filters)
+
     def in_float32(self) -> "Pipeline":
         """Make the same Pipeline in float32, in which numbers don't overflow."""
         config = replace(self.config, precision="float32")
@@ -164,10 +169,13 @@ class Pipeline:
         """Make what loss terms may ask about a frame; `sizes` (h, w) are those of the images that are drawn."""
         source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
         given, init = self._given_image(frame), self.config.init
-        scene = Scene(drawer.unit, source, drawer.resize, given, self.base, self.models, init)
+        perceptors = [each.perceptor for each in self._embeddings]
+        scene = Scene(
+            drawer.unit, source, drawer.resize, given, self.base, self.models, init, perceptors=perceptors
+        )
         if not self._inputs.references:
             return scene
-        view = WholeView([each.perceptor for each in self._embeddings], sizes, self.device)
+        view = WholeView(perceptors, sizes, self.device)
         references = make_references(self._inputs.references, drawer, sizes, view)
         return replace(scene, references=references, embed=view.embed)
 

@@ -20,11 +20,12 @@ from vqclip.requirements.needs import distinct
 from vqclip.start.sketchbook import find_sketchbook
 from vqclip.weights import store
 from vqclip.weights.catalog import ModelCard, human
-from vqclip.weights.requirement import Requirement
+from vqclip.weights.requirement import USER_FILE, Requirement, find_user_file
 
 _FINDERS = {
     "vqgan": find_vqgan, "clip": weights_file, "sketchbook": find_sketchbook, "judge": find_judge,
     "transformer": find_transformer, "image-prior": find_image_prior, "upscaler": find_upscaler,
+    USER_FILE: find_user_file,
 }  # fmt: skip
 _READING = threading.Lock()  # what is asked for twice is read once
 

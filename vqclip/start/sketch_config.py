@@ -32,7 +32,7 @@ class SketchStart(Start):
         texts = sorted(set().union(*(outline.texts for outline in said)))
         known = {text: embeddings.perceptor.embed_texts([text]) for text in texts}
         book = tools.models.load(self.sketchbook, load_sketchbook)
-        sketch = Sketch(book, embeddings.perceptor, embeddings.of, known)
+        sketch = Sketch(book, embeddings.perceptor, embeddings.of, known, tools.base)
         return lambda frame, generator: sketch.image(
             [each.prompt for each in frame.prompts if each.prompt.kind is not Kind.VECTOR],
             frame.height,
