@@ -1,7 +1,7 @@
 """Make mini-clip's table of word pieces smaller: python -m training.smaller_clip --out FOLDER [--data DIR]
 
 The table is stored in eight bits (float8_e4m3fn), which open_clip reads as it does others. With --data, only pieces
-that the words of the training's sentences need are kept, and a tokenizer's file of its own lies beside the weights. Other
+that the words of the training's sentences need are kept, and a file of their merges lies beside the weights. Other
 words then fall into shorter pieces, at last into letters, so that every text can still be read:
 
     open_clip.get_tokenizer("local-dir:FOLDER", bpe_path="FOLDER/bpe_simple_vocab.txt.gz")
