@@ -43,7 +43,7 @@ class Plan:
     stride: float = 1.0  # of an attack's step, as a share of the radius
     keep: float = 1.0  # weight of the distance to the teacher's clean view
     embedding: float = 2.0  # weight of the embeddings' distance beside the features'
-    naming: float = 0.15  # weight of the sentences
+    naming: float = 0.5  # weight of the sentences
     teacher: str = "untouched"  # or "start": whose clean view is kept
     said: float = 0.65  # share of pictures with a sentence; of the others parts are shown
     others: int = 512  # sentences beside the batch's own
