@@ -20,7 +20,7 @@ from training.packed_clip import PackedClip
 from training.tower_trainer import Plan, Trainer, tiny
 
 START = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip"
-ON_A_CPU: dict[str, Any] = {"batch": 16, "rate": 4e-4, "decay": 0.99}
+ON_A_CPU: dict[str, Any] = {"batch": 16, "rate": 1e-4, "decay": 0.99}
 HELP = {
     "batch": "pictures of a step",
     "sides": "sides of the pictures, in pixels",
