@@ -15,6 +15,7 @@ from typing import TypeAlias
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from evaluation.judge import Judge
@@ -27,6 +28,7 @@ from vqclip.media.image import load_image
 SIDE = 24  # pixels of the pictures that are compared
 SIZES = (0.6, 0.7, 0.8, 0.9, 1.0)  # shares of the side at which each cut-out is tried, and mirrored
 CHUNK = 512
+PAIRS = 6  # are named
 PLAIN = 0.03  # distance to the ground below which there is nothing to compare
 See: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -56,13 +58,25 @@ def in_pixels(images: Tensor, sprites: Tensor) -> Nearest:
     return Nearest(best.rows, best.distances / bare.clamp_min(PLAIN))
 
 
-def by_judge(images: Tensor, sprites: Tensor, see: See) -> Nearest:
-    """Compare what a judge sees in images and in cut-outs on white; a distance is 1 - cosine."""
-    seen = torch.cat([see(part) for part in torch.split(images, 32)])
-    best = Nearest(torch.zeros(len(images), dtype=torch.long), torch.full((len(images),), float("inf")))
-    for begin, part in _parts(sprites, 32):
-        best = _nearer(best, begin, 1 - seen @ see(on(part, torch.ones(3))).T)
-    return best
+def by_judge(images: Tensor, known: Tensor, see: See) -> Nearest:
+    """Compare what a judge sees in images with what it saw in cut-outs (m e); a distance is 1 - cosine."""
+    found = (torch.cat([see(part) for part in torch.split(images, 32)]) @ known.T).max(1)
+    return Nearest(found.indices, 1 - found.values)
+
+
+def seen_on_white(sprites: Tensor, see: See) -> Tensor:
+    """What a judge sees in cut-outs on white: m e."""
+    return torch.cat([see(on(part, torch.ones(3))) for _, part in _parts(sprites, 32)])
+
+
+def _kept(file: Path | None, sprites: Tensor, see: See) -> Tensor:
+    """What a judge sees in cut-outs, from a file if it is there; else it is written."""
+    if file is not None and file.is_file():
+        return load_file(file)["seen"]
+    seen = seen_on_white(sprites, see)
+    if file is not None:
+        save_file({"seen": seen}, file)
+    return seen
 
 
 def on(sprites: Tensor, colour: Tensor) -> Tensor:
@@ -110,6 +124,7 @@ def _nearer(best: Nearest, begin: int, distances: Tensor) -> Nearest:
     )
 
 
+@torch.no_grad()
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -120,8 +135,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--most", type=int, default=1000000, help="of the training pictures, for a quick look"
     )
     parser.add_argument("--held-out", type=int, default=100, help="pictures of held-out names beside them")
+    parser.add_argument(
+        "--seen", type=Path, metavar="FILE", help="keeps what the judge saw, for the next time"
+    )
     parser.add_argument("--no-judge", action="store_true", help="pixels alone, which is quick")
-    parser.add_argument("--sheet", type=Path, metavar="PNG", help="the twelve closest pairs")
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="PNG",
+        help="the twelve closest pairs in pixels; those of the judge in PNG-judge",
+    )
     given = parser.parse_args(arguments)
     files = sorted(given.samples.glob("*.png"))
     if not files:
@@ -131,20 +154,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fresh = on(packed.sprites[torch.from_numpy(packed.rows(HELD_OUT))[: given.held_out]], torch.ones(3))
     size = (128, 128)
     samples = torch.cat([F.interpolate(load_image(file), size, mode="area") for file in files])
-    see = (
-        None if given.no_judge else Judge.open(WEIGHTS, Sentences(stand_in=True)).see
-    )  # it reads nothing here
     print(
         "| pictures | number | distance in | least | a tenth is below | median |\n| --- | --: | --- | --: | --: | --: |"
     )
+    nearest: dict[str, Callable[[Tensor], Nearest]] = {"pixels": lambda images: in_pixels(images, known)}
+    if not given.no_judge:
+        see = Judge.open(WEIGHTS, Sentences(stand_in=True)).see  # it reads nothing here
+        seen = _kept(given.seen, known, see)
+        nearest["the judge's space"] = lambda images: by_judge(images, seen, see)
     for title, images in (("samples", samples), ("held-out names", fresh)):
-        if len(images):
-            _report(title, "pixels", in_pixels(images, known))
-            if see is not None:
-                with torch.no_grad():
-                    _report(title, "the judge's space", by_judge(images, known, see))
-    if given.sheet is not None:
-        pairs(samples, known, in_pixels(samples, known)).save(given.sheet)
+        for where, find in nearest.items():
+            if len(images):
+                _report(title, where, find(images))
+    names = [packed.index[row]["name"] for row in packed.rows("train")]
+    for where, find in nearest.items():
+        found = find(samples)
+        told = ", ".join(
+            f"{files[i].stem} and {names[found.rows[i]]} {found.distances[i]:.3f}"
+            for i in found.distances.argsort()[:PAIRS].tolist()
+        )
+        print(f"\nclosest in {where}: {told}")
+        if given.sheet is not None:
+            file = given.sheet if where == "pixels" else given.sheet.with_stem(f"{given.sheet.stem}-judge")
+            pairs(samples, known, found).save(file)
     return 0
 
 

@@ -147,11 +147,11 @@ def other_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("other-clip"), seed=1, image_size=24)
 
 
-def write_clip(folder: Path, seed: int, image_size: int = 16) -> Path:
+def write_clip(folder: Path, seed: int, image_size: int = 16, **vision: Any) -> Path:
     import open_clip  # noqa: PLC0415  # takes seconds
 
     settings = json.loads(json.dumps(TINY_CLIP))
-    settings["vision_cfg"]["image_size"] = image_size
+    settings["vision_cfg"] |= {"image_size": image_size, **vision}
     torch.manual_seed(seed)
     save_file(open_clip.CLIP(**settings).state_dict(), folder / "open_clip_model.safetensors")
     preprocess = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}

@@ -248,7 +248,7 @@ def test_the_flags_of_generate_are_frozen() -> None:
         "--upscale", "--transparent",
         "-d", "--device", "-n", "--count",
         "--batch-size", "--together", "--best", "--judge", "--runs",
-        "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
+        "--pixels", "--video", "--video-seconds", "--video-fps", "--video-hold", "--forth-and-back",
         "--plan", "--json", "-q", "--quiet", "-v", "--verbose", "--pull", "--offline",
     }  # fmt: skip
 

@@ -89,7 +89,7 @@ def run(words: list[str], models: list[str], vqclip: Vqclip) -> None:
     exceptions = [found for start, found in EXCEPTIONS.items() if shlex.join(words).startswith(start)]
     more, code, _ = exceptions[0] if exceptions else (tiny(words), 0, "")
     before = models if words[0] in ("batch", "generate", *FILMS) and "--plan" not in words else []
-    before = before[2:] if "--drawer" in words else before
+    before = before[2:] if {"--drawer", "--pixels"} & set(words) else before
     provide_run(words)
     more = [*more, "--force"] if "-o" in words and words[0] == "generate" else more
     done = vqclip(words[0], *before, *words[1:], *more)

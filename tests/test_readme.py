@@ -25,6 +25,7 @@ EXCEPTIONS = {
     "generate 'a red apple' --init https": (["--offline"], 3, "it downloads"),
     "models pull": (["--offline"], 3, "it downloads; offline it still looks the names up"),
     "generate 'an owl' --upscale 4": (["--plan"], 0, "its model is not part of vqclip"),
+    "generate 'a red apple' --set texts.image_prior": (["--plan"], 0, "it is for mini-clip alone"),
     "generate 'a red apple' --preset pairs/classic": (["--plan"], 0, "its models are not part of vqclip"),
 }
 SEEING = ("classify", "search", "embed", "rank")
@@ -99,7 +100,7 @@ def test_commands_run_in_their_order(
         if words[0] in SEEING:
             more = ["--model", str(tiny_clip)]
         before = models if words[0] in ("batch", *MAKING) and not exceptions else []
-        if "--drawer" in words:
+        if {"--drawer", "--pixels"} & set(words):
             before = before[2:]  # a VQGAN would be another drawer
         provide_run(words)
         done = vqclip(words[0], *before, *words[1:], *more)

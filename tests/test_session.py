@@ -21,10 +21,12 @@ import vqclip
 from vqclip.base.errors import RunError, UsageError
 from vqclip.base.stop import StopToken
 from vqclip.config import resolve as configs
+from vqclip.gallery.entry import read_entry
 from vqclip.jobs.run_batch import BatchEnded, TaskEnded
 from vqclip.media.video_reader import VideoReader
-from vqclip.pipeline import model_cache
+from vqclip.models import vqgan_loading
 from vqclip.pipeline.events import Compared, Finished, Ranked, Stepped, Stopped, VideoSaved, result, results
+from vqclip.runs.record import read_record
 from vqclip.runs.run import RECORD
 from vqclip.session import Session
 
@@ -63,8 +65,8 @@ class TestGenerate:
     def test_models_are_loaded_once(
         self, session: Session, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        loaded, load = [], model_cache.load_vqgan
-        monkeypatch.setattr(model_cache, "load_vqgan", lambda *given: loaded.append(given) or load(*given))
+        loaded, load = [], vqgan_loading.load_vqgan
+        monkeypatch.setattr(vqgan_loading, "load_vqgan", lambda *given: loaded.append(given) or load(*given))
         for prompt in ("a", "b", "a"):
             result(session.generate(prompt, **settings(tiny, steps=1)))
         assert len(loaded) == 1
@@ -163,6 +165,19 @@ def test_best_of_ranks_all_and_keeps_the_best(session: Session, tiny: Tiny) -> N
     assert [event.is_kept for event in ranked] == [True, True, False]
     assert sorted((event.score for event in ranked), reverse=True) == [event.score for event in ranked]
     assert {event.result.seed for event in ranked} == {1, 2, 3}
+
+
+def test_best_of_keeps_scores_in_the_run_folders(session: Session, tiny: Tiny, tmp_path: Path) -> None:
+    """Each run's record keeps its score, also of those that aren't kept, and the run counts as finished."""
+    events = list(session.best_of("a", 2, keep=1, seed=1, runs=tmp_path, **settings(tiny, steps=1)))
+    for event in (event for event in events if isinstance(event, Ranked)):
+        folder = event.result.folder
+        assert folder
+        record = read_record(folder)
+        assert record == event.result.record | {"score": round(event.score, 4), "judge": record["judge"]}
+        assert read_entry(folder).to_dict()["score"] == record["score"]
+    *_, last = session.resume(folder)
+    assert isinstance(last, Finished)
 
 
 def test_batch_does_each_job_once_and_names_what_fails(session: Session, tiny: Tiny, tmp_path: Path) -> None:

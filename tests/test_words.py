@@ -1,6 +1,9 @@
-"""Help, documents and configs use the field's words: none of the words that vqclip once used instead of them."""
+"""Help, documents, configs and docstrings use the field's words: none of those that vqclip once used instead."""
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +24,7 @@ OLD_WORDS = (
     "studio", "tighten", "told", "wish", "wished", "wishes",
 )  # fmt: skip
 OLD = re.compile(rf"\b({'|'.join(OLD_WORDS)})\b", re.IGNORECASE)
+PAINTING = re.compile(r"(?<!oil )\b(paint|paints|painting|paintings)\b", re.IGNORECASE)  # say render, or draw
 TEMPLATE = "a picture of a {}"  # CLIPs read it in the words that their captions had
 LINKED = re.compile(r"(?<=\])\([^)\s]+\)")  # a link's target is a file's name
 HISTORY = ("docs/log.md", "CHANGELOG.md")  # they speak of what was, in the words of the day
@@ -28,6 +32,7 @@ DOCUMENTS = sorted(
     str(path.relative_to(ROOT))
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "configs").rglob("*.yaml")]
 )
+MODULES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "vqclip").rglob("*.py"))
 COMMANDS = ["", "config", "models", *(name for name, _ in find_commands(app))]
 
 
@@ -43,9 +48,24 @@ def old_sentences(text: str) -> list[str]:
     ]
 
 
+def prose(source: str) -> Iterator[str]:
+    """Yield the docstrings and comments of a module."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+
+
 def test_an_old_word_is_found() -> None:
     text = "The image is saved. A latent is\nnudged in each step. A seated person is no seat number."
     assert old_sentences(text) == ["A latent is nudged in each step.", "A seated person is no seat number."]
+
+
+def test_an_old_word_is_found_in_docstrings_and_comments() -> None:
+    source = '"""Make pictures."""\ndef f():\n    """Nudge it."""\n    return "reel"  # a painter\n'
+    assert [bool(OLD.search(text)) for text in prose(source)] == [True, True, True]
 
 
 def test_help_begins_with_what_vqclip_does() -> None:
@@ -63,6 +83,13 @@ def test_help_uses_no_old_word(command: str) -> None:
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if name not in HISTORY])
 def test_documents_use_no_old_word(document: str) -> None:
     assert old_sentences((ROOT / document).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_docstrings_and_comments_use_no_old_word(module: str) -> None:
+    texts = list(prose((ROOT / module).read_text(encoding="utf-8")))
+    assert [found for text in texts for found in old_sentences(text)] == []
+    assert [text for text in texts if PAINTING.search(text)] == []
 
 
 def test_progress_output_uses_no_old_word(vqclip: Vqclip, tiny_vqgan: Path, tiny_clip: Path) -> None:

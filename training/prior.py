@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 
 from training import parts, work
@@ -20,6 +21,8 @@ from training.packed import Packed
 from training.prior_trainer import Plan, Trainer, tiny
 from vqclip.models.transformer.architecture import NOTE
 
+WHOLE = ("side", "layers", "width", "heads", "prefix", "modulation", "batch", "pool", "tried", "seed")
+PARTED = ("rate", "calm")  # keys of a plan that are no whole numbers
 PROMPTS = (
     "a red apple", "a cat", "a castle", "a yellow fish", "a tree in a green meadow", "a boat on the sea",
     "a blue car", "a rocket at night", "a strawberry", "a house in the snow", "two green apples", "a butterfly",
@@ -31,10 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     torch.set_num_threads(given.threads)
     plan = replace(tiny(Plan()) if given.smoke else Plan(), minutes=given.minutes)
-    for name in ("side", "layers", "width", "heads", "batch", "pool", "tried", "rate", "seed"):
+    for name in (*WHOLE, *PARTED):
         if (value := getattr(given, name)) is not None:
             plan = replace(plan, **{name: value})
     packed = Packed.open(given.packed)
+    if given.start is not None:
+        packed = replace(packed, start=load_file(given.start))
     trainer = Trainer(plan, packed, torch.device(given.device), given.work or given.out / "work")
     trainer.run()
     deliver(trainer, given.out)
@@ -53,13 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         "--work", type=Path, metavar="DIR", help="folder of snapshot and log (default: OUT/work)"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
-    whole, parted = (
-        (int, ("side", "layers", "width", "heads", "batch", "pool", "tried", "seed")),
-        (float, ("rate",)),
-    )
-    for kind, names in (whole, parted):
+    for kind, names in ((int, WHOLE), (float, PARTED)):
         for name in names:
             parser.add_argument(f"--{name}", type=kind, help=f"default: {getattr(Plan, name)}")
+    parser.add_argument(
+        "--start", type=Path, metavar="FILE", help="weights of a prior to begin with, of any grid"
+    )
     parser.add_argument("--smoke", action="store_true", help="a tiny network")
     return parser
 

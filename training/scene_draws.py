@@ -85,11 +85,14 @@ class SceneDraws:
         rows: np.ndarray,
         walls: list[dict[str, Any]],
         seed: int | list[int],
+        calm: float = 0.0,
     ):
+        """`calm` is the share of scenes of one thing, upright in the middle of a plain ground or a place."""
         self.index, self.rows, self.walls = index, rows, walls
         self.random = np.random.default_rng(seed)
         self.names = Names()
         weights = np.array([weight(index[row]) for row in rows])
+        self._calm, self._is_calm = calm, False
         self._odds = (weights / weights.sum()).cumsum()
         self._captioned = [i for i, wall in enumerate(walls) if stem_of(wall["file"]) in PHOTOGRAPHS]
         self._kinds: tuple[tuple[float, Callable[[], Scene]], ...] = (
@@ -100,10 +103,17 @@ class SceneDraws:
             (0.97, self.placed),
             (1.0, self.without),
         )
+        self._calm_kinds = (
+            (0.55, self.single),
+            (0.75, self.coloured),
+            (0.97, self.placed),
+            (1.0, self.without),
+        )
 
     def make(self) -> Scene:
-        dice = self.random.random()
-        return next(kind for below, kind in self._kinds if dice < below)()
+        self._is_calm = self._calm > 0 and bool(self.random.random() < self._calm)
+        kinds, dice = self._calm_kinds if self._is_calm else self._kinds, self.random.random()
+        return next(kind for below, kind in kinds if dice < below)()
 
     def single(self) -> Scene:
         """One thing on any ground."""
@@ -178,7 +188,7 @@ class SceneDraws:
             return self._ramp((1.0, 1.0, 1.0))
         if dice < 0.55:
             return self._ramp(self._any())
-        if dice < 0.85 or not self.walls:
+        if dice < 0.85 or self._is_calm or not self.walls:
             return Ramp(self._any(), self._any(), self._between(0, 2 * math.pi))
         return self._wall(int(self.random.integers(len(self.walls))), 0.5)
 
@@ -210,6 +220,9 @@ class SceneDraws:
         return dressed(text, self.index[row]["style"], self.random)
 
     def _placement(self, smallest: float, largest: float, shift: float) -> Placement:
+        if self._is_calm:
+            x, y = self._between(-0.04, 0.04), self._between(-0.04, 0.04)
+            return Placement(x, y, self._between(max(smallest, largest - 0.15), largest))
         x, y, turn = self._between(-shift, shift), self._between(-shift, shift), float(self.random.normal())
         size = self._between(smallest, largest)
         return Placement(x, y, size, 0.15 * turn, bool(self.random.random() < 0.5))

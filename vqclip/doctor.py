@@ -13,6 +13,7 @@ import torch
 from vqclip import __version__
 from vqclip.base import device as devices
 from vqclip.base.errors import VideoError, VqclipError
+from vqclip.base.files import is_writable
 from vqclip.base.paths import has_home, home, offline
 from vqclip.config import resolve as configs
 from vqclip.media import ffmpeg
@@ -127,7 +128,7 @@ def _presets() -> Iterator[Finding]:
 
 def _folder(topic: str, folder: Path, advice: str) -> Finding:
     nearest = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+    if not nearest.is_dir() or not is_writable(nearest):
         return Finding(topic, f"{folder} can't be written to", advice, hinders=topic == "runs")
     free = shutil.disk_usage(nearest).free
     short = "" if free >= ENOUGH_DISK else f"make room on the disk of {folder}"

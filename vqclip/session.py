@@ -18,10 +18,9 @@ from vqclip.jobs.batch import Task
 from vqclip.jobs.launcher import Launcher
 from vqclip.jobs.placement import Placement
 from vqclip.jobs.processes import WorkerSpec
-from vqclip.jobs.reproduce import carried_config, reproduce
+from vqclip.jobs.reproduce import carried_config, reproduce, saved_metadata
 from vqclip.jobs.run_batch import BatchEvents, run_batch
 from vqclip.jobs.worker import Videos, Worker
-from vqclip.media.image import read_metadata
 from vqclip.pipeline.events import Events, Result, VideoSaved, result
 from vqclip.pipeline.film_video import remake_film
 from vqclip.pipeline.model_cache import ModelCache
@@ -38,7 +37,7 @@ class Session:
 
     Each method is a generator of events (`vqclip.events`): work is done while you iterate, and closing it early leaves
     no lock and no half-written file. Each takes a `stop` (StopToken), which any thread may stop. Nothing is written
-    unless you name a folder: `runs` gets a run folder for each picture. Errors are VqclipErrors. Iterate over one
+    unless you name a folder: `runs` gets a run folder for each image. Errors are VqclipErrors. Iterate over one
     generator of a Session at a time; several Sessions may work in several threads.
 
     `device` is auto, cpu, cuda, cuda:1 or mps; `pull` lets it download models that are named but not here. `threads`
@@ -154,7 +153,7 @@ class Session:
         True
         """
         image = Path(image)
-        metadata = read_metadata(image)
+        metadata = saved_metadata(image)
         return reproduce(self._worker, image, carried_config(image, metadata), metadata, _path(runs), stop)
 
     def batch(

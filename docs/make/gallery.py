@@ -11,23 +11,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from evaluation.judge import Judge
+from evaluation.painting import paint, painted, sheet
 from evaluation.ranking import WEIGHTS, Verdict, precision, rank, read_prompts
 from vqclip.base import device
-from vqclip.base.errors import ConfigError, ImageError
 from vqclip.config import resolve as configs
-from vqclip.config.schema import Config
-from vqclip.media.image import read_metadata, save_png
-from vqclip.pipeline.events import Stepped, result
+from vqclip.pipeline.events import Stepped
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import render
-from vqclip.runs.provenance import provenance
-from vqclip.runs.run import image_metadata
-
-COLUMNS, SIDE, LINE = 8, 160, 16
 
 
 def main() -> None:
@@ -67,37 +61,8 @@ def affordable(seconds: float, prompt: str, preset: str | None) -> int:
     return max(1, int(seconds / ((times[-1] - times[2]) / (len(times) - 3))))
 
 
-def paint(config: Config, path: Path, cache: ModelCache) -> float:
-    """Paint a config into a PNG that carries it; returns the seconds of the loop."""
-    painting = result(render(config, Pipeline(config, cache.device, cache=cache)))
-    save_png(painting.image, path, image_metadata(config, provenance(config, cache.device)))
-    return painting.seconds
-
-
-def painted(path: Path, config: Config) -> bool:
-    """Whether this very config was painted there before."""
-    try:
-        return path.is_file() and configs.from_dict(read_metadata(path)["config"]) == config
-    except (ConfigError, ImageError):
-        return False
-
-
 def summary(verdicts: Sequence[Verdict]) -> str:
     return f"{len(verdicts)} pictures: R@1 {precision(verdicts, 1):.0%}, R@5 {precision(verdicts, 5):.0%}"
-
-
-def sheet(verdicts: Sequence[Verdict]) -> Image.Image:
-    """All pictures in rows, each under its prompt and rank."""
-    rows, font = -(-len(verdicts) // COLUMNS), ImageFont.load_default(11)
-    made = Image.new("RGB", (COLUMNS * SIDE, rows * (SIDE + LINE)), "white")
-    draw = ImageDraw.Draw(made)
-    for i, verdict in enumerate(verdicts):
-        x, y = i % COLUMNS * SIDE, i // COLUMNS * (SIDE + LINE)
-        with Image.open(verdict.picture) as image:
-            made.paste(image.resize((SIDE - 4, SIDE - 4), Image.Resampling.LANCZOS), (x + 2, y + LINE))
-        title = verdict.prompt if len(verdict.prompt) < 27 else verdict.prompt[:25] + "…"
-        draw.text((x + 2, y + 2), f"{title} {verdict.rank}", fill="black", font=font)
-    return made
 
 
 def page(verdicts: Sequence[Verdict], folder: Path) -> str:

@@ -4,6 +4,7 @@ Each image is generated on the CPU by the command that stands beside it, at a sm
 are kept; --page writes the page alone. `tests/test_wishes.py` fails where the page differs from what this makes.
 """
 
+import math
 import shlex
 import subprocess
 import sys
@@ -19,7 +20,7 @@ FOLDER = FILE.with_suffix("")
 SIDE = 160
 QUALITY = 88  # of JPEG files
 SHARED = ("--seed", "1", "--size", f"{SIDE}x{SIDE}", "--steps", "45")
-MASK = "mask.png"
+MASK, WAVES = "mask.png", "waves.png"
 HEAD = """# What the options do, in images
 
 Each section has a command and its image, beside the same image without the option, or beside the init. All were
@@ -46,10 +47,16 @@ class Example:
 
 
 BUTTERFLY, SHIP = ("a red butterfly",), ("a ship on the sea",)
+GLASS = ("a stained glass window", "--init", "butterfly.jpg", "--set", "losses.near_start=0",
+         "--set", "optimizer.learning_rate=0.15")  # fmt: skip
 BASES = (
     Example("butterfly", "", "", BUTTERFLY),
     Example("ship", "", "", SHIP),
+    Example("both", "", "", ("a red apple | a blue butterfly",)),
+    Example("glass", "", "", GLASS),
 )
+STYLE = ("--loss", "style:10", "--set", f"losses.style.image={WAVES}", "--set", "losses.near_start=0",
+         "--set", "losses.tv=0", "--set", "optimizer.learning_rate=0.1 -> 0.03")  # fmt: skip
 EXAMPLES = (
     Example("palette", "Palette", "The image has the four colours of a palette.",
             (*BUTTERFLY, "--palette", "gameboy"), ("butterfly",), "png"),
@@ -65,8 +72,14 @@ EXAMPLES = (
     Example("extend", "Extend", "The image grows on both sides, and what was there is kept.",
             (*BUTTERFLY, "--init", "butterfly.jpg", "--extend", "left=48,right=48", "--set", "mask.fill=init",
              "--size", "init"), ("butterfly",)),
-    Example("region", "Regions", "The prompt holds for the upper half of the image.",
-            ("a dark night sky with the moon @ top", "--init", "ship.jpg"), ("ship",)),
+    Example("region", "Regions", "Each prompt holds for one half of the image, and is drawn there.",
+            ("a red apple @ left | a blue butterfly @ right",), ("both",)),
+    Example("woodcut", "Style by name", "A style brings words and settings; this one has two colours.",
+            (*SHIP, "--style", "woodcut"), ("ship",), "png"),
+    Example("style", "Style of an image", "The loss `style` gives the image the textures and colours of another one.",
+            (*BUTTERFLY, *STYLE), ("butterfly", WAVES)),
+    Example("structure", "Structure", "The loss `structure` keeps the edges of the init in a restyled image.",
+            (*GLASS, "--loss", "structure:5"), ("butterfly", "glass")),
     Example("vignette", "Vignette", "The loss `vignette` makes the outer parts dark.",
             (*SHIP, "--loss", "vignette:10"), ("ship",)),
     Example("lines", "Lines", "The drawer `lines` paints with strokes and filled curves, which are saved as SVG too.",
@@ -103,6 +116,16 @@ def draw_mask(path: Path) -> None:
     mask.save(path)
 
 
+def draw_waves(path: Path) -> None:
+    """Draw stripes of yellow and blue that wind."""
+    waves = Image.new("RGB", (SIDE, SIDE), (20, 50, 120))
+    for y in range(SIDE):
+        for x in range(SIDE):
+            if math.sin((x + 10 * math.sin(y / 9)) / 5) > 0:
+                waves.putpixel((x, y), (250, 200, 60))
+    waves.quantize(2).save(path, optimize=True)
+
+
 def _in_order() -> Iterator[Example]:
     """Yield each example after those that it is shown beside."""
     bases = {each.name: each for each in BASES}
@@ -113,7 +136,7 @@ def _in_order() -> Iterator[Example]:
 
 def generate(example: Example, runs: Path) -> None:
     """Generate an example's image, and store it in few bytes."""
-    words = [str(FOLDER / word) if (FOLDER / word).is_file() else word for word in example.words]
+    words = [_in_folder(word) for word in example.words]
     pairs = zip(SHARED[::2], SHARED[1::2], strict=True)
     shared = [word for pair in pairs if pair[0] not in words for word in pair]
     made = runs / f"{example.name}.png"
@@ -126,10 +149,17 @@ def generate(example: Example, runs: Path) -> None:
             image.convert("RGB").save(FOLDER / example.file, quality=QUALITY, optimize=True)
 
 
+def _in_folder(word: str) -> str:
+    """Return a word with the whole path of the page's image that it, or what stands behind its =, names."""
+    key, equals, name = word.rpartition("=")
+    return f"{key}{equals}{FOLDER / name}" if (FOLDER / name).is_file() else word
+
+
 def main(words: Sequence[str]) -> None:
     FOLDER.mkdir(exist_ok=True)
     if "--page" not in words:
         draw_mask(FOLDER / MASK)
+        draw_waves(FOLDER / WAVES)
         with tempfile.TemporaryDirectory() as runs:
             for example in _in_order():
                 if not (FOLDER / example.file).exists():

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from conftest import Tiny, Vqclip
@@ -71,9 +72,9 @@ class TestHelp:
     def test_groups_options_in_one_order(self, command: str) -> None:
         panels = re.findall(r"^╭─ (\w+)", "\n".join(shown_help(command)), re.MULTILINE)
         assert panels[0] == "Arguments"
-        order = ["What", "How", "Models", "Output", "Run"]
+        order = ["What", "How", "Output", "Run"]
         assert panels[1:] == [panel for panel in order if panel in panels]
-        assert {"How", "Models", "Output", "Run"} <= set(panels)
+        assert {"How", "Output", "Run"} <= set(panels)
 
     def test_shows_the_defaults_that_hold(self) -> None:
         """What the help says is what default.yaml says."""
@@ -386,3 +387,26 @@ def test_what_would_be_lost_or_misread_is_refused(vqclip: Vqclip, words: list[st
     assert done.code == 2
     assert said in done.err
     assert not Path("runs").exists()
+
+
+class TestPixels:
+    """--pixels sizes the grid of the drawer pixel, which it implies."""
+
+    def test_make_a_grid(self, vqclip: Vqclip) -> None:
+        words = ("--pixels", "12x8", "-s", "48x32", "--steps", "0", "-o", "a.png", "--device", "cpu")
+        assert vqclip("generate", "an owl", *words).code == 0
+        with Image.open("a.png") as image:
+            pixels = np.asarray(image.convert("RGB"))
+        assert np.array_equal(pixels[::4, ::4].repeat(4, 0).repeat(4, 1), pixels)
+
+    @pytest.mark.parametrize(
+        "words", [("--drawer", "pixel"), ("--style", "mosaic"), ("--set", "drawer=pixel")]
+    )
+    def test_go_with_their_drawer(self, words: tuple[str, str], vqclip: Vqclip) -> None:
+        assert vqclip("generate", "an owl", "--pixels", "12x8", "--plan", *words).code == 0
+
+    @pytest.mark.parametrize("words", [["--drawer", "fft"], ["--set", "drawer=fft"]])
+    def test_are_refused_with_another_drawer(self, words: list[str], vqclip: Vqclip) -> None:
+        done = vqclip("generate", "an owl", "--pixels", "12x8", "--plan", *words)
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert "pixels" in done.err

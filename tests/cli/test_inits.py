@@ -105,3 +105,16 @@ def test_what_is_too_large_is_refused(address: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("vqclip.cli.inits.LARGEST", 10)
     with pytest.raises(WeightsError, match="it sends more than"):
         fetched(f"{address}/cat.png", pull=True)
+
+
+@pytest.mark.parametrize("command", ["story", "zoom", "vary"])
+def test_other_commands_take_a_pattern_that_means_one_image(command: str, vqclip: Vqclip) -> None:
+    write_images("only.png")
+    words = [command, "only.png" if command == "vary" else "an owl", "--plan", "--init"]
+    assert vqclip(*words, "onl?.png").code == 0
+    write_images("onlx.png")
+    done = vqclip(*words, "onl?.png")
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert "names 2 images, and this command starts from one" in done.err
+    assert "--pull" in vqclip(*words, "https://example.com/a.png").err

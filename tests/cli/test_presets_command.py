@@ -50,7 +50,7 @@ def test_show_prints_the_file(vqclip: Vqclip) -> None:
     ("text", "why"),
     [
         ("extends: my", "extends itself"), ("extends: 3", "is no preset's name"), ("extends: nowhere", "no preset"),
-        ("stpes: 3", "there is no key"), ("- a", "is a mapping of keys"), ("a: [", "my.yaml"),
+        ("stpes: 3", "there is no key"), ("- a", "is keys with values"), ("a: [", "my.yaml"),
     ],
 )  # fmt: skip
 def test_an_own_preset_that_is_wrong_is_named_in_one_line(own: Path, text: str, why: str) -> None:

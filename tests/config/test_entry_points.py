@@ -158,7 +158,7 @@ def test_a_text_for_a_perceptor_that_reads_none_is_refused(tiny: Tiny) -> None:
         ({"kind": None}, "there is no perceptor 'None'"),
         ({"kind": "colours", "model": "mini-clip"}, r"no key 'perceptors\[0\]\.model'"),
         ({"kind": "colours", "contrast": 0}, r"perceptors\[0\]\.contrast: 0.0 is out of range"),
-        ({"weight": 1}, r"the config lacks perceptors\[0\]\.model"),
+        ({"weight": 1}, r"perceptors\[0\] lacks model"),
     ],
 )
 def test_a_wrong_item_of_perceptors_is_refused(tiny: Tiny, item: dict[str, object], message: str) -> None:

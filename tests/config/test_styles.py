@@ -8,6 +8,7 @@ import pytest
 from vqclip.base.errors import ConfigError
 from vqclip.config import resolve as configs
 from vqclip.config import styles
+from vqclip.config.schema import Config
 
 
 def prompts_of(*lines: str, style: str | None) -> list[str]:
@@ -28,6 +29,31 @@ def test_styles_add_up() -> None:
     assert prompts_of("an owl @ left", style="ink+night") == [
         "an ink drawing of an owl, black lines on white paper, at night under the moon @ left"
     ]
+
+
+def test_a_style_s_settings_lie_under_what_the_user_says(tmp_path: Path) -> None:
+    def resolved(**given: object) -> Config:
+        return configs.resolve({"seed": 1, "prompts": "an owl", "style": "pixel-art", **given})
+
+    assert (resolved().drawer.name, resolved().palette.colours) == ("pixel", ["pico8"])
+    assert resolved(palette="nord").palette.colours == ["nord"]
+    assert resolved(drawer="fft").drawer.name == "fft"
+    assert configs.from_dict(configs.to_dict(resolved())) == resolved()
+    (tmp_path / "a.yaml").write_text("style: woodcut\npalette: nord\n")
+    assert configs.resolve({"seed": 1}, file=tmp_path / "a.yaml").palette.colours == ["nord"]
+    assert prompts_of("an owl", style=None) == ["an owl"]
+
+
+def test_the_last_of_several_styles_wins() -> None:
+    config = configs.resolve({"seed": 1, "prompts": "an owl", "style": "pencil+night"})
+    assert config.palette.colours == ["#02030f->#14204f->#3c4f96->#d2d2b4\\16"]
+
+
+def test_a_style_s_unknown_keys_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VQCLIP_HOME", str(tmp_path))
+    (tmp_path / "styles.yaml").write_text("felt: {settings: {palete: red}}\n")
+    with pytest.raises(ConfigError, match="palete"):
+        prompts_of("an owl", style="felt")
 
 
 def test_every_style_that_ships_can_be_painted() -> None:

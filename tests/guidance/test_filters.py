@@ -200,7 +200,7 @@ class TestPainting:
         ([{"group": "p4"}], "filters: there is no filter ''"),
         ([{"kind": "wrap", "left": 1}], r"there is no key 'filters\[0\]\.left'"),
         (["lookup:rouge"], "filters.colours: 'rouge' is no colour"),
-        (["lookup"], r"the config lacks filters\[0\]\.colours"),
+        (["lookup"], r"filters\[0\] lacks colours"),
     ],
 )
 def test_what_is_wrong_is_refused(filters: list[object], message: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,6 +167,23 @@ def test_the_file_lies_beside_the_image_and_in_the_run_folder(
     assert done.code == 0, done.err
     assert f'"svg": "{tmp_path / "a.svg"}"' in done.out
     assert (tmp_path / "a.svg").read_text().count("<path ") == 7
+
+
+@pytest.mark.parametrize("changes", [{"filters": ["wrap"]}, {"palette": "pico8"}, {"extend": "left=8"}])
+def test_there_is_no_file_that_does_not_show_the_image(
+    changes: dict[str, Any], tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    init: dict[str, Any] = {}
+    if "extend" in changes:
+        Image.new("RGB", (24, 32), "red").save(tmp_path / "init.png")
+        init = {"init": str(tmp_path / "init.png"), "size": "init"}
+    run = Run.create(tmp_path, tiny(drawer={"name": "lines", "strokes": 5}, steps=1, **init, **changes), {})
+    paint(run.config, run)
+    assert run.image.is_file()
+    assert not run.drawing.exists()
+    assert [record.message for record in caplog.records if "SVG" in record.message] == [
+        "no SVG is saved: it would lack what the mask, the filters or the palette change"
+    ]
 
 
 def test_what_can_not_be_drawn_is_refused_in_one_line(tiny: Tiny) -> None:

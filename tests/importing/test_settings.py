@@ -139,7 +139,7 @@ def test_what_is_read_twice_is_the_same() -> None:
     ("text", "message"),
     [
         ("{}", "whose settings"),
-        ("[1, 2]", "mapping of names"),
+        ("[1, 2]", "names with values"),
         ("{prompts: an owl, quality: superb}", "quality: 'superb' is none of draft"),
         ("{prompts: an owl, iterations: many}", "iterations: 'many' is no number"),
         ("{prompts: an owl, save_every: soon}", "save_every: 'soon' is no moment"),

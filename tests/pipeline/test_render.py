@@ -26,6 +26,7 @@ from vqclip.config.schema import OPTIMIZERS
 from vqclip.guidance.optimize import Step
 from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.media.image import load_image, read_metadata, save_png, to_pil
+from vqclip.models.vqgan_loading import load_vqgan_onto
 from vqclip.pipeline.events import Result, Stepped, Stopped, result
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import render
@@ -191,7 +192,7 @@ class TestWhatIsPainted:
         save_png(to_pil(torch.rand(1, 3, 16, 16)), tmp_path / "init.png", {})
         flat = {"stages": [{"scale": 1, "share": 1}], "ema_decay": 0.9}
         config = tiny(init=str(tmp_path / "init.png"), optimizer={"learning_rate": "0"}, latent=flat)
-        vqgan = Pipeline(config, CPU).models.vqgan(config.drawer.model, torch.float32)
+        vqgan = Pipeline(config, CPU).models.load(config.drawer.model, load_vqgan_onto, CPU, torch.float32)
         with torch.no_grad():
             encoding = vqgan.encode(load_image(tmp_path / "init.png") * 2 - 1)
             expected = to_pil((vqgan.decode(vqgan.lookup(vqgan.codes(encoding))) + 1) / 2)

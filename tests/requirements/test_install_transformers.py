@@ -300,6 +300,20 @@ class TestNeeds:
         assert "mine-transformer" in vqclip("models", "list").out
         assert vqclip("models", "verify", "mine-transformer").code == 0
 
+    def test_removing_the_vqgan_removes_its_transformer_and_says_so(
+        self, tmp_path: Path, vqclip: Vqclip
+    ) -> None:
+        net2net(tmp_path / "last.ckpt")
+        for name in ("mine", "other"):
+            install.import_file(tmp_path / "last.ckpt", name)
+        done = vqclip("models", "remove", "mine")
+        assert done.code == 0, done.err
+        assert "mine-transformer" in done.err
+        assert set(store.records()) == {"other", "other-transformer"}
+        vqclip("models", "remove", "other-transformer")
+        assert vqclip("models", "remove", "other").code == 0
+        assert store.records() == {}
+
 
 def test_small_is_what_the_tiny_vqgan_has() -> None:
     assert SMALL["codes"] == TINY.n_embed

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from vqclip.config.registry import STARTS
 from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
 from vqclip.jobs.worker import Worker
 from vqclip.media.video_writer import VideoWriter
-from vqclip.models.transformer.loading import LoadedTransformer
-from vqclip.models.vqgan import VQGAN
+from vqclip.models.transformer.loading import load_transformer
+from vqclip.models.upscaler import load_named
+from vqclip.models.vqgan_loading import load_vqgan_onto
 from vqclip.pipeline.events import result
 from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
@@ -28,7 +30,7 @@ from vqclip.requirements.needs import distinct, requirements
 from vqclip.requirements.status import check, digest, missing, status
 from vqclip.runs.job import Job
 from vqclip.runs.run import IMAGE
-from vqclip.start.sketchbook import Sketchbook
+from vqclip.start.sketchbook import load_sketchbook
 from vqclip.weights import catalog, store
 from vqclip.weights.requirement import Requirement
 
@@ -36,27 +38,23 @@ CPU = torch.device("cpu")
 
 
 class Listing(ModelCache):
-    """Writes down what it is asked for, and takes it from a shelf that several tests share."""
+    """Writes down what it is asked for, and takes it from a cache that several tests share."""
 
     def __init__(self, cache: ModelCache):
         super().__init__(CPU)
-        self.shelf, self.loaded = cache, set[tuple[str, str]]()
+        self.cache, self.loaded = cache, set[tuple[str, str]]()
 
-    def vqgan(self, name: str, dtype: torch.dtype) -> VQGAN:
-        self.loaded.add(("vqgan", name))
-        return self.shelf.vqgan(name, dtype)
+    def load(self, name: str, load: Callable[..., Any], *how: Hashable) -> Any:
+        kinds = {
+            load_vqgan_onto: "vqgan", load_transformer: "transformer",
+            load_sketchbook: "sketchbook", load_named: "upscaler",
+        }  # fmt: skip
+        self.loaded.add((kinds[load], name))
+        return self.cache.load(name, load, *how)
 
     def perceptor(self, entry: PerceptorEntry, dtype: torch.dtype) -> Perceptor:
         self.loaded |= {(need.kind, need.name) for need in entry.requirements()}
-        return self.shelf.perceptor(entry, dtype)
-
-    def transformer(self, name: str, dtype: torch.dtype) -> LoadedTransformer:
-        self.loaded.add(("transformer", name))
-        return self.shelf.transformer(name, dtype)
-
-    def sketchbook(self, name: str) -> Sketchbook:
-        self.loaded.add(("sketchbook", name))
-        return self.shelf.sketchbook(name)
+        return self.cache.perceptor(entry, dtype)
 
 
 @pytest.fixture(scope="module")

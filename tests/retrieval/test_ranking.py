@@ -9,6 +9,7 @@ from conftest import Vqclip
 from PIL import Image, ImageChops
 
 from vqclip.config import prompt as prompts
+from vqclip.guidance.perceptors import judge_config
 from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.media.contact_sheet import GAP, LINE, contact_sheet
 from vqclip.media.image import load_image, save_png
@@ -57,7 +58,7 @@ class TestRank:
     ) -> None:
         images[2].write_bytes(b"")
         done = vqclip("rank", *images, "--prompt", "a cat", "--model", tiny_clip, "-q")
-        assert (done.code, len(done.lines)) == (0, 3)
+        assert (done.code, len(done.lines)) == (1, 3)
         assert done.err.count("blue.png") == 1
         assert vqclip("rank", images[2], "--prompt", "a cat", "--model", tiny_clip).code == 2
 
@@ -90,7 +91,7 @@ class TestPrecision:
         (tmp_path / "named.txt").write_text("plain.jpg\ta red box\nanother.jpg\ta blue box\n")
         words = ["--prompts", tmp_path / "named.txt", "--model", tiny_clip, "-q"]
         done = vqclip("rank", tmp_path / "plain.jpg", tmp_path / "stray.jpg", *words)
-        assert done.code == 0
+        assert done.code == 1
         assert "a red box" in done.lines[0]
         assert done.lines[-1].startswith("R@1 ")
         assert "stray.jpg" in done.err
@@ -114,6 +115,47 @@ class TestPrecision:
             Session("cpu").retrieval.retrieve(images, tmp_path / "other.txt", models=[str(tiny_clip)])
         )
         assert [type(one) for one in found] == [Retrieved, Skipped, Skipped, Skipped]
+
+
+class TestFoldersAndTheJudge:
+    def test_a_folder_stands_for_its_images(
+        self, vqclip: Vqclip, images: list[Path], tiny_clip: Path, tmp_path: Path
+    ) -> None:
+        words = ["--prompt", "a cat", "--model", tiny_clip, "-q"]
+        assert vqclip("rank", tmp_path, *words).out == vqclip("rank", *sorted(images), *words).out
+        Path("empty").mkdir()
+        done = vqclip("rank", "empty", *words)
+        assert (done.code, done.err) == (2, "vqclip: empty has no images in it\n")
+
+    def test_r_precision_of_a_folder(
+        self, vqclip: Vqclip, images: list[Path], tiny_clip: Path, tmp_path: Path
+    ) -> None:
+        """A new user's way: a folder of images that vqclip made, and a file of their prompts."""
+        Path("prompts.txt").write_text("".join(f"a {colour} box\n" for colour in COLOURS))
+        done = vqclip("rank", tmp_path, "--prompts", "prompts.txt", "--model", tiny_clip, "-q")
+        assert done.code == 0, done.err
+        assert len(done.lines) == len(images) + 1
+        assert done.lines[-1].endswith("of 4 images")
+
+    @pytest.mark.skipif(judge_config.is_here(), reason="the judge is installed")
+    def test_without_the_extra_one_line_says_what_to_type(self, vqclip: Vqclip, images: list[Path]) -> None:
+        done = vqclip("rank", *images, "--prompt", "a cat", "--judge")
+        assert (done.code, done.out) == (3, "")
+        assert len(done.err.splitlines()) == 1
+        assert "vqclip[judge]" in done.err or "--judge" in done.err
+
+    def test_the_judge_ranks(
+        self, vqclip: Vqclip, images: list[Path], tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By a stand-in for its weights: the command gives the judge's own scores."""
+        config = judge_config.JudgeConfig
+        monkeypatch.setattr(
+            config, "open", lambda *_: OpenCLIPPerceptor(str(tiny_clip), torch.device("cpu"), torch.float32)
+        )
+        monkeypatch.setattr(config, "requirements", lambda _: ())
+        by_judge = vqclip("rank", *images, "--prompt", "a cat", "--judge", "-q")
+        assert by_judge.code == 0, by_judge.err
+        assert by_judge.out == vqclip("rank", *images, "--prompt", "a cat", "--model", tiny_clip, "-q").out
 
 
 class TestEmbed:
@@ -168,7 +210,7 @@ class TestSheet:
     def test_columns_captions_and_broken_files(self, vqclip: Vqclip, images: list[Path]) -> None:
         Path("broken.png").write_text("")
         done = vqclip("sheet", *images, "broken.png", "-o", "sheet.png", "--columns", 3, "--captions")
-        assert (done.code, done.lines) == (0, ["sheet.png"])
+        assert (done.code, done.lines) == (1, ["sheet.png"])
         assert done.err.count("broken.png") == 1
         with Image.open("sheet.png") as sheet:
             assert sheet.size == (3 * (27 + GAP) - GAP, 2 * (20 + GAP + LINE) - GAP)

@@ -288,7 +288,7 @@ class TestIsWholeOrNotAtAll:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(update, "FLUSH", 2)
-        monkeypatch.setattr("vqclip.retrieval.embedder.BATCH", 2)
+        monkeypatch.setattr("vqclip.retrieval.batches.BATCH", 2)
         records = retrieval.search(folder, "a cat", model=str(tiny_clip))
         while not (isinstance(one := next(records), Progress) and one.done == 4):
             pass
@@ -375,6 +375,22 @@ class TestCommand:
         again = vqclip(*words, "--json", "-q")
         assert again.err == ""
         assert len(again.lines) == 9
+
+    def test_a_second_call_imports_no_torch(self, vqclip: Vqclip, folder: Path, tiny_clip: Path) -> None:
+        """Importing it takes longer than all else in such a call. What is found stays the same."""
+        first = vqclip("search", folder, "a red apple", "--model", tiny_clip, "--not", "people")
+        words = ["vqclip", "search", str(folder), "a red apple", "--model", str(tiny_clip), "--not", "people"]
+        code = f"""
+import sys
+sys.argv = {words}
+from vqclip.cli.app import main
+try:
+    main()
+finally:
+    print([name for name in ("torch", "open_clip") if name in sys.modules])
+"""
+        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert second.stdout == first.out + "[]\n"
 
     def test_broken_files_are_named_once(self, vqclip: Vqclip, folder: Path, tiny_clip: Path) -> None:
         (folder / "text.png").write_text("no image")

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from vqclip.base.errors import UsageError
 from vqclip.guidance.interfaces import Perceptor
-from vqclip.media.image import MOST_SLENDER, without_excess
+from vqclip.media.opening import MOST_SLENDER, without_excess
 from vqclip.retrieval.records import Classified, Skipped
 from vqclip.retrieval.zero_shot import probabilities
 from vqclip.session import Session

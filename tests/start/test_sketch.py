@@ -1,6 +1,7 @@
 """A sketch shows what the sentence names, hangs on its seed alone, and fits any size."""
 
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 import torch
@@ -139,3 +140,48 @@ def test_scenes_and_things_are_told_apart(book: Sketchbook) -> None:
 def test_an_unknown_sketchbook_is_refused_with_the_names() -> None:
     with pytest.raises(WeightsError, match="mini-sketch"):
         load_sketchbook("mini-sketsh")
+
+
+@pytest.mark.parametrize(
+    ("region", "box"),
+    [
+        ("left", (0, 0, 32, 64)), ("right", (32, 0, 64, 64)), ("top", (0, 0, 64, 32)),
+        ("0.5,0,0.5,0.5", (32, 0, 64, 32)), ("centre", (16, 16, 48, 48)),
+    ],
+)  # fmt: skip
+def test_a_prompt_s_thing_lies_in_its_region(book: Sketchbook, region: str, box: tuple[int, ...]) -> None:
+    left, top, right, bottom = box
+    drawn = draw(book, f"a box @ {region}", height=64)
+    inside = drawn[..., top:bottom, left:right]
+    assert colour(inside, "blue") > 0.1
+    assert colour(inside, "blue") * inside[0, 0].numel() == pytest.approx(colour(drawn, "blue") * 64 * 64)
+
+
+def test_each_thing_lies_in_its_own_region_whatever_the_order(book: Sketchbook) -> None:
+    ball, box = (
+        draw(book, line, height=64)
+        for line in ("a ball @ left | a box @ right", "a box @ left | a ball @ right")
+    )
+    for image, left, right in ((ball, "lime", "blue"), (box, "blue", "lime")):
+        for half, here, there in ((image[..., :32], left, right), (image[..., 32:], right, left)):
+            assert colour(half, here) > 0.1
+            assert colour(half, there) == 0
+
+
+def test_a_region_s_thing_lies_over_what_the_other_prompts_show(book: Sketchbook) -> None:
+    drawn = draw(book, "a sky | a box @ left", height=64)
+    assert colour(drawn[..., :32], "blue") > 0.1
+    assert colour(drawn[..., 32:], "yellow") > 0.9
+    assert colour(draw(book, "a box | a sky @ top", height=64)[..., :32, :], "yellow") > 0.9
+
+
+def test_copies_of_a_thing_lie_around_the_centre(book: Sketchbook, tmp_path: Path) -> None:
+    drawn = draw(book, "a ball @ edges", height=64)
+    assert colour(drawn, "lime") > 0.05
+    assert colour(drawn[..., 18:46, 18:46], "lime") == 0
+    Image.new("L", (8, 8), 0).save(tmp_path / "none.png")
+    assert colour(draw(book, f"a ball @ [{tmp_path / 'none.png'}]"), "lime") == 0
+
+
+def test_a_prompt_s_region_of_a_negative_weight_is_left_as_it_is(book: Sketchbook) -> None:
+    assert torch.equal(draw(book, "a ball | a box @ left:-1"), draw(book, "a ball"))

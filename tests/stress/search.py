@@ -11,6 +11,7 @@ import os
 import random
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,8 +24,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from vqclip.retrieval.batches import BATCH
 from vqclip.retrieval.chosen import chosen_perceptors
-from vqclip.retrieval.embedder import BATCH
 from vqclip.retrieval.index import Index
 from vqclip.retrieval.records import Match, Progress, Waiting
 from vqclip.retrieval.scan import scan
@@ -62,6 +63,8 @@ def measure(session: Session, model: str, place: Path, images: int) -> None:
     second = child(lambda: searched(session, folder, model))
     expect(second["read"] == 0 and second["found"] == first["found"], "the second call reads no image")
     say(f"second call: {second['of the clock']:.2f} s, {second['of one core']:.2f} s of one core")
+    clock, core = command(folder, model)
+    say(f"second call as a command of its own: {clock:.2f} s, {core:.2f} s of one core")
     change(folder)
     third = child(lambda: searched(session, folder, model))
     expect(third["read"] == 2, "a call after two changes reads two images")
@@ -190,6 +193,15 @@ def killed(work: Callable[[], Any], seconds: float) -> int:
     os.kill(number, signal.SIGKILL)
     ended = end(number, reading)
     return int(ended["read"] if isinstance(ended, dict) else ended)
+
+
+def command(folder: Path, model: str) -> tuple[float, float]:
+    """Search by `vqclip search`, and give its seconds of the clock and of a core, the start of Python included."""
+    began, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    words = ["search", str(folder), QUERY, "--model", model, "--quiet"]
+    subprocess.run([sys.executable, "-m", "vqclip", *words], check=True, stdout=subprocess.DEVNULL)
+    clock, ended = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return clock, ended.ru_utime + ended.ru_stime - used.ru_utime - used.ru_stime
 
 
 def use_cache(folder: Path) -> None:

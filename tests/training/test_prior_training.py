@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import open_clip
@@ -13,8 +14,8 @@ import torch
 from fake_gpu import fake_gpu
 from safetensors.torch import load_file
 
-from evaluation.nearest import by_judge, in_pixels, on
-from training import pack, parts, prior, work
+from evaluation.nearest import by_judge, in_pixels, on, seen_on_white
+from training import image_prior, pack, parts, prior, work
 from training.compose import Placement, lay
 from training.packed import LARGEST, Packed
 from training.prior_trainer import Plan, Trainer, tiny
@@ -166,6 +167,43 @@ def test_a_training_begins_with_packed_weights(file: Path, packed: Packed, tmp_p
     assert all(torch.equal(begun[key], value.float()) for key, value in load_file(weights).items())
 
 
+def test_a_training_begins_with_a_prior_of_a_smaller_grid(packed: Packed, tmp_path: Path) -> None:
+    plan = tiny(Plan())
+    small = CodeTransformer(replace(plan, side=16, prefix=2, modulation=0).architecture(1024, 8, 512))
+    torch.nn.init.normal_(small.pos_emb)
+    begun = replace(packed, start=small.state_dict())
+    network = Trainer(plan, begun, CPU, tmp_path).network
+    assert torch.equal(network.head.weight, small.head.weight)
+    assert torch.equal(network.text_proj.bias, small.text_proj.bias[:32])
+    corner, grid = network.pos_emb[0, 1], small.pos_emb[0, 2:]
+    assert torch.allclose(corner, grid[0])
+    assert torch.allclose(network.pos_emb[0, 1:].mean(0), grid[:4].mean(0), atol=1e-6)
+    other = CodeTransformer(replace(plan, layers=2).architecture(1024, 8, 512))
+    with pytest.raises(SystemExit, match=r"another network: blocks\.1"):
+        Trainer(plan, replace(packed, start=other.state_dict()), CPU, tmp_path)
+
+
+def test_a_modulated_network_reads_its_sentence_without_a_prefix_that_tells_it() -> None:
+    network = CodeTransformer(tiny(Plan()).architecture(1024, 8, 512))
+    torch.nn.init.zeros_(network.text_proj.weight)
+    codes, said = torch.randint(1024, (2, 16)), torch.nn.functional.normalize(torch.randn(2, 512), dim=1)
+    scores = network.score_all(said, codes)
+    assert not torch.allclose(scores, network.score_all(said.flip(0), codes), atol=1e-3)
+    first, cache = network.begin(said)
+    assert torch.allclose(first, scores[:, 0], atol=1e-5)
+    assert torch.allclose(network(codes[:, :3], cache), scores[:, 3], atol=1e-5)
+
+
+def test_calm_scenes_have_one_upright_thing_in_the_middle_or_none(packed: Packed) -> None:
+    draws = SceneDraws(packed.index, packed.rows("train"), packed.wall_index, 5, calm=1.0)
+    for scene in (draws.make() for _ in range(100)):
+        assert len(scene.cuts) <= 1
+        assert not (scene.cuts and isinstance(scene.ground, Wall))
+        for cut in scene.cuts:
+            assert (cut.place.angle, cut.place.mirrored) == (0, False)
+            assert max(abs(cut.place.x), abs(cut.place.y)) <= 0.04
+
+
 def test_samples_depend_on_their_seed_alone(packed: Packed, tmp_path: Path) -> None:
     trainer = Trainer(tiny(Plan()), packed, CPU, tmp_path)
     one, two, other = (trainer.sample(["a red circle"], 2, seed) for seed in (1, 1, 2))
@@ -178,6 +216,14 @@ def test_the_training_needs_no_package_but_its_few(tmp_path: Path) -> None:
     blocked = "\n".join(f"sys.modules[{name!r}] = None" for name in BLOCKED)
     code = f"import sys\n{blocked}\nimport training.prior\n"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_an_image_prior_comes_nearer_to_the_images_than_their_texts(packed: Packed) -> None:
+    pairs = image_prior.embedded(packed, "train", 24, 1)
+    prior = image_prior.fit(pairs, 40)
+    own = (prior(pairs.said) * pairs.seen).sum(1).mean()
+    assert float(own) > float((pairs.said * pairs.seen).sum(1).mean()) + 0.1
+    assert image_prior.report("scenes", prior, pairs).startswith("scenes, cosine to the image of 24: text 0.")
 
 
 def test_parts_join_to_the_same_file(tmp_path: Path) -> None:
@@ -206,7 +252,7 @@ def test_a_judge_that_sees_mean_colours_finds_the_picture_of_the_same_colour(pac
     def see(images: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.normalize(images.mean((2, 3)) - 0.5, dim=1)
 
-    found = by_judge(on(packed.sprites[:5], torch.ones(3)), packed.sprites, see)
+    found = by_judge(on(packed.sprites[:5], torch.ones(3)), seen_on_white(packed.sprites, see), see)
     assert float(found.distances.max()) == pytest.approx(0, abs=1e-5)
 
 

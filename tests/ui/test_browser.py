@@ -13,6 +13,7 @@ from sample_runs import make_run
 
 from vqclip.gallery.gallery import write_gallery
 from vqclip.media.video_writer import assemble
+from vqclip.runs.record import keep_score
 from vqclip.session import Session
 
 need_browser()
@@ -90,6 +91,23 @@ def test_search_filter_and_sort(gallery: Page) -> None:
     choose(gallery, "facet", "")
     gallery.find("#search").send_keys("size=32x48")
     assert gallery.prompts == ["an owl at night"]
+
+
+def test_scores_of_a_ranking_sort(page: Page) -> None:
+    runs = Path("runs")
+    for seed, score in ((1, 0.2), (2, 0.3)):
+        keep_score(make_run(runs, f"owl {seed}", seed), score, "mini-clip")
+    make_run(runs, "fox", 3)
+    write_gallery(sorted(runs.iterdir()), Path("gallery.html"))
+    page.open(Path("gallery.html").resolve().as_uri())
+    choose(page, "sort", "score")
+    assert page.prompts == ["owl 2", "owl 1", "fox"]
+    assert "score 0.3" in page.find(".card .meta").text
+    assert page.faults() == []
+
+
+def test_without_a_ranking_there_is_no_sorting_by_score(gallery: Page) -> None:
+    assert gallery.js("return byId('by-score').hidden")
 
 
 def test_a_prompt_with_a_script_is_shown_and_not_run(gallery: Page) -> None:
@@ -203,6 +221,16 @@ def test_no_serious_fault_and_no_sideways_scroll(gallery: Page, size: str, dark:
     assert gallery.js("return document.querySelector('#pair').scrollWidth <= innerWidth")
 
 
+def check_looks(page: Page) -> None:
+    """Look for faults, and for what is wider than the page, in both themes at both sizes."""
+    for size in SIZES.values():
+        for dark in (False, True):
+            page.resize(*size, dark=dark)
+            assert page.faults() == []
+            assert page.js("return document.documentElement.scrollWidth <= innerWidth")
+    page.resize(*SIZES["wide"])
+
+
 def slow_down(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let new images take their time, so that they can be stopped; those that go on don't."""
 
@@ -223,6 +251,7 @@ def test_generate_stop_go_on_and_vary(page: Page, monkeypatch: pytest.MonkeyPatc
         slow_down(client.server.queue.session, monkeypatch)
         page.open(client.server.address)
         assert page.driver.current_url == f"http://{client.netloc}/"
+        assert page.find("#none").is_displayed()
         page.find("#generate").click()
         page.wait(lambda: "what the image shows" in page.find("#problem").text)
         page.driver.get_log("browser")  # Chromium notes every answer of 400
@@ -231,7 +260,7 @@ def test_generate_stop_go_on_and_vary(page: Page, monkeypatch: pytest.MonkeyPatc
         page.find("#generate").click()
         page.wait(lambda: page.all("#current-image img"))
         assert page.all("#current-losses svg")
-        assert page.faults() == []
+        check_looks(page)
         page.find("#steps").clear()
         page.find("#steps").send_keys("3")
         page.find("#prompts textarea").send_keys(" at night")

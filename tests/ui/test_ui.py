@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,13 +78,64 @@ def test_another_host_is_refused(client: Client, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1"]
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1", ""]
 )
 def test_another_origin_is_refused(client: Client, origin: str) -> None:
     for body in (None, b"{}"):
         assert client.ask("/api/tasks", body, {"Origin": origin})[0] == 403
+    assert client.ask("/api/tasks", headers={"Origin": client.netloc})[0] == 403  # no scheme, no origin
     assert client.ask("/api/tasks", headers={"Sec-Fetch-Site": "cross-site"})[0] == 403
     assert client.ask("/api/tasks", headers={"Origin": f"http://{client.netloc}"})[0] == 200
+
+
+def raw(client: Client, request: str, body: bytes = b"", *, ends: bool = True) -> bytes:
+    """Write a request as it is, with Host and token, and give the answer; without `ends`, hang up at once."""
+    lines = f"{request}\r\nHost: {client.netloc}\r\nAuthorization: Bearer {client.token}\r\n"
+    with socket.create_connection(("127.0.0.1", client.port), timeout=60) as connection:
+        connection.sendall(lines.encode() + b"Connection: close\r\n\r\n" + body)
+        return b"".join(iter(lambda: connection.recv(65536), b"")) if ends else b""
+
+
+@pytest.mark.parametrize(
+    "request_", [
+        "GET /api/tasks HTTP/1.1\r\nHost: evil.example",
+        "GET /api/tasks HTTP/1.1\r\nOrigin: http://{netloc}\r\nOrigin: http://evil.example",
+        "GET http://evil.example/api/tasks HTTP/1.1",
+        "GET //evil.example/api/tasks HTTP/1.1",
+        "OPTIONS /api/tasks HTTP/1.1\r\nOrigin: http://evil.example\r\nAccess-Control-Request-Method: POST",
+        "TRACE /api/tasks HTTP/1.1",
+        "CONNECT /api/tasks HTTP/1.1",
+        "POST /api/tasks HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 5",
+        "POST /api/tasks HTTP/1.1\r\nContent-Length: -1",
+        "GET /files/../../secret HTTP/1.1",
+        "GET /\0 HTTP/1.1",
+    ],
+)  # fmt: skip
+def test_smuggled_and_odd_requests_are_refused(client: Client, request_: str) -> None:
+    """No answer allows another page to read it, and none is the list of tasks."""
+    answer = raw(client, request_.format(netloc=client.netloc))
+    assert answer.split()[1][:1] == b"4"
+    assert b"access-control-allow" not in answer.lower()
+
+
+def test_clients_that_hang_up_leave_no_traceback(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
+    for path in ("/api/images", "/api/tasks"):
+        raw(client, f"POST {path} HTTP/1.1\r\nContent-Length: 1000", b"x", ends=False)
+        raw(client, f"POST {path} HTTP/1.1\r\nTransfer-Encoding: chunked", b"ffffffffff\r\nx", ends=False)
+    assert client.ask("/api/tasks")[0] == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_slow_bodies_keep_nobody_waiting(client: Client) -> None:
+    slow = [socket.create_connection(("127.0.0.1", client.port)) for _ in range(50)]
+    for connection in slow:
+        connection.sendall(
+            f"POST /api/images HTTP/1.1\r\nHost: {client.netloc}\r\nAuthorization: Bearer {client.token}\r\n"
+            "Content-Length: 1000000\r\n\r\nx".encode()
+        )
+    assert client.ask("/api/gallery")[0] == 200
+    for connection in slow:
+        connection.close()
 
 
 @pytest.mark.parametrize(
@@ -209,9 +261,13 @@ def test_a_task_that_fails_says_why_and_the_next_one_runs(
     ("body", "word"),
     [
         (b"nonsense", "JSON"),
+        (b'{"prompts":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "JSON"),
+        (b"\xff\xfe", "JSON"),
         (b"[]", "object"),
         (b'{"prompts": []}', "lighthouse"),
         (b'{"prompts": [{"text": " "}]}', "lighthouse"),
+        (b'{"prompts": [{"text": ["an owl"]}]}', "lighthouse"),
+        (b'{"prompts": [{"text": null}]}', "lighthouse"),
         (b'{"prompts": [{"text": "an owl", "weight": "x"}]}', "weight"),
         (b'{"prompts": [{"text": "an owl"}], "size": "big"}', "size"),
         (b'{"prompts": [{"text": "an owl"}], "steps": "many"}', "steps"),

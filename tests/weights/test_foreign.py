@@ -181,7 +181,7 @@ def test_min_dalle(tmp_path: Path, reverse: bool) -> None:
     torch.save(tensors, tmp_path / "detoker.pt")
     loaded = load_vqgan(str(tmp_path / "detoker.pt"))
     z = torch.randn(1, 5, 4, 4)
-    torch.testing.assert_close(loaded.decode(z), model.decode(z))
+    torch.testing.assert_close(loaded.decode(z), 2 * model.decode(z) - 1, atol=1e-5, rtol=1e-5)
     with pytest.raises(WeightsError, match="reads no images"):
         loaded.encode(torch.zeros(1, 3, 8, 8))
 
@@ -195,6 +195,15 @@ def test_movqgan_as_its_makers_keep_it(tmp_path: Path) -> None:
         OrderedDict({**tensors, "ema_decoder.conv_inweight": torch.ones(1)}), tmp_path / "movqgan.ckpt"
     )
     assert_agrees(load_vqgan(str(tmp_path / "movqgan.ckpt")), theirs)
+
+
+def test_images_in_0_to_1_are_shown_in_their_whole_range() -> None:
+    model, plain = random_vqgan(replace(WIDE, lowest=0.0)), random_vqgan(WIDE)
+    z, image = torch.randn(1, 5, 4, 4), torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(model.decode(z), 2 * plain.decode(z) - 1)
+    torch.testing.assert_close(model.encode(2 * image - 1), plain.encode(image))
+    with pytest.raises(ValueError, match="black"):
+        replace(WIDE, lowest=0.5)
 
 
 VARIANTS = {

@@ -26,7 +26,7 @@ class Strengths:
     triton: bool  # runs our Triton kernels; VQCLIP_TRITON=1 asks for them, which no GPU has proved yet
     bfloat16: bool  # multiplies bf16 matrices; emulation would be slower than fp32
     tf32: bool  # multiplies fp32 matrices rounded to TF32 where that is allowed
-    float16: bool  # has all that painting needs in fp16
+    float16: bool  # has all that rendering needs in fp16
     keeps_pages: bool  # its memory is this process's heap, which can keep the pages of large tensors
     counts_threads: bool  # shares sums among torch's threads, so that images depend on their number
     crops: int  # how many one perceptor looks at together
@@ -37,7 +37,7 @@ class Strengths:
     graphs: bool  # replays a step's kernels as one graph
     ordered_gradients: bool  # torch's own gradients there add in a fixed order
     whole_number_sums: bool  # adds 64-bit whole numbers
-    deterministic_switches: bool  # its libraries take kernels that repeat only when they are told to
+    deterministic_switches: bool  # its libraries take kernels that repeat only when they are set to
 
 
 def strengths(device: torch.device) -> Strengths:
@@ -121,7 +121,7 @@ def arithmetic(precision: str, device: torch.device) -> str:
 def allow_tf32(precision: str, device: torch.device) -> None:
     """Let a GPU round what fp32 products multiply to TF32, or forbid it, for this process.
 
-    torch allows it in convolutions unless it is told otherwise; here only precision: tf32 means it.
+    torch allows it in convolutions unless it is set otherwise; here only precision: tf32 means it.
     """
     if strengths(device).tf32:
         is_wanted = precision == "tf32"

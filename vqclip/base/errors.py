@@ -112,6 +112,17 @@ def shorten(value: Any) -> str:
     return _SHORT.repr(value)
 
 
+def in_words(value: Any) -> str:
+    """Say in plain words what plain data is, as in "a text" or "a list"."""
+    if value is None:
+        return "nothing"
+    kinds = {
+        bool: "true or false", str: "a text", int: "a number", float: "a number",
+        dict: "keys with values", list: "a list",
+    }  # fmt: skip
+    return next((words for kind, words in kinds.items() if isinstance(value, kind)), "something else")
+
+
 # What moves a terminal's cursor, ends its lines, turns its letters' direction, or is half a letter.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 

@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 from vqclip.base.errors import UsageError
 
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # of these, in bytes
 LONGEST_NAME = 255  # bytes, on nearly every file system
 
 
@@ -90,8 +92,27 @@ def check_target(path: Path, example: str) -> None:
     nearest = next(there for there in (folder, *folder.parents) if os.path.exists(there))
     if not nearest.is_dir():
         raise UsageError(f"{path}: {nearest} is a file; name a folder")
-    if not os.access(nearest, os.W_OK):
+    if not is_writable(nearest):
         raise UsageError(f"{path}: the folder {nearest} can't be written to; name another")
+
+
+def is_writable(folder: Path) -> bool:
+    """Tell whether files can be made in a folder, by making one that has no name and is gone at once.
+
+    Permissions alone don't tell: root may write anywhere, but not to /proc or to a disk that is mounted read-only.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return os.access(folder, os.W_OK)
+    except OSError:
+        return False
+
+
+def is_image(path: Path) -> bool:
+    """Tell by its first bytes whether a file is an image, whatever its name says; raises OSError."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    return head.startswith(_SIGNATURES) and b"\0" in head  # a text has none
 
 
 def make_folder(path: Path) -> None:

@@ -65,7 +65,10 @@ def _put_image(run: Run, output: Path | None) -> Path:
         return _put(run.image, output)
     with Image.open(run.image) as image:
         metadata = image_metadata(run.config, run.metadata)
-        save_image(image, output, metadata, " | ".join(run.config.prompts))
+        try:
+            save_image(image, output, metadata, " | ".join(run.config.prompts))
+        except SaveError as error:
+            raise SaveError(f"{error}; it is in {run.image}") from None
     return output
 
 

@@ -1,11 +1,12 @@
 """Lay out the help of commands: options in panels of one order, flags without a type."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from typer.core import TyperCommand, TyperGroup
 
-WHAT, HOW, MODELS, OUTPUT, RUN = PANELS = ("What", "How", "Models", "Output", "Run")
+WHAT, HOW, OUTPUT, RUN = PANELS = ("What", "How", "Output", "Run")
 FIRST = ("size", "count", "seed", "preset", "output", "device")  # of their panels
 
 
@@ -13,10 +14,16 @@ class Command(TyperCommand):
     """A command whose options lie in panels."""
 
     defaults: ClassVar[Mapping[str, str]] = {}  # of shared options, where its own preset sets others
+    helps: ClassVar[Mapping[str, str]] = {}  # of shared options that do more here than elsewhere
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.help = unwrapped(self.help or "")
 
     def get_params(self, ctx: Any) -> list[Any]:
         parameters: list[Any] = list(super().get_params(ctx))
         for parameter in parameters:
+            parameter.help = self.helps.get(parameter.name, getattr(parameter, "help", None))
             if parameter.show_default and parameter.name in self.defaults:
                 parameter.show_default = self.defaults[parameter.name]
         return laid_out(parameters)
@@ -27,6 +34,11 @@ class Group(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         return laid_out(super().get_params(ctx))
+
+
+def unwrapped(text: str) -> str:
+    """Join the lines of each paragraph, so that a terminal of any width wraps them."""
+    return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))
 
 
 def laid_out(parameters: list[Any]) -> list[Any]:

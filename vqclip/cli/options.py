@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vqclip.cli import completion
-from vqclip.cli.help_layout import HOW, MODELS, OUTPUT, RUN, WHAT
+from vqclip.cli.help_layout import HOW, OUTPUT, RUN, WHAT
 
 LARGEST_BATCH = 64
 
@@ -55,14 +55,14 @@ Aspect = Annotated[
 Init = Annotated[
     str | None,
     typer.Option(
-        "--init", help="Start from this image: a file, a pattern, an address.", metavar="FILE",
+        "--init", help="Start from this image: a file or an address.", metavar="FILE",
         rich_help_panel=WHAT,
     ),
 ]  # fmt: skip
 Start = Annotated[
     str | None,
     typer.Option(
-        "--start", help="sketch, ascent, noise, codes, transformer…", metavar="NAME",
+        "--start", help="sketch, ascent, noise, codes, transformer…", metavar="NAME", autocompletion=completion.starts,
         rich_help_panel=WHAT, show_default="sketch",
     ),
 ]  # fmt: skip
@@ -98,7 +98,7 @@ Transparent = Annotated[
 Preset = Annotated[
     str | None,
     typer.Option(
-        "-p", "--preset", help="draft, standard, fine, free, pairs/classic…; join them with +.",
+        "-p", "--preset", help="draft, standard, fine, free, pairs/classic…; join with +.",
         metavar="NAME", rich_help_panel=HOW, autocompletion=completion.presets,
     ),
 ]  # fmt: skip
@@ -112,12 +112,20 @@ Images = Annotated[list[Path], typer.Argument(help="Files of images.", metavar="
 Models = Annotated[
     list[str] | None,
     typer.Option(
-        "--model", help="CLIP, as in a config's perceptors; by default mini-clip; repeatable.", metavar="NAME"
+        "--model",
+        help="CLIP, as in a config's perceptors; by default mini-clip; repeatable.",
+        metavar="NAME",
+        autocompletion=completion.models,
     ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", help="CLIP, as in a config's perceptors; by default mini-clip.", metavar="NAME"),
+    typer.Option(
+        "--model",
+        help="CLIP, as in a config's perceptors; by default mini-clip.",
+        metavar="NAME",
+        autocompletion=completion.models,
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -129,7 +137,7 @@ Settings = Annotated[
 Steps = Annotated[
     int | None,
     typer.Option(
-        "--steps", help="Steps of an image, or of a film's first frame.", metavar="N", rich_help_panel=HOW,
+        "--steps", help="Steps of an image or a film's first frame.", metavar="N", rich_help_panel=HOW,
         show_default="100",
     ),
 ]  # fmt: skip
@@ -143,14 +151,14 @@ Style = Annotated[
 Losses = Annotated[
     list[str] | None,
     typer.Option(
-        "--loss", help="Add a loss, NAME:WEIGHT: symmetry, edges, vignette…; repeatable.", metavar="NAME",
-        rich_help_panel=HOW,
+        "--loss", help="Add a loss, NAME:WEIGHT: symmetry, edges…; repeatable.", metavar="NAME",
+        rich_help_panel=HOW, autocompletion=completion.losses,
     ),
 ]  # fmt: skip
 Palette = Annotated[
     str | None,
     typer.Option(
-        "--palette", help="Use only these colours: red;#00f, pico8, blue->white, \\[a.png].", metavar="COLOURS",
+        "--palette", help="Use only these colours: red;#00f, pico8, \\[a.png].", metavar="COLOURS",
         rich_help_panel=HOW,
     ),
 ]  # fmt: skip
@@ -158,7 +166,7 @@ Filters = Annotated[
     list[str] | None,
     typer.Option(
         "--filter", help="Change the image, NAME:VALUE: wallpaper:p4m…; repeatable.", metavar="NAME",
-        rich_help_panel=HOW,
+        rich_help_panel=HOW, autocompletion=completion.filters,
     ),
 ]  # fmt: skip
 FrameSteps = Annotated[
@@ -176,17 +184,24 @@ Drawer = Annotated[
     str | None,
     typer.Option(
         "--drawer", help="vqgan, fft, pyramid, pixel or lines.", metavar="NAME",
-        rich_help_panel=MODELS, show_default="vqgan", autocompletion=completion.drawers,
+        rich_help_panel=HOW, show_default="vqgan", autocompletion=completion.drawers,
     ),
 ]  # fmt: skip
+Pixels = Annotated[
+    str | None,
+    typer.Option(
+        "--pixels",
+        help="Draw a grid of so many colours, with --drawer pixel.",
+        metavar="WxH",
+        rich_help_panel=HOW,
+    ),
+]
 Pull = Annotated[
-    bool, typer.Option("--pull", help="Download the models that are missing.", rich_help_panel=MODELS)
+    bool, typer.Option("--pull", help="Download the models that are missing.", rich_help_panel=RUN)
 ]
 Offline = Annotated[
     bool,
-    typer.Option(
-        "--offline", help="Never use the network; so does VQCLIP_OFFLINE=1.", rich_help_panel=MODELS
-    ),
+    typer.Option("--offline", help="Never use the network; so does VQCLIP_OFFLINE=1.", rich_help_panel=RUN),
 ]
 
 Output = Annotated[
@@ -214,6 +229,13 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print results as JSON, one object per line.", rich_help_panel=OUTPUT),
 ]
+Thumbnails = Annotated[
+    bool | None,
+    typer.Option(
+        "--thumbnails/--no-thumbnails", help="Show images in the terminal; by default where it can.",
+        rich_help_panel=OUTPUT, show_default=False,
+    ),
+]  # fmt: skip
 Fps = Annotated[
     float | None,
     typer.Option("--fps", help="Frames per second.", metavar="X", rich_help_panel=OUTPUT, show_default="12"),

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from vqclip.pipeline.progress_video import VideoSettings
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp")
-OPAQUE = (".jpg", ".jpeg")
+JPEG = (".jpg", ".jpeg")
+LARGEST_CONFIG = 60_000  # bytes of a config in a JPEG, beside which versions and digests have room
 FIELDS = ("seed", "slug")
 
 
@@ -64,14 +65,30 @@ def plan_configs(
         settings = video and replace(video, file=filled(video_file, one) if video_file else None)
         outputs.append(OutputSpec(one, target, settings, force))
         if target:
-            check_output(target, one.is_film, force=force)
-            if one.transparent is not None and target.suffix.lower() in OPAQUE:
-                raise UsageError(
-                    f"-o {target}: a JPEG can't be transparent; name it {target.stem}.png or {target.stem}.webp"
-                )
+            check_result(target, one, force=force)
         if settings and settings.file:
             check_output(Path(settings.file), is_film=True, force=force)
     return outputs
+
+
+def check_result(path: Path, config: "Config", *, force: bool = False) -> None:
+    """Check, before any work, that a Config's image or film can be written to a file; raises UsageError."""
+    check_output(path, config.is_film, force=force)
+    if path.suffix.lower() in JPEG:
+        _check_jpeg(path, config)
+
+
+def _check_jpeg(path: Path, config: "Config") -> None:
+    """Refuse what a JPEG can't hold: transparency, and a config that is too long; raises UsageError."""
+    advice = f"name it {path.stem}.png or {path.stem}.webp"
+    if config.transparent is not None:
+        raise UsageError(f"-o {path}: a JPEG can't be transparent; {advice}")
+    from vqclip.config.resolve import to_dict  # noqa: PLC0415
+    from vqclip.media.xmp import encode  # noqa: PLC0415
+
+    size = len(encode({"config": to_dict(config)}, " | ".join(config.prompts)))
+    if size > LARGEST_CONFIG:
+        raise UsageError(f"-o {path}: the config is too long for a JPEG ({size} bytes); {advice}")
 
 
 def template(path: str, kept: int = 1) -> str:

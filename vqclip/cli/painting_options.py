@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from vqclip.base.errors import UsageError, shorten
 from vqclip.cli import options
 from vqclip.cli.display.console import listen_to_library, obey, say
+from vqclip.cli.inits import one_init
 from vqclip.config import prompt as prompts
 from vqclip.config.overrides import overrides
+from vqclip.config.sizes import upright_size
 
 if TYPE_CHECKING:
     from vqclip.cli.outputs import OutputSpec
@@ -37,6 +39,7 @@ class PaintingOptions:
     steps: options.Steps = None
     style: options.Style = None
     drawer: options.Drawer = None
+    pixels: options.Pixels = None
     losses: options.Losses = None
     palette: options.Palette = None
     filters: options.Filters = None
@@ -63,14 +66,17 @@ class PaintingOptions:
         from vqclip.config import resolve as configs  # noqa: PLC0415
 
         layers = "+".join(filter(None, [preset, self.preset])) or None
-        kinds = {"drawer": self.drawer, "start": self.start}
+        drawer = self.drawer or ("pixel" if self.pixels is not None else None)
+        kinds = {"drawer": drawer, "start": self.start}
         named_first = [
             f"{key}={name}" for key, name in kinds.items() if name is not None
         ]  # so that --set can give their keys
         losses = [f"losses.{name}={weight or 1}" for name, _, weight in _parted(self.losses)]
-        base = configs.base(layers, self.file, [*named_first, *losses, *(self.settings or [])])
+        grid = [f"drawer.pixels={self.pixels}"] if self.pixels is not None else []
+        base = configs.base(layers, self.file, [*named_first, *losses, *(self.settings or []), *grid])
         self.notes.extend(("config", line) for line in overrides(self.preset, self.file))
-        named: dict[str, Any] = {"size": self.size, "steps": self.steps, "seed": self.seed, "init": self.init}
+        named: dict[str, Any] = {"size": self.size, "steps": self.steps, "seed": self.seed}
+        named |= {"init": one_init(self.init, self.pull)}
         named |= {"palette": self.palette, "filters": self.filters or None, "save_every": self.save_every}
         named |= {"aspect": self.aspect, "extend": self.extend, "style": self.style}
         if self.mask or self.extend:
@@ -81,7 +87,10 @@ class PaintingOptions:
         if self.upscale is not None:
             given["upscale"] = {"factor": self.upscale}
         given |= {name: _given(section) for name, section in sections.items()}
-        return base.resolve(given)
+        config = base.resolve(given)
+        if self.size and config.is_masked and (line := _scaled(config)):
+            self.notes.append(("note", line))
+        return config
 
     def _prompts(self, prompt: str | None, below: Any) -> list[Any]:
         """The prompts of the command line, or else the config's, with the image prompts; raises UsageError."""
@@ -200,6 +209,20 @@ def describe(prompt: prompts.Prompt) -> str:
     away = " (away from it)" if prompt.weight < 0 else ""
     stop = "" if prompt.stop == float("-inf") else f", stop {prompt.stop:g}"
     return f"{prompt.label} · {prompt.kind.value}, weight {weight}{away}{stop}"
+
+
+def _scaled(config: "Config") -> str:
+    """Describe how the size scales the init image, of which a part is kept; "" if it doesn't."""
+    margins = config.margins
+    room = config.width - margins.left - margins.right, config.height - margins.top - margins.bottom
+    given = upright_size(Path(config.init or ""))
+    if room == given:
+        return ""
+    shown = "x".join(map(str, room))
+    return (
+        f"--size {config.size} scales the init image from {given[0]}x{given[1]} to {shown}; leave --size out, and "
+        "what is kept stays as it is"
+    )
 
 
 def _parted(losses: Sequence[str] | None) -> list[tuple[str, str, str]]:

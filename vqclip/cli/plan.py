@@ -8,14 +8,12 @@ from vqclip.base import device as devices
 from vqclip.base.errors import WeightsError
 from vqclip.cli.display.console import result_json, result_topics
 from vqclip.cli.outputs import OutputSpec
-from vqclip.config.prompt import Kind
 from vqclip.config.schema import Config
 from vqclip.config.timeline import Film, Frame, latent_shape
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.memory_estimate import estimate
-from vqclip.media.image import load_image
 from vqclip.pipeline.film_video import frame_rate
-from vqclip.pipeline.source_video import open_source
+from vqclip.pipeline.inputs import read_inputs
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import Status, status
 from vqclip.runs.job import slug
@@ -56,9 +54,8 @@ def make_plan(
     """
     config, torch_device = outputs[0].config, devices.pick(device)
     check_parent(runs)
-    _check_images(config)
-    video = open_source(config.source)
-    film = Film(config, video.count if video else None)
+    source = read_inputs(config).source
+    film = Film(config, source.reader.count if source else None)
     frame = film.frame(0)
     return {
         "device": f"{devices.describe(torch_device)}, {devices.arithmetic(config.precision, torch_device)}",
@@ -78,13 +75,6 @@ def make_plan(
         ],
         **_videos(outputs, runs, draws_seed),
     }
-
-
-def _check_images(config: Config) -> None:
-    """Read the images that a Config names; raises ImageError."""
-    files = [prompt.body for prompt in config.parsed_prompts if prompt.kind is Kind.IMAGE]
-    for file in dict.fromkeys([*([config.init] if config.init else []), *files]):
-        load_image(Path(file))
 
 
 def _folder(spec: OutputSpec, runs: Path, draws_seed: bool) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from vqclip.base import device as devices
 from vqclip.base.errors import UsageError
 from vqclip.cli.deliver import deliver
-from vqclip.cli.outputs import check_output
+from vqclip.cli.outputs import check_result
 from vqclip.cli.printer import printing
 from vqclip.cli.session_calls import announce
 from vqclip.config.schema import Config
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Further:
-    """Hold what `resume` is told besides the run: a number of steps, and where the result goes."""
+    """Hold what `resume` is given besides the run: a number of steps, and where the result goes."""
 
     steps: int | None = None
     output: Path | None = None
@@ -35,7 +35,7 @@ def resume(folder: Path, further: Further, device: str, *, as_json: bool, quiet:
     """Go on in a run folder, or with more steps in a new one, and deliver the result; a finished run at once."""
     session = Session(device, pull=pull, keeps_models=False, owns_process=True)
     config = read_config(folder)
-    delivery = _delivery(folder, further, config.is_film)
+    delivery = _delivery(folder, further, config)
     needs = requirements(config)
     locations = locations_from(origin(folder), needs)
     announce(config, devices.pick(device), [need.at(locations) for need in needs], pull=pull, quiet=quiet)
@@ -53,7 +53,7 @@ def resume(folder: Path, further: Further, device: str, *, as_json: bool, quiet:
             )
 
 
-def _delivery(folder: Path, further: Further, is_film: bool) -> Delivery | None:
+def _delivery(folder: Path, further: Further, config: Config) -> Delivery | None:
     """Find where the result goes; raises UsageError, before any work, if a file lies there that may not be replaced."""
     if further.output:
         delivery: Delivery | None = Delivery(further.output, further.force)
@@ -67,7 +67,7 @@ def _delivery(folder: Path, further: Further, is_film: bool) -> Delivery | None:
         raise UsageError(
             f"{delivery.file} exists already; add --force to replace it, or name another file with -o"
         )
-    check_output(delivery.file, is_film, force=True)
+    check_result(delivery.file, config, force=True)
     return replace(delivery, force=delivery.force or further.force)
 
 

@@ -1,26 +1,30 @@
-"""Open a Session's retrieval for the commands, and print what its generators yield; this module loads torch."""
+"""Open a Session's retrieval for the commands, and print what its generators yield. Opening loads torch."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from vqclip.cli.display.console import complain, listen_to_library, obey, say, stderr
-from vqclip.cli.provide import provide
 from vqclip.retrieval.chosen import chosen_perceptors
 from vqclip.retrieval.records import Progress, Skipped, Waiting
-from vqclip.retrieval.retrieval import Retrieval
-from vqclip.session import Session
+
+if TYPE_CHECKING:
+    from vqclip.retrieval.retrieval import Retrieval
 
 Item = TypeVar("Item")
 
 
 def open_retrieval(
     models: Sequence[str], device: str, *, pull: bool, offline: bool, quiet: bool
-) -> Retrieval:
+) -> "Retrieval":
     """See that the models' weights are here, and open the retrieval. Raises WeightsError."""
+    from vqclip.cli.provide import provide  # noqa: PLC0415
+    from vqclip.session import Session  # noqa: PLC0415
+
     obey(offline)
     listen_to_library(quiet)
     needs = [need for entry in chosen_perceptors(models) for need in entry.requirements()]
@@ -33,7 +37,24 @@ def shown(records: Iterable[Item | Skipped | Progress | Waiting], quiet: bool) -
 
     Exits with 2 if files were skipped and nothing else came, and with 130 at Ctrl-C.
     """
-    skipped = found = 0
+    return _shown(records, quiet, [])
+
+
+@contextlib.contextmanager
+def shown_of_named(
+    records: Iterable[Item | Skipped | Progress | Waiting], quiet: bool
+) -> Iterator[Iterator[Item]]:
+    """Give `shown` of files that the command line names: if some were skipped, exit with 1 after the block."""
+    skipped: list[Skipped] = []
+    yield _shown(records, quiet, skipped)
+    if skipped:
+        raise typer.Exit(1)
+
+
+def _shown(
+    records: Iterable[Item | Skipped | Progress | Waiting], quiet: bool, skipped: list[Skipped]
+) -> Iterator[Item]:
+    found = 0
     columns = (TextColumn("{task.description}", style="dim"), BarColumn(), MofNCompleteColumn())
     with Bar(*columns, console=stderr, transient=True, disable=quiet or not stderr.is_terminal) as bar:
         task = bar.add_task("reading", total=None, visible=False)
@@ -45,7 +66,7 @@ def shown(records: Iterable[Item | Skipped | Progress | Waiting], quiet: bool) -
                     case Waiting(cause=cause):
                         say("waiting", cause)
                     case Skipped(cause=cause):
-                        skipped += 1
+                        skipped.append(record)
                         complain(cause)
                     case _:
                         found += 1

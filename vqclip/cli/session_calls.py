@@ -14,8 +14,7 @@ from vqclip.cli.painting_options import say_prompts
 from vqclip.cli.printer import printing
 from vqclip.cli.provide import provide
 from vqclip.config.schema import Config
-from vqclip.jobs.reproduce import carried_config
-from vqclip.media.image import read_metadata
+from vqclip.jobs.reproduce import carried_config, saved_metadata
 from vqclip.pipeline.events import (
     Compared,
     Ranked,
@@ -110,7 +109,7 @@ def reproduce(
     *, force: bool, as_json: bool, quiet: bool, pull: bool,
 ) -> None:  # fmt: skip
     """Make a saved image again from its metadata, and compare the two."""
-    metadata = read_metadata(image)
+    metadata = saved_metadata(image)
     session, config = (
         Session(device, pull=pull, keeps_models=False, owns_process=True),
         carried_config(image, metadata),

@@ -18,13 +18,23 @@ _TRUE, _FALSE = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0"
 
 def build(schema: Any, values: Any, prefix: str = "") -> Any:
     """A dataclass of a mapping that has no other keys than its own; raises ConfigError, which says the key."""
-    given = {}
-    for name, is_needed, convert in _plan(schema):
-        if name in values:
-            given[name] = convert(values[name], prefix + name)
-        elif is_needed:
-            raise ConfigError(f"the config lacks {prefix}{name}; `vqclip config show` prints a whole one")
+    plan = _plan(schema)
+    given = {name: convert(values[name], prefix + name) for name, _, convert in plan if name in values}
+    if lacking := [name for name, is_needed, _ in plan if is_needed and name not in given]:
+        raise ConfigError(_lacks(lacking, prefix))
     return schema(**given)
+
+
+def _lacks(names: list[str], prefix: str) -> str:
+    """Name the keys that a section lacks, and say what to type."""
+    listed = " and ".join(names)
+    if not prefix:
+        return f"the config lacks {listed}; `vqclip config show` prints a whole one"
+    if "[" in prefix:
+        keys = ", ".join(f"{name}: {name.upper()}" for name in names)
+        return f"{prefix.rstrip('.')} lacks {listed}; write keys with values, as in {{…, {keys}}}"
+    advice = " ".join(f"--set {prefix}{name}={name.upper()}" for name in names)
+    return f"{prefix.rstrip('.')} lacks {listed}; add {advice}"
 
 
 @cache
@@ -80,6 +90,8 @@ def _field_converter(field: dataclasses.Field[Any], hint: Any) -> Converter:
         return partial(_list, partial(_item, registry))
     if field.metadata.get("words"):
         return partial(_needed, _seed)
+    if spellings := field.metadata.get("spellings"):
+        return partial(_needed, partial(_spelled, spellings))
     return _converter(hint)
 
 
@@ -148,6 +160,12 @@ def _text(value: Any, name: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ConfigError(f"{name}: {shorten(value)} is no text; put a text in double quotes")
     return check_text(str(value), name)  # a number may be a prompt, or a constant schedule
+
+
+def _spelled(spellings: Mapping[str, str], value: Any, name: str) -> str:
+    """A text under the name that the config keeps for it."""
+    text = _text(value, name)
+    return spellings.get(text.strip().lower(), text)
 
 
 def as_text(value: Any, name: str) -> str:

@@ -17,9 +17,9 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[
 
 
 def changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Differences between the metadata of two pictures.
+    """Differences between the metadata of two images.
 
-    Weights differ where both sides know their digest: older pictures don't name all weights that they were made with.
+    Weights differ where both sides know their digest: older images don't name all weights that they were made with.
     """
     return [row for row in differences(one, other) if not (row[0].startswith("weights.") and None in row[1:])]
 

@@ -80,6 +80,11 @@ def parse(texts: Sequence[str], key: str) -> list[Part]:
     return parts
 
 
+def image_files(texts: Sequence[str], key: str) -> list[str]:
+    """List the image files that a palette takes colours of; raises ConfigError as `parse` does."""
+    return [part.file for part in parse(texts, key) if isinstance(part, ImageColours)] if texts else []
+
+
 def colour(text: str, key: str) -> RGB:
     """Parse one colour; raises ConfigError, which names the key."""
     if triple := re.fullmatch(r"\s*\((\d+)\+(\d+)\+(\d+)\)\s*", text):

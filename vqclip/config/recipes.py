@@ -1,4 +1,4 @@
-"""Recipes: the preset that a VQGAN is known to paint well with. It is laid over the defaults and under all else."""
+"""Recipes: the preset that a VQGAN is known to work well with. It is laid over the defaults and under all else."""
 
 from vqclip.weights import catalog
 

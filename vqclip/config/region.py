@@ -8,7 +8,7 @@ Names are left, right, top, bottom (halves), centre and edges. Numbers are share
 import re
 from dataclasses import dataclass
 
-from vqclip.base.errors import PromptError
+from vqclip.base.errors import PromptError, suggest
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)"
 _MARGIN = 0.25  # of the centre, on each side
@@ -54,3 +54,10 @@ def parse(text: str) -> Region:
             "@ 0.5,0,0.5,1"
         )
     return Region(box=(left, top, width, height), is_inverse=is_inverse)
+
+
+def misspelt(text: str) -> str:
+    """Describe a word at a text's end, after an @, that is near a region's name and none; "" if there is none."""
+    match = re.search(r"\s@\s+(?:not\s+)?(\w{2,8})\s*$", text)
+    near = suggest(match[1], [*BOXES, *INVERSES], most=1) if match else ""
+    return f"@ {match[1]} is read as text, as it names no region{near}" if match and near else ""

@@ -1,4 +1,4 @@
-"""Make a Config by merging default < the VQGAN's recipe < preset < file < settings < what the caller gives."""
+"""Make a Config by merging default < recipe < style < preset < file < settings < what the caller gives."""
 
 import dataclasses
 import logging
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.base import seeds
-from vqclip.base.errors import ConfigError, shorten, suggest
+from vqclip.base.errors import ConfigError, in_words, shorten, suggest
 from vqclip.base.paths import CONFIGS
-from vqclip.config import dotted, neutral, renames, shorthands, sizes, styles, yaml12
+from vqclip.config import dotted, neutral, region, renames, shorthands, sizes, styles, together, yaml12
 from vqclip.config import presets as preset_files
 from vqclip.config.conversion import build, fields, merge
 from vqclip.config.known_keys import check_keys
+from vqclip.config.prompt import Kind
 from vqclip.config.recipes import recipe_of
 from vqclip.config.registry import DRAWERS
 from vqclip.config.schema import Config
@@ -35,9 +36,9 @@ def resolve(
     settings: Sequence[str] = (),
     draw: Callable[[], int] = seeds.draw,
 ) -> Config:
-    """Merge default < recipe < preset < file < settings (KEY=VALUE) < given, check, and draw the seed where it is null.
+    """Merge default < recipe < style < preset < file < settings (KEY=VALUE) < given, check, and draw a missing seed.
 
-    The recipe is that of the VQGAN which the layers above it choose in the end.
+    The recipe and the style are those that the layers above them choose in the end.
 
     Raises ConfigError or PromptError, in one line.
     """
@@ -70,25 +71,43 @@ class Base:
         return cache(recipe_of)
 
     @cached_property
-    def _on(self) -> Callable[[str], _Ground]:
-        """What lies on a recipe, by its name; empty where the drawer has none."""
+    def _on(self) -> Callable[[str, str | None], _Ground]:
+        """What lies on a recipe and a style, by their names; the recipe's is empty where the drawer has none."""
         default = _shipped("default.yaml")
-        return cache(lambda name: _Ground(_lay(default, read_preset(name) if name else {}, self.above)))
+        return cache(
+            lambda recipe, style: _Ground(
+                _lay(default, read_preset(recipe) if recipe else {}, *_of_style(style), self.above)
+            )
+        )
 
     def resolve(
         self, given: Mapping[str, Any], settings: Sequence[str] = (), draw: Callable[[], int] = seeds.draw
     ) -> Config:
         """Merge settings and what the caller gives over this, as the function `resolve` does."""
         above = _lay(*_modernise(map(_parse_setting, settings), "--set "), *_modernise([given], ""))
-        drawer = _over(_over(_shipped("default.yaml"), self.above), above)["drawer"]
+        merged = reduce(_over, (_shipped("default.yaml"), self.above, above))
+        style = merged["style"] if isinstance(merged["style"], str) else None
+        drawer = reduce(_over, (_shipped("default.yaml"), *_of_style(style), self.above, above))["drawer"]
         by_card = drawer["name"] == "vqgan"
         recipe = self._recipe_of(str(drawer["model"])) if by_card else DRAWERS.load(drawer["name"]).recipe
-        ground = self._on(recipe)
+        ground = self._on(recipe, style)
         untouched = {name: section for name, section in ground.sections.items() if name not in above}
         values = _over(ground.values, above) | untouched
         if values.get("seed") is None:
             values["seed"] = draw()
-        return build(Config, styles.applied(sizes.in_pixels(values)))
+        config: Config = build(Config, styles.applied(sizes.in_pixels(values)))
+        for prompt in config.parsed_prompts:
+            if prompt.kind is Kind.TEXT and prompt.region is None:
+                _warn_of_region(prompt.body)
+        together.check_direction(config)
+        return config
+
+
+@cache
+def _warn_of_region(text: str) -> None:
+    """Warn, once for each text, of a word that is near a region's name."""
+    if line := region.misspelt(text):
+        log.warning("prompt %r: %s", text, line)
 
 
 def base(preset: str | None = None, file: Path | None = None, settings: Sequence[str] = ()) -> Base:
@@ -117,7 +136,7 @@ def upgrade(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises ConfigError if a newer version wrote it. Keys and values are not checked.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"it is a {type(values).__name__}; a config is a mapping of keys to values")
+        raise ConfigError(f"it is {in_words(values)}, and a config is keys with values, as in steps: 60")
     renamed = renames.with_new_names(shorthands.spelled_out(_unversioned(values)))
     return {"version": VERSION, **neutral.completed(renamed, Config)}
 
@@ -167,6 +186,10 @@ def _own(name: str, path: Path, extending: tuple[str, ...]) -> dict[str, Any]:
         raise error if str(error).startswith(str(path)) else ConfigError(f"{path}: {error}") from None
 
 
+def _of_style(style: str | None) -> list[dict[str, Any]]:
+    return _modernise(styles.settings(style), f"style {style}: ")
+
+
 @cache
 def _shipped(name: str) -> dict[str, Any]:
     """A layer that ships, over the preset that it extends, if any."""
@@ -179,7 +202,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read the mapping in a YAML file. Raises ConfigError if it holds anything else."""
     values = yaml12.read(path)
     if values is not None and not isinstance(values, dict):
-        raise ConfigError(f"{path} holds a {type(values).__name__}; a config is a mapping of keys to values")
+        raise ConfigError(
+            f"{path} holds {in_words(values)}, and a config is keys with values, as in steps: 60"
+        )
     return values or {}
 
 

@@ -21,9 +21,11 @@ def key(default: Any = _NONE, neutral: Any = _NONE, **rules: Any) -> Any:
     return field(default=default, metadata=rules if neutral is _NONE else rules | {"neutral": neutral})
 
 
-def among(*choices: str, default: Any = _NONE, neutral: Any = _NONE) -> Any:
-    """A text's choices."""
-    return key(default, neutral, choices=choices)
+def among(
+    *choices: str, default: Any = _NONE, neutral: Any = _NONE, spellings: Mapping[str, str] | None = None
+) -> Any:
+    """A text's choices, and other spellings of them, which a Config doesn't keep."""
+    return key(default, neutral, choices=choices, **({"spellings": spellings} if spellings else {}))
 
 
 def within(minimum: float, maximum: float = math.inf, default: Any = _NONE, neutral: Any = _NONE) -> Any:

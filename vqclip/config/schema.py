@@ -26,6 +26,9 @@ OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "radam", "adagrad", "rmsprop",
 BORDERS = ("reflect", "smear", "wrap", "grey")  # of the image, for crops
 EDGES = ("reflect", "wrap", "black", "paint")  # of the last image, for motion
 UNITS = ("codebook", "latent")  # of learning rates
+PRECISION_SPELLINGS = {
+    "fp32": "float32", "single": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +102,7 @@ class LatentConfig:
 class DrawerConfig:
     """The name of what draws the image; a drawer's own dataclass adds its keys."""
 
-    recipe: ClassVar[str] = ""  # the preset that it paints well with, if it has one
+    recipe: ClassVar[str] = ""  # the preset that it works well with, if it has one
 
     name: str
 
@@ -221,7 +224,7 @@ class Config:
     story: StoryConfig
     motion: MotionConfig
     source: SourceConfig
-    precision: str = among("auto", "float32", "tf32", "bfloat16", "float16")
+    precision: str = among("auto", "float32", "tf32", "bfloat16", "float16", spellings=PRECISION_SPELLINGS)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -230,7 +233,7 @@ class Config:
 
     @cached_property
     def lines(self) -> tuple[tuple[tuple[Prompt, ...], ...], ...]:
-        """Every line's scenes, parsed; a line of one scene is wished for throughout.
+        """Every line's scenes, parsed; a line of one scene holds throughout.
 
         The texts of lines of several have the story's prefix and suffix.
         """

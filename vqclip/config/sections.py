@@ -30,6 +30,7 @@ class OverlayConfig:
 class TextsConfig:
     templates: list[str] = key(neutral=TEMPLATES)
     split: bool = key(neutral=False)
+    image_prior: str = key(neutral="")
 
     def __post_init__(self) -> None:
         wrong = next((text for text in self.templates if "{}" not in text), None)

@@ -93,12 +93,12 @@ def _size_of(init: Any, extend: Any) -> str:
     """The init image's size, and the margins by which it grows."""
     if not isinstance(init, str):
         raise ConfigError("size: init is the size of the init image, and there is none; add --init IMAGE")
-    width, height = _upright_size(Path(init))
+    width, height = upright_size(Path(init))
     margins = parse_extend(extend) if isinstance(extend, str) else Margins()
     return f"{width + margins.left + margins.right}x{height + margins.top + margins.bottom}"
 
 
-def _upright_size(path: Path) -> tuple[int, int]:
+def upright_size(path: Path) -> tuple[int, int]:
     """Read width and height of an image file, turned as its EXIF says, from its header."""
     from PIL import Image  # noqa: PLC0415  # so that other configs are read without it
 

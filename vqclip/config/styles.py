@@ -1,4 +1,4 @@
-"""Styles by name: words and prompts that a style adds to a prompt, from the library and the user's own file."""
+"""Styles by name: the words, prompts and settings of each, from the library and the user's own file."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from vqclip.config import yaml12
 from vqclip.config.prompt import Kind
 
 FILE = "styles.yaml"
-KEYS = ("prefix", "suffix", "prompts")
+KEYS = {"prefix": str, "suffix": str, "prompts": list, "settings": Mapping}
 
 
 def joined(prefix: str, text: str, suffix: str) -> str:
@@ -31,6 +31,15 @@ def applied(values: Mapping[str, Any]) -> dict[str, Any]:
         style = _find(name.strip())
         lines = [_in_style(line, style) for line in lines] + list(style.get("prompts", []))
     return {**values, "prompts": lines, "style": None}
+
+
+def settings(names: Any) -> list[Mapping[str, Any]]:
+    """List the layers of config keys that styles bring, from the first name to the last. Raises ConfigError."""
+    return (
+        [_find(name.strip()).get("settings", {}) for name in names.split("+")]
+        if isinstance(names, str)
+        else []
+    )
 
 
 def _in_style(line: str, style: Mapping[str, Any]) -> str:
@@ -68,12 +77,8 @@ def library() -> dict[str, Mapping[str, Any]]:
 
 def _check(style: Any, place: str) -> None:
     """Refuse what is no style."""
-    is_style = (
-        isinstance(style, Mapping)
-        and style
-        and all(isinstance(value, list if key == "prompts" else str) for key, value in style.items())
-    )
-    if not is_style or set(style) - set(KEYS):
+    is_style = isinstance(style, Mapping) and style and set(style) <= set(KEYS)
+    if not is_style or not all(isinstance(value, KEYS[key]) for key, value in style.items()):
         raise ConfigError(
             f'{place}: it is no style; write some of {", ".join(KEYS)}, as in {{suffix: ", in watercolour"}}'
         )

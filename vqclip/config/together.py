@@ -4,7 +4,10 @@ from typing import TYPE_CHECKING
 
 from vqclip.base.errors import ConfigError, shorten
 from vqclip.config.prompt import READ
+from vqclip.config.schedule import Schedule
 from vqclip.config.sizes import LARGEST_SIDE
+
+_SMOOTHING = ("tv", "near_start")  # losses that say how an image is, and not what it shows
 
 if TYPE_CHECKING:
     from vqclip.config.schema import Config
@@ -65,6 +68,24 @@ def _check_texts(config: "Config") -> None:
         raise ConfigError(
             f"prompts: the perceptor {blind} reads no texts, and {shorten(text)} is one; write an image, as in "
             "[file.png], or take another perceptor"
+        )
+
+
+def check_direction(config: "Config") -> None:
+    """Refuse a new config whose prompts all weigh nothing, where no loss and no image gives a direction either.
+
+    A Config that was rendered once is still read.
+    """
+    prompts, losses = config.parsed_prompts, config.losses
+    is_led = any(
+        name not in _SMOOTHING and not Schedule.parse(term.weight).is_zero for name, term in losses.items()
+    )
+    if is_led or config.init or config.source.video or not config.steps or not prompts:
+        return
+    if all(prompt.weight == 0 and prompt.course is None for prompt in prompts):
+        raise ConfigError(
+            f"prompts: {shorten(prompts[0].body)} weighs 0, so there is nothing to optimise towards; leave :0 out, or "
+            "add a prompt that weighs something"
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import yaml
 
 from vqclip.base.errors import ConfigError, cause, spelled
+from vqclip.base.files import is_image
 
 _PARSER: Any = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
@@ -38,8 +39,9 @@ def read(path: Path) -> Any:
         return parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{spelled(path)} can't be read: {cause(error)}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from None
+    except UnicodeDecodeError:
+        what = "an image" if is_image(path) else "no text in UTF-8"
+        raise ConfigError(f"{path} is {what}; name a file of YAML, as `vqclip config init` writes") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

@@ -61,6 +61,7 @@ class Entry:
     def to_dict(self) -> dict[str, Any]:
         """Give the entry as plain data for the page, without its files."""
         losses, seconds = self.losses, (self.record or {}).get("seconds")
+        score = (self.record or {}).get("score")
         steps = (self.record or {}).get("steps") or next(reversed(self.curve.get("step", [])), 0)
         versions = self.provenance.get("versions")
         return {
@@ -75,6 +76,7 @@ class Entry:
             "made": _made(self.folder),
             "losses": losses,
             "loss": round(sum(losses.values()), 5) if losses else None,
+            "score": score if _is_number(score) else None,  # None where nothing ranked it
             "curve": self.curve,
             "settings": {key: _plain(value) for key, value in self.settings.items() if key != "version"},
             "device": str(self.provenance.get("device") or ""),

@@ -95,13 +95,13 @@ class DrawerEntry(DrawerConfig, ABC):
     def open(self, models: Any, dtype: "torch.dtype", width: int, height: int, tile: bool) -> Drawer:
         """Make the drawer of images of a size; `models` keeps networks loaded. Raises WeightsError."""
 
-    @abstractmethod
     def cell(self) -> int:
         """Give the width of a latent's cell in pixels; raises WeightsError."""
+        return 1
 
-    @abstractmethod
     def channels(self) -> int:
         """Give the number of its channels at full resolution; raises WeightsError."""
+        return 3
 
     @abstractmethod
     def memory(
@@ -124,6 +124,7 @@ class Perceptor(ABC):
     context: int = 0
     logit_scale: float | None = None
     logit_bias: float | None = None
+    has_features: bool = False
 
     @abstractmethod
     def embed_crops(self, pixels: "Tensor", /) -> "Tensor":
@@ -135,6 +136,13 @@ class Perceptor(ABC):
         from vqclip.media.image import from_pil  # noqa: PLC0415
 
         return cover(from_pil(image), self.size, self.size)[0].clamp(0, 1)
+
+    def features(self, pixels: "Tensor", /) -> list["Tensor"]:
+        """Compute its image tower's feature maps (n d y x) of crops, from early to late, differentiably.
+
+        A perceptor has them where `has_features` says so.
+        """
+        raise NotImplementedError(f"{self.name} has no feature maps")
 
     def embed_texts(self, texts: Sequence[str], /) -> "Tensor":
         """Embed texts as unit vectors (n d)."""
@@ -180,7 +188,7 @@ class Scene:
     `resize` resamples latents to so many rows and columns. `given` gives the image (1 3 h w) that the user gave: the
     source's frame, or the init. Relative paths begin at `base`, and `models` keeps networks loaded. `references` are
     the images that terms ask for, by file, of which `init` is one; `embed` embeds the whole of an image (1 3 h w) by
-    each perceptor.
+    each perceptor, and `perceptors` are these themselves.
     """
 
     unit: float = 1.0
@@ -192,6 +200,7 @@ class Scene:
     init: str | None = None
     references: "Mapping[str, Reference]" = field(default_factory=dict)
     embed: "Callable[[Tensor], Sequence[Tensor]] | None" = None
+    perceptors: Sequence[Perceptor] = ()
 
 
 # An image (1 3 h w) and its latent to the unweighted loss ().
@@ -208,6 +217,10 @@ class LossTerm(LossConfig, ABC):
 
     def files(self, init: str | None) -> tuple[str, ...]:
         """List the image files that `value` finds in the scene's references; raises ConfigError."""
+        return ()
+
+    def images(self) -> tuple[str, ...]:
+        """List the image files that its keys name."""
         return ()
 
     def prepare(self, scene: Scene) -> Measure:
@@ -233,6 +246,10 @@ class FilterTools(Protocol):
 class Filter(FilterConfig, ABC):
     """Change each image after it is drawn, before crops are cut and before it is saved; an item of `filters`."""
 
+    def images(self) -> tuple[str, ...]:
+        """List the image files that its keys name."""
+        return ()
+
     @abstractmethod
     def open(self, tools: FilterTools) -> Apply:
         """Load what it needs, and give the function that changes images; raises VqclipError."""
@@ -252,6 +269,10 @@ class CropLossTerm(LossConfig, ABC):
 
     def requirements(self) -> tuple[Requirement, ...]:
         """List the weights that it needs."""
+        return ()
+
+    def images(self) -> tuple[str, ...]:
+        """List the image files that its keys name."""
         return ()
 
     @abstractmethod

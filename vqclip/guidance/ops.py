@@ -109,3 +109,20 @@ def homographies(corners: Tensor) -> Tensor:
     rows_v = torch.stack([zero, zero, zero, x, y, one, -v * x, -v * y], -1)
     solution = torch.linalg.solve(torch.cat([rows_u, rows_v], 1), torch.cat([u, v], 1))
     return torch.cat([solution, one[:, :1]], 1).view(-1, 3, 3)
+
+
+def windows(image: Tensor, side: int) -> Tensor:
+    """Cut an image (1 3 h w) into squares (n 3 s s) that cover it and overlap as little as possible.
+
+    An image that is narrower is first enlarged.
+    """
+    height, width = image.shape[2:]
+    if min(height, width) < side:
+        scale = side / min(height, width)
+        height, width = max(side, round(height * scale)), max(side, round(width * scale))
+        image = resize(image, height, width)
+    tops, lefts = (
+        torch.linspace(0, length - side, -(-length // side)).round().long().tolist()
+        for length in (height, width)
+    )
+    return torch.cat([image[:, :, top : top + side, left : left + side] for top in tops for left in lefts])

@@ -1,7 +1,7 @@
 """Embed each prompt of a Config once with one perceptor, and make a frame's Targets of the embeddings."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -35,11 +35,20 @@ class PromptEmbeddings:
         cutouts: Cutouts,
         texts: TextsConfig,
         base: Path = Path(),
+        imagine: Callable[[Tensor], Tensor] | None = None,
     ):
-        """Paths of stored embeddings begin at `base`."""
+        """Paths of stored embeddings begin at `base`.
+
+        `imagine` turns embeddings of texts (n d) into those of images of them, which are targets beside the texts'.
+        """
         self.perceptor, self._number, self._images, self._cutouts = perceptor, number, images, cutouts
-        self.prompts, self._texts, self._base = prompts, texts, base
+        self.prompts, self._texts, self._base, self._imagine = prompts, texts, base, imagine
         self._known = {prompt.content: self._embed(prompt) for prompt in prompts}
+
+    @property
+    def imagines(self) -> bool:
+        """Tell whether texts have a second target beside their own embeddings."""
+        return self._imagine is not None
 
     def of(self, prompt: Prompt) -> Tensor:
         """Give the unit vectors (m d) of a prompt."""
@@ -71,7 +80,8 @@ class PromptEmbeddings:
         """Embed a text, or an image's crops, or draw a random direction."""
         match prompt.kind:
             case Kind.TEXT:
-                return self._read(prompt.body)
+                read = self._read(prompt.body)
+                return read if self._imagine is None else torch.cat([read, self._imagine(read)])
             case Kind.LABEL:
                 named = [template.replace("{}", prompt.body) for template in self._texts.templates]
                 return unit(self.perceptor.embed_texts(named).mean(0, keepdim=True))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vqclip.base.errors import ConfigError, UsageError, cause, shorten
+from vqclip.base.errors import ConfigError, UsageError, cause, in_words, shorten
+from vqclip.base.files import is_image
 from vqclip.config import resolve, yaml12
 from vqclip.importing import nerdyrodent, pixray, pytti
 from vqclip.importing.table import Program, convert
@@ -52,7 +53,8 @@ def _text(source: str) -> str:
     except OSError as error:
         raise ConfigError(f"{source} can't be read: {cause(error)}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{source} is no text in UTF-8; name a file of settings") from None
+        what = "an image" if is_image(Path(source)) else "no text in UTF-8"
+        raise ConfigError(f"{source} is {what}; name a file of settings") from None
 
 
 def _detect(text: str) -> str:
@@ -65,7 +67,7 @@ def _detect(text: str) -> str:
     }
     best = max(counts, key=lambda name: counts[name])
     if list(counts.values()).count(counts[best]) > 1:
-        raise ConfigError(f"it can't be told whose settings these are; add --from {' or '.join(PROGRAMS)}")
+        raise ConfigError(f"it is unclear whose settings these are; add --from {' or '.join(PROGRAMS)}")
     return best
 
 
@@ -73,7 +75,7 @@ def _mapping(text: str) -> dict[str, Any]:
     values = yaml12.parse(text)
     if not isinstance(values, Mapping):
         raise ConfigError(
-            f"it holds {shorten(values)}; settings are a mapping of names to values, or a command line"
+            f"it holds {in_words(values)}; settings are names with values, as in steps: 100, or a command line"
         )
     return {str(name): _plain(value) for name, value in values.items()}
 

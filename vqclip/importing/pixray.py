@@ -142,7 +142,7 @@ LOSSES = (
     Argument("gaussian_color", "losses.vignette.colour", folded, part="gaussian"),
     Argument("aesthetic_target", "losses.head.target, with a head of yours", folded, part="aesthetic"),
     Argument("symmetry_weight", reason="there is no network that predicts memorability", part="resmem"),
-    Argument("style_file", "losses.style.image, with a VGG of yours", folded, part="style"),
+    Argument("style_file", "losses.style.image, whose features are the CLIPs' own or a VGG's", folded, part="style"),
     Argument("styleloss_content_weight", reason="losses.structure keeps the init", part="style", usual=(32,)),
     Argument("styleloss_ospace", reason="see losses.style.distance", part="style", usual=("uniform",)),
     Argument("styleloss_skip", reason=_SLOW_STYLE, part="style"),

@@ -77,12 +77,14 @@ def _gaussian(weight: float, given: Given) -> dict[str, Any]:
 
 
 def _style(weight: float, given: Given) -> dict[str, Any]:
-    image = given.get("style_file", "IMAGE")
+    """pixray looks with a VGG; without its file, the perceptors' own features are compared."""
+    if not (image := given.get("style_file", "")):
+        given.note(f"style needs an image; add losses: {{style: {{weight: {weight:g}, image: IMAGE}}}}")
+        return {}
     given.note(
-        "style needs the file of a VGG network, which isn't part of vqclip; add "
-        f"losses: {{style: {{weight: {weight:g}, image: {image}, network: vgg19-dcbb9e9d.pth}}}}"
+        "style compares the perceptors' features, pixray's a VGG's; name one with losses.style.network: FILE"
     )
-    return {}
+    return {"style": {"weight": weight, "image": str(image)}}
 
 
 def _aesthetic(weight: float, given: Given) -> dict[str, Any]:

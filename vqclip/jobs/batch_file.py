@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vqclip.base.errors import ConfigError, UsageError, cause, shorten, spelled, suggest
+from vqclip.base.errors import ConfigError, UsageError, cause, in_words, shorten, spelled, suggest
+from vqclip.base.files import IMAGE_SUFFIXES, is_image
 from vqclip.config import dotted, known_keys, strict_json, table, yaml12
 from vqclip.config import prompt as prompts
 from vqclip.config.conversion import merge
@@ -68,6 +69,13 @@ def read(path: Path) -> list[Entry]:
 def _text_of(path: Path) -> str:
     """Decode a file. Bytes that aren't UTF-8 become errors of the jobs that hold them, unless the file is binary."""
     data = path.read_bytes()
+    if is_image(path):
+        raise ConfigError("this is an image, and batch takes a file of prompts, as in prompts.txt")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise ConfigError(
+            f"{path.suffix} is an image's ending, and batch takes a file of prompts; if it is one, name it "
+            f"{path.stem}.txt"
+        )
     if b"\0" in data:
         raise ConfigError("this is no text in UTF-8; save it as one")
     text = data.decode("utf-8-sig", errors="surrogateescape")
@@ -174,8 +182,7 @@ def _read_yaml(text: str) -> Iterator[Entry]:
 def _of_parts(content: Any) -> Iterator[Entry]:
     """Make jobs from defaults, a list and a matrix."""
     if not isinstance(content, dict):
-        kind = "nothing" if content is None else f"a {type(content).__name__}"
-        raise ConfigError(f"this holds {kind}; it takes {', '.join(_PARTS)}")
+        raise ConfigError(f"this holds {in_words(content)}; it takes {', '.join(_PARTS)}")
     _check_depth(content)
     if unknown := {str(key) for key in content} - {*_PARTS}:
         key = min(unknown)

@@ -4,14 +4,14 @@ import filecmp
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from vqclip.base.errors import SaveError, cause, visible
 from vqclip.base.files import atomic, copy, write_text
 from vqclip.jobs.batch import Task
-from vqclip.jobs.batch_folder import MANIFEST
+from vqclip.jobs.batch_folder import MANIFEST, read_manifest
 from vqclip.media.contact_sheet import contact_sheet, thumbnails
 from vqclip.runs import snapshot
 from vqclip.runs.record import IMAGE
@@ -26,6 +26,7 @@ class Manifest:
     def __init__(self, folder: Path, tasks: Sequence[Task], file: Path):
         self.folder, self.tasks = folder, tasks
         self.entries = {task.index: _entry(task, file) for task in tasks}
+        self.earlier = _earlier(folder, {entry.get("digest") for entry in self.entries.values()})
         self.begun = False
 
     def begin(self) -> None:
@@ -61,7 +62,8 @@ class Manifest:
     def write(self) -> None:
         """Write the manifest, and a contact sheet of the finished images."""
         with writing(self.folder, "make it writable, and give the command again"):
-            lines = (visible(json.dumps(entry, ensure_ascii=False)) for entry in self.entries.values())
+            entries = [*self.entries.values(), *self.earlier]
+            lines = (visible(json.dumps(entry, ensure_ascii=False)) for entry in entries)
             write_text(self.folder / MANIFEST, "".join(f"{line}\n" for line in lines))
             images = [entry["image"] for entry in self.entries.values() if entry["status"] == "done"]
             if small := thumbnails(map(Path, images)):
@@ -84,6 +86,15 @@ def copy_numbered(image: Path, path: Path) -> Path:
             ) from None
         return candidate
     raise AssertionError("numbers don't end")
+
+
+def _earlier(folder: Path, digests: Collection[Any]) -> list[dict[str, Any]]:
+    """Read the lines of images that were made in the folder under other settings, and are still there."""
+    return [
+        line
+        for line in read_manifest(folder)
+        if line.get("status") == "done" and line.get("digest") not in digests and "image" in line
+    ]
 
 
 def _entry(task: Task, file: Path) -> dict[str, Any]:

@@ -12,11 +12,36 @@ from vqclip.config import resolve as configs
 from vqclip.config.diff import changes
 from vqclip.config.schema import Config
 from vqclip.jobs.worker import BATCH_SEEDS, Worker
-from vqclip.media.image import from_pil, load_image
+from vqclip.media.image import from_pil, load_image, read_metadata
 from vqclip.pipeline.events import Compared, Differs, Events, Finished, Result
 from vqclip.runs.frame_store import FrameStore
+from vqclip.runs.record import IMAGE
 
 LARGEST_BATCH = 64  # images in one batch
+
+
+VIDEOS = (".mp4", ".gif", ".mov", ".webm", ".mkv", ".avi", ".m4v")
+
+
+def saved_metadata(image: Path) -> dict[str, Any]:
+    """Read the metadata of an image that vqclip saved. Raises ImageError, which says what a folder or film needs."""
+    if image.is_dir():
+        found = next(
+            (image / name for name in (IMAGE, "frames/000000.png") if (image / name).is_file()), None
+        )
+        advice = f"; type: vqclip reproduce {found}" if found else ""
+        raise ImageError(f"{image} is a folder, and an image that vqclip saved is needed{advice}")
+    try:
+        return read_metadata(image)
+    except ImageError:
+        if not image.is_file() or image.suffix.lower() not in VIDEOS:
+            raise
+    frames = FrameStore(image.parent).images
+    frame = frames[0] if frames else "RUN/frames/000000.png, where RUN is the film's run folder"
+    raise ImageError(
+        f"{image} is a video, and reproduce takes an image; any frame makes the whole film again; "
+        f"type: vqclip reproduce {frame}"
+    )
 
 
 def carried_config(image: Path, metadata: dict[str, Any]) -> Config:

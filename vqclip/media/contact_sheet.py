@@ -8,11 +8,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vqclip.base.errors import ImageError, SaveError, cause
 from vqclip.base.files import atomic
-from vqclip.media.image import open_image
+from vqclip.media.opening import open_image
 
 GAP = 4  # pixels
-THUMB = 192  # pixels: the longer side of a picture on the sheet of a batch
-MOST = 400  # pictures on one sheet
+THUMB = 192  # pixels: the longer side of an image on the sheet of a batch
+MOST = 400  # images on one sheet
 LETTERS = 12  # pixels: the height of a caption's letters
 LINE = 16  # pixels: the height of a caption's line
 

@@ -1,26 +1,22 @@
 """Read and write images. A written image carries the Config that made it."""
 
-import contextlib
 import json
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from vqclip.base.errors import ImageError, SaveError, cause, is_url, spelled
+from vqclip.base.errors import ImageError, SaveError, cause
 from vqclip.base.files import atomic
 from vqclip.media import xmp
-from vqclip.media.pixels import to_eight_bits, to_srgb
+from vqclip.media.opening import load_rgba, open_image, over_white, quietly
 
 CHUNK = "vqclip"  # keyword of the iTXt chunk
 LARGEST_JPEG_PACKET = 65_502  # bytes of XMP in a segment of a JPEG
-MOST_SLENDER = 32
 
 
 def to_pil(image: Tensor) -> Image.Image:
@@ -34,21 +30,6 @@ def load_image(path: Path) -> Tensor:
     return from_pil(open_image(path))
 
 
-def open_image(path: Path) -> Image.Image:
-    """Read a file as an image in 8-bit RGB: upright, in sRGB, over white. Raises ImageError.
-
-    The image is turned as its EXIF says, and its colour profile is applied. Broken ones of these are ignored.
-    """
-    return over_white(_load_rgba(path))
-
-
-def over_white(image: Image.Image) -> Image.Image:
-    """Lay an image over white, if it is transparent in part, and convert it to RGB."""
-    if image.mode != "RGBA":
-        return image.convert("RGB")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-
-
 def load_mask(path: Path) -> Tensor:
     """Read a file as a mask (1 1 h w) in [0, 1]: 1 where it is white, or, if it has any transparency, transparent.
 
@@ -60,60 +41,14 @@ def load_mask(path: Path) -> Tensor:
 
 def load_transparency(path: Path) -> Tensor:
     """Read how transparent a file's pixels are (1 1 h w), in [0, 1]. Raises ImageError."""
-    alpha = np.array(_load_rgba(path).getchannel("A"))
+    alpha = np.array(load_rgba(path).getchannel("A"))
     return 1 - torch.from_numpy(alpha)[None, None].float() / 255
-
-
-def _load_rgba(path: Path) -> Image.Image:
-    """Read a file as RGBA, upright and in sRGB. Raises ImageError."""
-    try:
-        with _quietly(), Image.open(path) as image:
-            image.load()
-            return to_srgb(to_eight_bits(_upright(image), getattr(image, "tag_v2", {}))).convert("RGBA")
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{path} is not an image that vqclip can read; PNG, JPEG, WebP, GIF, BMP and TIFF can"
-        ) from None
-    except FileNotFoundError:
-        if is_url(path):
-            raise ImageError(f"{spelled(path)} is a URL; download the image, and name its file") from None
-        raise ImageError(f"there is no image {path}") from None
-    except OSError as error:
-        raise ImageError(f"{path} can't be read: {cause(error)}") from None
-    except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
-        raise ImageError(f"{path} can't be read: {error}") from None
-
-
-def without_excess(image: Image.Image) -> Image.Image:
-    """Cut the ends of an image that is more than MOST_SLENDER times as long as wide.
-
-    Scaled until its short side fits, such a strip would take all memory; what is cut is far from its centre.
-    """
-    longest = MOST_SLENDER * min(image.size)
-    width, height = (min(side, longest) for side in image.size)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
 
 
 def from_pil(image: Image.Image) -> Tensor:
     """Convert an image to a tensor (1 3 h w) in [0, 1], over white."""
     pixels = np.array(over_white(image))
     return torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).float() / 255
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Suppress Pillow's warnings about large images and odd files."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # see load_picture; the pixels are whole
-        return image
 
 
 def save_png(image: Image.Image, path: Path, metadata: dict[str, Any]) -> None:
@@ -149,7 +84,7 @@ def save_image(image: Image.Image, path: Path, metadata: dict[str, Any], title: 
 def read_metadata(path: Path) -> dict[str, Any]:
     """Read the metadata of an image that vqclip saved. Raises ImageError if there is none."""
     try:
-        with _quietly(), Image.open(path) as image:
+        with quietly(), Image.open(path) as image:
             image.load()  # text may follow the pixels
             text = image.info.get(CHUNK) or _of_xmp(image.info.get("xmp"))
     except Exception as error:

@@ -60,7 +60,7 @@ def read_video_metadata(path: Path) -> dict[str, Any]:
         text = _read_mp4(path) if path.suffix.lower() == ".mp4" else _read_image(path)
     except VideoError:
         raise
-    except Exception as error:  # see media.load_picture
+    except Exception as error:  # see image._load_rgba
         raise SourceError(f"{path} can't be read: {error}") from None
     try:
         return dict(json.loads(text or ""))

@@ -44,7 +44,7 @@ class VideoReader:
         self.path, self.begin, self.end, self.every = path, begin, end, every
         self._look = Look()
         self._probe()
-        # On the source's own raster, so that no rounding decides which picture is the first.
+        # On the source's own raster, so that no rounding decides which image is the first.
         self.begin = float(round(begin * self._rate) / self._rate)
 
     @property

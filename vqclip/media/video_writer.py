@@ -21,14 +21,14 @@ from vqclip.media import ffmpeg, video_metadata
 from vqclip.media.image import load_image, to_pil
 from vqclip.media.video_metadata import Sound
 
-# libwebp gives each picture away as soon as it is encoded, where libwebp_anim keeps all of them to the end.
+# libwebp gives each image away as soon as it is encoded, where libwebp_anim keeps all of them to the end.
 ENCODERS = {".mp4": "libx264", ".gif": "gif", ".webp": "libwebp"}
 # yuv420p is what every player knows; without the tags of BT.709, players guess at the colours.
 _COLOURS = (
     "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,"
     "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 )
-# A palette for each picture: one for all of them would need all of them in memory first. A GIF counts hundredths of a
+# A palette for each image: one for all of them would need all of them in memory first. A GIF counts hundredths of a
 # second, and what stands for a single one is shown far too slowly.
 _PALETTES = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"
 _FASTEST_GIF = 50

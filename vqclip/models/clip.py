@@ -29,9 +29,10 @@ from vqclip.models.clip_speedups import speed_up_tower
 from vqclip.models.folding import fold_batch_norms
 from vqclip.models.kernels import CPU, kernels_for
 from vqclip.models.vqgan_loading import SkipInit
-from vqclip.weights import catalog, store
+from vqclip.weights import catalog
 from vqclip.weights.checkpoint import read_tensors
-from vqclip.weights.clip_state_dicts import CONFIG, Tensors, bare_clip, is_openais, normalisation
+from vqclip.weights.clip_folder import CONFIG, clip_folder, largest_file
+from vqclip.weights.clip_state_dicts import Tensors, bare_clip, is_openais, normalisation
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 MERGES = "bpe_simple_vocab.txt.gz"  # as open_clip spells them, of a vocabulary of one's own
@@ -100,7 +101,7 @@ def _build(source: Source) -> Any:
 
 
 def _fill(model: Any, tensors: Tensors) -> None:
-    """Load tensors in any spelling and picture size that open_clip itself reads."""
+    """Load tensors in any spelling and image size that open_clip itself reads."""
     state = convert_state_dict(model, tensors)
     if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
         state = convert_to_custom_text_state_dict(state)
@@ -121,7 +122,7 @@ def skeleton(name: str, device: torch.device = CPU) -> Any:
 
 
 def image_size(visual: Any) -> int:
-    """The side of the square pictures that an image tower takes."""
+    """The side of the square images that an image tower takes."""
     side = visual.image_size
     return int(side if isinstance(side, int) else side[0])
 
@@ -139,13 +140,10 @@ def _ready(model: Any, device: torch.device) -> Any:
 
 def find_clip(name: str, pull: bool = False) -> Source:
     """What a name means and where its weights lie; raises WeightsError if it is unknown or not here."""
-    card = store.cards().get(name)
-    if card is not None and card.family == "clip" and (card.ships or card.refused or store.record(name)):
-        return Source(LOCAL + str(store.locate(card).parent))
+    if (folder := clip_folder(name)) is not None:
+        return Source(LOCAL + str(folder))
     if name.startswith(HUB):
         return Source(LOCAL + _snapshot(name, pull))
-    if os.path.isdir(expand(name)):
-        return Source(LOCAL + str(expand(name)))
     architecture, at, file = name.partition("@")
     if at:
         return _from_file(name, architecture, expand(file))
@@ -165,10 +163,10 @@ def weights_file(name: str) -> Path:
     """The file of weights behind a name, in a folder the largest; raises WeightsError."""
     source = find_clip(name)
     folder = Path(source.architecture.removeprefix(LOCAL))
-    files = [source.weights] if source.weights else [path for path in folder.iterdir() if path.is_file()]
-    if not files:
+    file = source.weights or largest_file(folder)
+    if file is None:
         raise WeightsError(f"{name}: {folder} is empty")
-    return max(files, key=lambda path: path.stat().st_size)
+    return file
 
 
 def _from_file(name: str, architecture: str, file: Path) -> Source:

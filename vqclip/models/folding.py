@@ -13,7 +13,7 @@ from vqclip.models.vqgan_layers import Upsample
 
 
 def freeze(vqgan: VQGAN, device: torch.device = CPU) -> VQGAN:
-    """Make a VQGAN ready for painting on a device, in place: frozen, its upsampling folded, with the kernels there."""
+    """Make a VQGAN ready for rendering on a device, in place: frozen, its upsampling folded, with the kernels there."""
     vqgan.eval().requires_grad_(False)
     for level in vqgan.decoder.up:
         if isinstance(level.upsample, Upsample):

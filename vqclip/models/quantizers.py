@@ -1,6 +1,6 @@
 """How encodings become codes of a codebook.
 
-Letters in shapes: n pictures, y x latent cells, d latent channels, k codes.
+Letters in shapes: n images, y x latent cells, d latent channels, k codes.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     """The index of the code closest to each cell: z (n d y x), codebook (k d) -> (n y x).
 
-    |z - c|^2 without its |z|^2, which is the same for every code; in fp32, as ties decide pictures.
+    |z - c|^2 without its |z|^2, which is the same for every code; in fp32, as ties decide pixels.
     """
     cells = z.permute(0, 2, 3, 1).flatten(0, 2).float()
     codes = codebook.float()

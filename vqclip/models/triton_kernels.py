@@ -89,6 +89,23 @@ class _Sizes:
 
 
 @triton.jit
+def _tile(image, at, end, row, channel, pixels, channels):
+    """Where a tile's numbers lie, pixels from `at` on by all channels, and which of them there are."""
+    pixel = at + row
+    where = (pixel < end)[:, None] & (channel < channels)[None, :]
+    return (image * pixels + pixel[:, None]) * channels + channel[None, :], where
+
+
+@triton.jit
+def _before_silu(x, grad, place, where, scale, middle, factor, offset):
+    """A tile's normalised x, and its gradient before the activation."""
+    normed = (tl.load(x + place, where, 0.0).to(tl.float32) - middle[None, :]) * scale[None, :]
+    u = normed * factor[None, :] + offset[None, :]
+    lit = tl.sigmoid(u)
+    return normed, tl.load(grad + place, where, 0.0).to(tl.float32) * lit * (1 + u * (1 - lit))
+
+
+@triton.jit
 def _block_moments(x, means, deviations, pixels, channels, span, rows: tl.constexpr, width: tl.constexpr):
     """Per channel, the mean of a block's pixels, and the sum of their squared distances from it.
 
@@ -102,9 +119,7 @@ def _block_moments(x, means, deviations, pixels, channels, span, rows: tl.conste
     shift = tl.load(x + (image * pixels + begin) * channels + channel, is_channel, 0.0).to(tl.float32)
     total, squares = tl.zeros([width], tl.float32), tl.zeros([width], tl.float32)
     for at in range(begin, end, rows):
-        pixel = at + row
-        where = (pixel < end)[:, None] & is_channel[None, :]
-        place = (image * pixels + pixel[:, None]) * channels + channel[None, :]
+        place, where = _tile(image, at, end, row, channel, pixels, channels)
         off = tl.where(where, tl.load(x + place, where, 0.0).to(tl.float32) - shift[None, :], 0.0)
         total += tl.sum(off, 0)
         squares += tl.sum(off * off, 0)
@@ -150,9 +165,7 @@ def _apply(
     offset = tl.load(bias + channel, is_channel, 0.0).to(tl.float32)
     begin, end = block * span, tl.minimum((block + 1) * span, pixels)
     for at in range(begin, end, rows):
-        pixel = at + row
-        where = (pixel < end)[:, None] & is_channel[None, :]
-        place = (image * pixels + pixel[:, None]) * channels + channel[None, :]
+        place, where = _tile(image, at, end, row, channel, pixels, channels)
         u = (tl.load(x + place, where, 0.0).to(tl.float32) - middle[None, :]) * scale[None, :] + offset[
             None, :
         ]
@@ -175,13 +188,8 @@ def _block_gradients(
     begin, end = block * span, tl.minimum((block + 1) * span, pixels)
     total, products = tl.zeros([width], tl.float32), tl.zeros([width], tl.float32)
     for at in range(begin, end, rows):
-        pixel = at + row
-        where = (pixel < end)[:, None] & is_channel[None, :]
-        place = (image * pixels + pixel[:, None]) * channels + channel[None, :]
-        normed = (tl.load(x + place, where, 0.0).to(tl.float32) - middle[None, :]) * scale[None, :]
-        u = normed * factor[None, :] + offset[None, :]
-        lit = tl.sigmoid(u)
-        g = tl.load(grad + place, where, 0.0).to(tl.float32) * lit * (1 + u * (1 - lit))
+        place, where = _tile(image, at, end, row, channel, pixels, channels)
+        normed, g = _before_silu(x, grad, place, where, scale, middle, factor, offset)
         total += tl.sum(g, 0)
         products += tl.sum(g * normed, 0)
     place = (image * tl.num_programs(1) + block) * channels + channel
@@ -223,12 +231,7 @@ def _input_gradient(
     offset = tl.load(bias + channel, is_channel, 0.0).to(tl.float32)
     begin, end = block * span, tl.minimum((block + 1) * span, pixels)
     for at in range(begin, end, rows):
-        pixel = at + row
-        where = (pixel < end)[:, None] & is_channel[None, :]
-        place = (image * pixels + pixel[:, None]) * channels + channel[None, :]
-        normed = (tl.load(x + place, where, 0.0).to(tl.float32) - middle[None, :]) * scale[None, :]
-        u = normed * factor[None, :] + offset[None, :]
-        lit = tl.sigmoid(u)
-        g = tl.load(grad + place, where, 0.0).to(tl.float32) * lit * (1 + u * (1 - lit))
+        place, where = _tile(image, at, end, row, channel, pixels, channels)
+        normed, g = _before_silu(x, grad, place, where, scale, middle, factor, offset)
         d = scale[None, :] * (factor[None, :] * g - first[None, :] - normed * second[None, :])
         tl.store(dx + place, d.to(dx.dtype.element_ty), where)

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqclip.base.errors import WeightsError, suggest
-from vqclip.base.paths import expand
-from vqclip.weights import catalog, store
+from vqclip.base.errors import WeightsError
+from vqclip.weights import store
 from vqclip.weights.checkpoint import read_tensors
 
 TILE = 256  # pixels: the side of what a network enlarges at once, without its margins
@@ -59,17 +58,7 @@ def _parts(side: int, tile: int) -> Iterator[tuple[int, int]]:
 
 def find_upscaler(name: str) -> Path:
     """Find the file that a catalogue name means, or that is named itself; raises WeightsError."""
-    card = catalog.cards().get(name)
-    if card is not None and card.family == "upscaler":
-        return store.locate(card)
-    path = expand(name)
-    if not path.is_file():
-        known = catalog.names("upscaler")
-        raise WeightsError(
-            f"there is no upscaler {name!r}; name a file of weights that spandrel reads, or one of "
-            f"{', '.join(known)}{suggest(name, known)}"
-        )
-    return path
+    return store.find_file(name, "upscaler", "name a file of weights that spandrel reads, or one of")
 
 
 def read_upscaler(path: Path) -> dict[str, Tensor]:
@@ -82,6 +71,11 @@ def read_upscaler(path: Path) -> dict[str, Tensor]:
         if inner:
             return inner
     return tensors
+
+
+def load_named(name: str, device: torch.device) -> Upscaler:
+    """Load the upscaler of a catalogue name or a file; raises WeightsError."""
+    return load_upscaler(find_upscaler(name), device)
 
 
 def load_upscaler(path: Path, device: torch.device) -> Upscaler:

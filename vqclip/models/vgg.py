@@ -16,7 +16,7 @@ from torch import Tensor
 from vqclip.base.errors import WeightsError
 from vqclip.weights.checkpoint import read_tensors
 
-# Of the pictures of ImageNet, which torchvision's networks were trained with.
+# Of the images of ImageNet, which torchvision's networks were trained with.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

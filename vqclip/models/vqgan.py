@@ -28,9 +28,8 @@ class Architecture:
     ch_mult: tuple[int, ...] = (1, 1, 2, 2, 4)
     num_res_blocks: int = 2
     attn_resolutions: tuple[int, ...] = (16,)
-    resolution: int = (
-        256  # only says at which depth `attn_resolutions` lie; images of any size can be decoded
-    )
+    # Only says at which depth `attn_resolutions` lie; images of any size can be decoded.
+    resolution: int = 256
     in_channels: int = 3
     out_ch: int = 3
     z_channels: int = 256
@@ -42,6 +41,7 @@ class Architecture:
     spatial_norm: bool = False  # MoVQGAN's decoder, which reads the latent at every normalisation
     encoder: bool = True  # False: a decoder alone, as min-dalle publishes it
     tanh_out: bool = False  # the decoder ends in a hyperbolic tangent
+    lowest: float = -1.0  # what the networks write for black; white is 1. DALL·E mini's have 0
 
     def __post_init__(self) -> None:
         """Refuse, with a ValueError, what no network can be made of."""
@@ -55,6 +55,8 @@ class Architecture:
             raise ValueError("every width and count must be from 1 to 2^24")
         if any(width % self.norm_groups for width in widths):
             raise ValueError(f"widths {widths} don't fall into {self.norm_groups} groups to normalise")
+        if not -1 <= self.lowest <= 0:
+            raise ValueError("its black must lie from -1 to 0")
         if self.quantizer not in QUANTIZERS:
             raise ValueError(f"quantizer {self.quantizer!r} is none of {', '.join(QUANTIZERS)}")
 
@@ -149,11 +151,14 @@ class VQGAN(nn.Module):
         return self.quantize.codebook
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images (n 3 h w) -> latents (n d y x) that are not yet codes; WeightsError if this is a decoder alone."""
+        """Images (n 3 h w) in [-1, 1] -> latents (n d y x), not yet codes; WeightsError if this is a decoder alone."""
         if self.encoder is None or self.quant_conv is None:
             raise WeightsError(
                 "this VQGAN is a decoder alone and reads no images: no image can be moved, or begun from"
             )
+        lowest = self.architecture.lowest
+        if lowest != -1:
+            images = lowest + (images + 1) * (1 - lowest) / 2
         return self.quant_conv(self.encoder(images))
 
     def codes(self, h: Tensor) -> Tensor:
@@ -172,8 +177,10 @@ class VQGAN(nn.Module):
         return F.embedding(codes, self.codebook).permute(0, 3, 1, 2)
 
     def decode(self, z: Tensor, recompute: bool = False) -> Tensor:
-        """Latents (n d y x) -> images (n 3 h w); `recompute` spares memory, takes time, and changes no gradient."""
+        """Latents (n d y x) -> images (n 3 h w) in [-1, 1]; `recompute` spares memory, takes time."""
         # What is looked up in the codebook has its channels last, and convolutions pass on the layout that they read.
         z = z.contiguous(memory_format=self.kernels.layout)
         image = self.decoder(self.post_quant_conv(z), z, recompute)
-        return image.tanh() if self.architecture.tanh_out else image
+        image = image.tanh() if self.architecture.tanh_out else image
+        lowest = self.architecture.lowest
+        return image if lowest == -1 else 2 * (image - lowest) / (1 - lowest) - 1

@@ -195,23 +195,23 @@ def _has_moments(tensors: Mapping[str, Tensor]) -> bool:
 
 def reconcile(described: Architecture, shapes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a description, corrected by what the tensors tell."""
-    told = dict(shapes)
-    levels = range(len(told["ch_mult"]))
-    attends = [told["resolution"] // 2**level in told["attn_resolutions"] for level in levels]
+    stated = dict(shapes)
+    levels = range(len(stated["ch_mult"]))
+    attends = [stated["resolution"] // 2**level in stated["attn_resolutions"] for level in levels]
     if attends == [described.attends(level) for level in levels]:
-        del told["resolution"], told["attn_resolutions"]  # the same, in the description's own numbers
-    return dataclasses.asdict(described) | told
+        del stated["resolution"], stated["attn_resolutions"]  # the same, in the description's own numbers
+    return dataclasses.asdict(described) | stated
 
 
 _TELLABLE = {"norm_groups": int, "tanh_out": bool, "codebook_l2_norm": bool}
 
 
-def parse_told(text: str) -> dict[str, int | bool]:
+def parse_stated(text: str) -> dict[str, int | bool]:
     """Read what the user says about a VQGAN whose file doesn't tell, as in `tanh_out=true,norm_groups=16`.
 
     Raises UsageError.
     """
-    told: dict[str, int | bool] = {}
+    stated: dict[str, int | bool] = {}
     for part in filter(None, text.split(",")):
         key, _, word = part.strip().partition("=")
         value = _parse_word(word)
@@ -220,8 +220,8 @@ def parse_told(text: str) -> dict[str, int | bool]:
                 f"--architecture {part!r}: of a VQGAN it takes norm_groups=NUMBER, tanh_out=true and "
                 "codebook_l2_norm=false; of a CLIP open_clip's name of its network, as in ViT-B-32"
             )
-        told[key] = value
-    return told
+        stated[key] = value
+    return stated
 
 
 def _parse_word(word: str) -> int | bool:
@@ -245,7 +245,8 @@ def _of_shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         raise ValueError(f"widths {widths} are no multiples of {ch}")
     blocks = {m[1] for key in shapes if (m := re.match(r"decoder\.up\.0\.block\.(\d+)\.", key))}
     resolution = 2 ** (levels + 3)
-    return {
+    range_of_dalle = {} if encoder else {"lowest": 0.0}  # a decoder alone is min-dalle's
+    return range_of_dalle | {
         "ch": ch,
         "ch_mult": tuple(width // ch for width in widths),
         "num_res_blocks": len(blocks) - 1,

@@ -29,7 +29,7 @@ from vqclip.weights import catalog, store
 from vqclip.weights.checkpoint import WEIGHTS, read_checkpoint, read_header
 from vqclip.weights.vqgan_state_dicts import Tensors, respell
 
-COLOURS = 3  # channels of a picture
+COLOURS = 3  # channels of an image
 
 
 def load_vqgan(name: str, device: torch.device = CPU) -> VQGAN:
@@ -42,6 +42,11 @@ def load_vqgan(name: str, device: torch.device = CPU) -> VQGAN:
     model.load_state_dict({key: tensors[key].float() for key in model.state_dict()}, assign=True)
     model.forget_dead_codes()
     return freeze(model, device)
+
+
+def load_vqgan_onto(name: str, device: torch.device, dtype: torch.dtype) -> VQGAN:
+    """Load a VQGAN as `load_vqgan` does, onto a device and in a type."""
+    return load_vqgan(name, device).to(device, dtype)
 
 
 def find_vqgan(name: str) -> Path:
@@ -68,20 +73,22 @@ def architecture_of(name: str) -> Architecture:
     return _described(weights) or read_vqgan(weights)[0]
 
 
-def read_vqgan(weights: Path, told: Mapping[str, Any] = MappingProxyType({})) -> tuple[Architecture, Tensors]:
+def read_vqgan(
+    weights: Path, stated: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[Architecture, Tensors]:
     """Architecture and tensors, in our spelling, of a file in any layout; raises WeightsError if they don't fit.
 
-    `told` is what the user says about it, see `parse_told`.
+    `stated` is what the user says about it, see `parse_stated`.
     """
-    model, tensors = _matched(weights, told)
+    model, tensors = _matched(weights, stated)
     return model.architecture, tensors
 
 
-def _matched(weights: Path, told: Mapping[str, Any] = MappingProxyType({})) -> tuple[VQGAN, Tensors]:
+def _matched(weights: Path, stated: Mapping[str, Any] = MappingProxyType({})) -> tuple[VQGAN, Tensors]:
     """The network without its weights, and the weights."""
     checkpoint = read_checkpoint(weights)
     known = {key: checkpoint.setting(key) for key in ("tanh_out", "codebook_l2_norm")}
-    known = {key: value for key, value in known.items() if isinstance(value, bool)} | dict(told)
+    known = {key: value for key, value in known.items() if isinstance(value, bool)} | dict(stated)
     tensors = respell(checkpoint.tensors, unit_codes=known.pop("codebook_l2_norm", True))
     architecture = _of_file(weights, tensors, known)
     with torch.device("meta"), SkipInit():

@@ -9,6 +9,7 @@ from torch import Tensor
 from vqclip.config.sections import UpscaleConfig
 from vqclip.guidance.interfaces import Apply
 from vqclip.media.image import from_pil, to_pil
+from vqclip.models.upscaler import load_named
 from vqclip.pipeline.model_cache import ModelCache
 
 
@@ -22,23 +23,25 @@ class Enlarge:
 
     def __call__(self, image: Tensor) -> Image.Image:
         """Run the network once, where there is one, and resample to the size if its own factor is another."""
-        picture = self._colours(image[:, :3])
+        enlarged = self._colours(image[:, :3])
         if image.shape[1] == 4:
             alpha = to_pil(image[:, 3:].expand(-1, 3, -1, -1)).getchannel(0)
-            picture.putalpha(alpha.resize(picture.size, Image.Resampling.LANCZOS))
-        return picture
+            enlarged.putalpha(alpha.resize(enlarged.size, Image.Resampling.LANCZOS))
+        return enlarged
 
     def _colours(self, image: Tensor) -> Image.Image:
         height, width = image.shape[2:]
-        picture = to_pil(self.network(image.float().clamp(0, 1)) if self.network else image)
+        enlarged = to_pil(self.network(image.float().clamp(0, 1)) if self.network else image)
         size = (width * self.factor, height * self.factor)
-        if picture.size != size:
-            picture = picture.resize(size, Image.Resampling.LANCZOS)
-        return to_pil(self.lock(from_pil(picture))) if self.lock else picture
+        if enlarged.size != size:
+            enlarged = enlarged.resize(size, Image.Resampling.LANCZOS)
+        return to_pil(self.lock(from_pil(enlarged))) if self.lock else enlarged
 
 
 def enlarging(config: UpscaleConfig, models: ModelCache, lock: Apply | None = None) -> Enlarge:
     """Load what a Config's images are enlarged with; raises WeightsError."""
     if config.factor == 1:
         return Enlarge()
-    return Enlarge(config.factor, models.upscaler(config.model) if config.model else None, lock)
+    return Enlarge(
+        config.factor, models.load(config.model, load_named, models.device) if config.model else None, lock
+    )

@@ -1,12 +1,10 @@
 """Load a Config's models onto a device, and make the first State and the Objective of each frame."""
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor
@@ -16,36 +14,34 @@ from vqclip.base import seeds
 from vqclip.base.stop import StopToken
 from vqclip.config.prompt import Kind
 from vqclip.config.schedule import Moment, Schedule
-from vqclip.config.schema import Config, PerceptorConfig
-from vqclip.config.timeline import STANDSTILL, Film, Frame
-from vqclip.guidance import motion
+from vqclip.config.schema import Config
+from vqclip.config.timeline import Film, Frame
 from vqclip.guidance.cutouts import Cutouts
-from vqclip.guidance.drawer_abilities import MovesLatents
-from vqclip.guidance.filtered_drawer import filtered, open_filters, open_lock
-from vqclip.guidance.interfaces import Drawer, FirstImage, FirstLatent, Scene
-from vqclip.guidance.loss import crop_penalties, penalties
+from vqclip.guidance.filtered_drawer import filtered
+from vqclip.guidance.interfaces import Drawer, FirstLatent, PerceptorEntry, Scene
+from vqclip.guidance.loss import penalties
 from vqclip.guidance.losses.near_start import NearSource
-from vqclip.guidance.masking import masked, open_canvas
+from vqclip.guidance.masking import masked
 from vqclip.guidance.memory import MemoryBudget, best_batch_size
 from vqclip.guidance.memory_estimate import fitting
-from vqclip.guidance.objective import Objective, PerceptorLoss
-from vqclip.guidance.ops import cover
+from vqclip.guidance.objective import Objective
 from vqclip.guidance.optimize import optimize
 from vqclip.guidance.optimizers import make_optimizer
-from vqclip.guidance.overlay import check_overlay, open_overlay
+from vqclip.guidance.overlay import check_overlay
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.guidance.prompt_embeddings import PromptEmbeddings
-from vqclip.guidance.references import WholeView, make_references, read_references
-from vqclip.guidance.regions import region_masks
+from vqclip.guidance.references import WholeView, make_references
 from vqclip.guidance.state import State
 from vqclip.guidance.step_graph import step_graphs
 from vqclip.guidance.transparent_drawer import check_alpha, transparent
 from vqclip.media.image import load_image
+from vqclip.models.image_prior import for_each, load_image_prior
 from vqclip.pipeline.enlarge import enlarging
+from vqclip.pipeline.frame_motion import FrameMotion
+from vqclip.pipeline.inputs import read_inputs
 from vqclip.pipeline.model_cache import ModelCache
-from vqclip.pipeline.source_video import Source, open_source
+from vqclip.pipeline.perceptor_losses import perceptor_losses
 from vqclip.start.chosen import check_start, chosen_start
-from vqclip.start.init import InitStart
 
 REPORT_EVERY = 20  # steps of a start that optimises
 
@@ -66,46 +62,57 @@ class Pipeline:
         self.config, self.device, self.base = config, device, base
         self.stop = StopToken()  # of the rendering at work, which gives its own
         # Read the user's own files first: this takes a moment, and they are wrong more often than the models.
-        self._start = chosen_start(config)
-        self.canvas = open_canvas(config, base)
-        is_image = type(self._start) is InitStart  # the others need models
-        self._first_image: FirstImage | None = self._start.prepare(self) if is_image else None
-        video = open_source(config.source, base)
-        self.source = Source(video) if video else None
-        if video and config.source.flow:
-            motion.check_flow()
-        self.film = Film(config, video.count if video else None)
-        prompts = config.parsed_prompts
-        self._images = images = {
-            prompt.body: load_image(base / prompt.body) for prompt in prompts if prompt.kind is Kind.IMAGE
-        }
-        region_masks(prompts, base, [(1, 1)], device)  # refuses files that can't be read
-        self._overlay = open_overlay(config.overlay, base, config.width, config.height)
-        self._references = read_references(config, base, self.canvas)
-        self._filters = open_filters(config, self)
-        self._dtype = dtype = devices.dtype_for(config.precision, device)
+        self._inputs = read_inputs(config, base)
+        self.canvas, self.source = self._inputs.canvas, self._inputs.source
+        self.film = Film(config, self.source.reader.count if self.source else None)
+        self._motion = FrameMotion(config.motion.border, self.source, config.source.flow)
+        self._dtype = devices.dtype_for(config.precision, device)
         devices.allow_tf32(config.precision, device)
         self.cutouts = Cutouts(config.cutouts)
         # All frames share one budget: where one frame ran out of memory, the next would too.
         self._budget = MemoryBudget.of(config.width, config.height, device)
-        self._graphs = step_graphs(device, dtype)
+        self._graphs = step_graphs(device, self._dtype)
         self.models = cache or ModelCache(device, pull, keeps_texts=False)
-        self.enlarge = enlarging(config.upscale, self.models, open_lock(config, self))
-        drawer = config.drawer.open(self.models, dtype, config.width, config.height, config.tile)
-        check_start(config, self._start, drawer)
-        check_overlay(self._overlay, drawer)
-        check_alpha(config, drawer)
-        entries: list[Any] = config.perceptors
-        self._embeddings = [
-            PromptEmbeddings(
-                self.models.perceptor(entry, dtype), k, prompts, images, self.cutouts, config.texts, base
-            )
-            for k, entry in enumerate(entries)
-        ]
-        self._first_image = self._first_image or self._start.prepare(self)
+        self.enlarge = enlarging(config.upscale, self.models, self._inputs.lock)
+        self._start = chosen_start(config)
+        self._check_drawer()
+        self._embeddings = self._embed_prompts()
+        self._first_image = self._start.prepare(self)
         if not self.models.keeps_texts:
             for embeddings in self._embeddings:
                 embeddings.perceptor.forget_texts()
+
+    def _check_drawer(self) -> None:
+        """Refuse a drawer that can't do what the Config asks of it; raises ConfigError and WeightsError."""
+        drawer = self._open_drawer(self.config.width, self.config.height)
+        check_start(self.config, self._start, drawer)
+        check_overlay(self._inputs.overlay, drawer)
+        check_alpha(self.config, drawer)
+
+    def _open_drawer(self, width: int, height: int) -> Drawer:
+        config = self.config
+        drawer: Drawer = config.drawer.open(self.models, self._dtype, width, height, config.tile)
+        return drawer
+
+    def _embed_prompts(self) -> list[PromptEmbeddings]:
+        """Embed the Config's prompts by each of its perceptors."""
+        config, entries = self.config, cast(list[PerceptorEntry], self.config.perceptors)
+        perceptors = [self.models.perceptor(entry, self._dtype) for entry in entries]
+        name = config.texts.image_prior
+        prior = self.models.load(name, load_image_prior, self.device) if name else None
+        priors = for_each(prior, [each.name for each in perceptors])
+        return [
+            PromptEmbeddings(
+                perceptor, k, config.parsed_prompts, self._inputs.prompts, self.cutouts, config.texts, self.base,
+                imagine,
+            )
+            for k, (perceptor, imagine) in enumerate(zip(perceptors, priors, strict=True))
+        ]  # fmt: skip
+
+    @property
+    def changes_drawn(self) -> bool:
+        """Tell whether images differ from what the drawer itself draws, by a mask or by filters."""
+        return self.canvas is not None or bool(self._inputs.filters)
 
     def in_float32(self) -> "Pipeline":
         """Make the same Pipeline in float32, in which numbers don't overflow."""
@@ -122,48 +129,54 @@ class Pipeline:
 
     def objective(self, frame: Frame) -> Objective:
         """Make the Objective of a frame."""
-        config = self.config
-        opened: Drawer = config.drawer.open(self.models, self._dtype, frame.width, frame.height, config.tile)
-        shapes = [opened.latent_shape(stage.scale) for stage in frame.stages]
-        sizes = sorted({(frame.height, frame.width), *map(opened.drawn_size, shapes)})
+        config, optimizer = self.config, self.config.optimizer
+        opened = self._open_drawer(frame.width, frame.height)
+        sizes = _sizes(frame, opened)
         # The mask is outermost, so that no filter changes what is kept.
-        drawer = masked(filtered(opened, self._filters), self.canvas, sizes)
+        drawer = masked(filtered(opened, self._inputs.filters), self.canvas, sizes)
         clear = transparent(drawer, config)
-        terms: dict[str, Any] = dict(config.losses)
-        if self.source:
-            terms["near_source"] = NearSource(weight=config.source.pull)
-        source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
-        scene = self._scene(frame, drawer, source, sizes)
-        listed = penalties(terms, scene)
+        scene = self._scene(frame, drawer, sizes)
+        listed = penalties(self._terms(), scene)
         return Objective(
             drawer=clear or drawer,
             cutouts=self.cutouts,
-            perceptor_losses=self._perceptor_losses(frame, scene, sizes),
+            perceptor_losses=perceptor_losses(
+                config, self._embeddings, frame, scene, sizes, self.base, self.device
+            ),
             penalties=clear.penalties(listed, config.transparent) if clear else listed,
             learning_rate=Schedule.parse(
-                config.film.learning_rate if frame.index else config.optimizer.learning_rate
+                config.film.learning_rate if frame.index else optimizer.learning_rate
             ),
             ema_decay=config.latent.ema_decay,
             plateau=config.plateau,
             budget=self._budget,
             graphs=self._graphs,
-            learning_rate_unit=config.optimizer.unit,
-            restart=config.optimizer.restart,
-            drops=[Moment.parse(text, "optimizer.drops") for text in config.optimizer.drops],
-            drop_factor=config.optimizer.drop_factor,
-            overlay=self._overlay,
+            learning_rate_unit=optimizer.unit,
+            restart=optimizer.restart,
+            drops=[Moment.parse(text, "optimizer.drops") for text in optimizer.drops],
+            drop_factor=optimizer.drop_factor,
+            overlay=self._inputs.overlay,
         )
 
-    def _scene(
-        self, frame: Frame, drawer: Drawer, source: Tensor | None, sizes: list[tuple[int, int]]
-    ) -> Scene:
+    def _terms(self) -> dict[str, Any]:
+        """The Config's losses, with the distance from the source's frame where there is a source."""
+        terms: dict[str, Any] = dict(self.config.losses)
+        if self.source:
+            terms["near_source"] = NearSource(weight=self.config.source.pull)
+        return terms
+
+    def _scene(self, frame: Frame, drawer: Drawer, sizes: list[tuple[int, int]]) -> Scene:
         """Make what loss terms may ask about a frame; `sizes` (h, w) are those of the images that are drawn."""
+        source = drawer.encode(self.source.image(frame.index), drawer.latent_shape()) if self.source else None
         given, init = self._given_image(frame), self.config.init
-        scene = Scene(drawer.unit, source, drawer.resize, given, self.base, self.models, init)
-        if not self._references:
+        perceptors = [each.perceptor for each in self._embeddings]
+        scene = Scene(
+            drawer.unit, source, drawer.resize, given, self.base, self.models, init, perceptors=perceptors
+        )
+        if not self._inputs.references:
             return scene
-        view = WholeView([each.perceptor for each in self._embeddings], sizes, self.device)
-        references = make_references(self._references, drawer, sizes, view)
+        view = WholeView(perceptors, sizes, self.device)
+        references = make_references(self._inputs.references, drawer, sizes, view)
         return replace(scene, references=references, embed=view.embed)
 
     def _given_image(self, frame: Frame) -> Callable[[], Tensor] | None:
@@ -188,46 +201,13 @@ class Pipeline:
 
     def go_on(self, state: State, frame: Frame, objective: Objective) -> State:
         """Make the State before a frame's first step from the State after the last frame."""
-        drawer, border = objective.drawer, self.config.motion.border
-        share = (
-            0.0 if self._start.given else frame.fresh
-        )  # a start image that the user gave doesn't change with the scene
-        if state.latent.shape != drawer.latent_shape():
-            state.resize(
-                *drawer.latent_shape(), drawer.resize
-            )  # the last frame reached its plateau early, at a coarse stage
-        if frame.move == STANDSTILL and not self.config.source.flow and not share:
-            return state.carried()
-        if isinstance(drawer, MovesLatents):
-            size = (frame.height, frame.width)
-            z = drawer.move(state.latent.mean, self._grid(frame, size, size))
-            if share:
-                fresh = self.first_image(frame, self._generator(frame, state.seed))
-                z = z.lerp(drawer.encode(fresh, drawer.latent_shape()), share)
-            return state.moved(z, lambda moments: moments)
-        with torch.no_grad():
-            image = drawer.decode_full(state.latent.mean)
-            size = (image.shape[2], image.shape[3])
-            grid = self._grid(frame, size, size)
-            image = motion.sample(image, grid, border)
-            if border == "paint" or share:
-                fresh = cover(self.first_image(frame, self._generator(frame, state.seed)), *size).to(image)
-                empty = motion.uncovered(grid).to(image) if border == "paint" else 0.0
-                image = image + (fresh - image) * torch.as_tensor(empty).clamp(min=share)
-        z = drawer.encode(image, drawer.latent_shape())
-        grid_at = cache(lambda shape: self._grid(frame, size, shape))
-        return state.moved(z, lambda moments: drawer.moved(moments, grid_at, border))
+        # A start image that the user gave doesn't change with the scene.
+        share = 0.0 if self._start.given else frame.fresh
 
-    def _grid(self, frame: Frame, size: tuple[int, int], shape: tuple[int, int]) -> Tensor:
-        """Make the sampling grid that moves the last image: along the source's flow, then by the frame's motion.
+        def fresh() -> Tensor:
+            return self.first_image(frame, self._generator(frame, state.seed))
 
-        `size` (h, w) is the image's, `shape` (y, x) the grid's resolution.
-        """
-        grid = motion.moving(frame.move, size, shape)
-        if self.source is None or not self.config.source.flow:
-            return grid
-        before, after = (cover(self.source.image(frame.index - i), *size) for i in (1, 0))
-        return motion.through(grid, motion.drifting(motion.flow_between(before, after)))
+        return self._motion.go_on(state, frame, objective.drawer, share, fresh)
 
     def _generator(self, frame: Frame, seed: int) -> Generator:
         """Make the generator of the first image, which is the same for all frames of a scene."""
@@ -235,7 +215,6 @@ class Pipeline:
 
     def first_image(self, frame: Frame, generator: Generator) -> Tensor:
         """Make the image (1 3 h w) that a frame starts from if there is no frame before it."""
-        assert self._first_image
         return self._first_image(frame, generator)
 
     def draws(self, config: Config) -> Callable[[Frame, int], Tensor]:
@@ -258,11 +237,11 @@ class Pipeline:
     def embeddings(self, name: str) -> PromptEmbeddings:
         """Give the prompts' embeddings by a CLIP, which need not be one of the perceptors."""
         for entry, known in zip(self.config.perceptors, self._embeddings, strict=True):
-            if isinstance(entry, OpenCLIPConfig) and known.perceptor.name == name:
+            if isinstance(entry, OpenCLIPConfig) and known.perceptor.name == name and not known.imagines:
                 return known
         reader = self.models.perceptor(OpenCLIPConfig(model=name), torch.float32)
         prompts = [prompt for prompt in self.config.parsed_prompts if prompt.kind is not Kind.VECTOR]
-        return PromptEmbeddings(reader, 0, prompts, self._images, self.cutouts, self.config.texts)
+        return PromptEmbeddings(reader, 0, prompts, self._inputs.prompts, self.cutouts, self.config.texts)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -279,28 +258,8 @@ class Pipeline:
         """Make the Config's optimiser of one tensor; the loop sets its learning rate in each step."""
         return make_optimizer(self.config.optimizer.name, z)
 
-    def _perceptor_losses(
-        self, frame: Frame, scene: Scene, sizes: Iterable[tuple[int, int]]
-    ) -> list[PerceptorLoss]:
-        """Make a frame's perceptor losses; `sizes` (h, w) are those of the images that are drawn."""
-        prompts = [frame_prompt.prompt for frame_prompt in frame.prompts]
-        regions = region_masks(prompts, self.base, sizes, self.device)
-        uses = Counter(p.label for p in self.config.perceptors)
-        return [
-            PerceptorLoss(
-                name=_label(settings, k, uses),
-                perceptor=embeddings.perceptor,
-                targets=[embeddings.target(frame_prompt, regions) for frame_prompt in frame.prompts],
-                weight=settings.weight,
-                crops=settings.crops or self.config.cutouts.count,
-                penalties=crop_penalties(self.config.losses, embeddings.perceptor, scene),
-            )
-            for k, (settings, embeddings) in enumerate(
-                zip(self.config.perceptors, self._embeddings, strict=True)
-            )
-        ]
 
-
-def _label(settings: PerceptorConfig, k: int, uses: Counter[str]) -> str:
-    """Name a perceptor among the losses; number it if one model is used twice."""
-    return settings.label if uses[settings.label] == 1 else f"{settings.label} #{k + 1}"
+def _sizes(frame: Frame, drawer: Drawer) -> list[tuple[int, int]]:
+    """List the sizes (h, w) of the images that a drawer draws for a frame, and the frame's own."""
+    shapes = [drawer.latent_shape(stage.scale) for stage in frame.stages]
+    return sorted({(frame.height, frame.width), *map(drawer.drawn_size, shapes)})

@@ -278,11 +278,20 @@ class _Rendering:
                 write_film(run, run.video)
             else:
                 run.save_image(result.image)
-                if isinstance(self.objective.drawer, WritesSVG):
-                    run.save_drawing(self.objective.drawer.svg(self.shown()))
+                self.save_drawing(run)
             run.finish(result.record, None if self.config.is_film else self.state)
             yield ImageSaved(run.image)
         yield Finished(result)
+
+    def save_drawing(self, run: Run) -> None:
+        """Save the image as vectors too, where the drawer writes them and they show the image that was saved."""
+        drawer = self.objective.drawer
+        if not isinstance(drawer, WritesSVG):
+            return
+        if self.pipeline.changes_drawn:
+            log.warning("no SVG is saved: it would lack what the mask, the filters or the palette change")
+        else:
+            run.save_drawing(drawer.svg(self.shown()))
 
 
 @torch.no_grad()

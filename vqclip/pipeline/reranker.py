@@ -13,6 +13,7 @@ from vqclip.guidance.interfaces import Perceptor
 from vqclip.guidance.ops import cover
 from vqclip.media.image import from_pil, load_image
 from vqclip.pipeline.events import Events, Finished, Ranked, Result
+from vqclip.runs.record import keep_score
 
 
 class Reranker:
@@ -57,7 +58,8 @@ class Reranker:
 def ranked(events: Events, reranker: Callable[[], Reranker], keep: int, stop: StopToken | None) -> Events:
     """Pass events on, then yield a Ranked for each image that they finished, the best first.
 
-    `reranker` is called once, for the first image. After a stop nothing is ranked.
+    `reranker` is called once, for the first image. Each run folder's record keeps its score. After a stop nothing is
+    ranked.
     """
     scored: list[tuple[float, Result]] = []
     judge: Reranker | None = None
@@ -66,7 +68,10 @@ def ranked(events: Events, reranker: Callable[[], Reranker], keep: int, stop: St
             yield event
             if isinstance(event, Finished):
                 judge, made = judge or reranker(), event.result
-                scored.append((judge.score(from_pil(made.image), made.config.parsed_prompts), made))
+                score = judge.score(from_pil(made.image), made.config.parsed_prompts)
+                if made.folder is not None:
+                    keep_score(made.folder, score, judge.perceptor.name)
+                scored.append((score, made))
     if stop and stop.stopped:
         return
     for rank, (score, made) in enumerate(sorted(scored, key=lambda pair: -pair[0]), 1):

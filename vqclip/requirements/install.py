@@ -12,9 +12,9 @@ import torch
 from vqclip.base.errors import UsageError, WeightsError
 from vqclip.base.paths import offline
 from vqclip.models.clip import HUB, LOCAL, find_clip, pretrained
-from vqclip.models.transformer.net2net import parse_told as parse_transformer
+from vqclip.models.transformer.net2net import parse_stated as parse_transformer
 from vqclip.models.upscaler import read_upscaler
-from vqclip.models.vqgan_configs import NOTE, parse_told, to_note
+from vqclip.models.vqgan_configs import NOTE, parse_stated, to_note
 from vqclip.models.vqgan_loading import check_fit, read_vqgan
 from vqclip.requirements import install_transformers as transformers
 from vqclip.requirements.storing import save, stored
@@ -23,7 +23,8 @@ from vqclip.weights import catalog, store
 from vqclip.weights.archives import unpacked
 from vqclip.weights.catalog import ModelCard
 from vqclip.weights.checkpoint import WEIGHTS, read_tensors
-from vqclip.weights.clip_state_dicts import CONFIG, openai_clip, transformers_clip
+from vqclip.weights.clip_folder import CONFIG
+from vqclip.weights.clip_state_dicts import openai_clip, transformers_clip
 from vqclip.weights.download import Download, Progress
 from vqclip.weights.store import Record
 from vqclip.weights.vqgan_state_dicts import is_vqgan
@@ -65,8 +66,8 @@ def import_file(path: Path, name: str = "", architecture: str = "", half: bool =
     """Convert a file of weights and put it into the store under a name; raises WeightsError or UsageError.
 
     A CLIP needs open_clip's name of its architecture, unless the config.json of transformers lies beside it. Of a VQGAN
-    `architecture` may say what its file doesn't, see `parse_told`. A transformer beside a VQGAN becomes a model of its
-    own, NAME-transformer.
+    `architecture` may say what its file doesn't, see `parse_stated`. A transformer beside a VQGAN becomes a model of
+    its own, NAME-transformer.
     """
     dalle = transformers.read_dalle(path) if path.is_file() else None
     name = name or (path.absolute().parent.name if dalle else path.stem)
@@ -184,13 +185,13 @@ def _put(
         if is_clip:
             family, file, metadata = "clip", store.CLIP_FILE, _convert_clip(weights, made, architecture)
         else:
-            told, architecture = parse_transformer(architecture)
+            stated, architecture = parse_transformer(architecture)
             family, file, metadata = (
                 "vqgan",
                 store.VQGAN_FILE,
                 _convert_vqgan(weights, made, half, architecture),
             )
-            kept = transformers.keep_beside(weights, made / file, scratch, name, half, told, origin)
+            kept = transformers.keep_beside(weights, made / file, scratch, name, half, stated, origin)
             metadata |= {"transformer": kept} if kept else {}
     return store.put(name, family, made, file, {**origin, **metadata})
 
@@ -204,14 +205,14 @@ def _keep_sketchbook(source: Path, made: Path) -> str:
 
 
 def _looks_like_clip(weights: Path) -> bool:
-    """Whether a file holds a CLIP and no VQGAN; a diffusion model holds both, for its prompts and its pictures."""
+    """Whether a file holds a CLIP and no VQGAN; a diffusion model holds both, for its prompts and its images."""
     tensors = read_tensors(weights)
     return not is_vqgan(tensors) and any("visual." in key or "vision_model." in key for key in tensors)
 
 
-def _convert_vqgan(weights: Path, made: Path, half: bool, told: str) -> dict[str, str]:
+def _convert_vqgan(weights: Path, made: Path, half: bool, stated: str) -> dict[str, str]:
     """Write our spelling, fp32 or as short as it was, the architecture in the file's own notes; returns no facts."""
-    architecture, tensors = read_vqgan(weights, parse_told(told))
+    architecture, tensors = read_vqgan(weights, parse_stated(stated))
     header = {NOTE: to_note(architecture)}
     save({key: stored(key, value, half) for key, value in tensors.items()}, made / store.VQGAN_FILE, header)
     return {}

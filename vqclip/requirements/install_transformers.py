@@ -2,12 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from vqclip.base.errors import WeightsError, cause
 from vqclip.models.transformer.architecture import NOTE, TransformerArchitecture
@@ -56,7 +54,7 @@ def keep_beside(
     scratch: Path,
     name: str,
     half: bool,
-    told: Mapping[str, Any],
+    stated: Mapping[str, Any],
     origin: Mapping[str, Any],
 ) -> str:
     """Put the transformer that lies in a VQGAN's file into the store, and return its name; "" if there is none.
@@ -67,7 +65,7 @@ def keep_beside(
     if not is_net2net(tensors):
         return ""
     codes = architecture_of(str(vqgan)).n_embed
-    architecture, own = read_net2net(weights, tensors, codes, name, told)
+    architecture, own = read_net2net(weights, tensors, codes, name, stated)
     _put(architecture, own, {}, scratch, name, half, origin, weights)
     return name + SUFFIX
 
@@ -145,32 +143,16 @@ def _read(path: Path) -> bytes:
 def put_dalle(dalle: DALLE, scratch: Path, name: str, half: bool, origin: Mapping[str, Any]) -> Record:
     """Put a DALL·E mini into the store: its VQGAN under a name, and NAME-transformer."""
     architecture, tensors = read_vqgan(dalle.vqgan)
+    architecture = replace(architecture, lowest=0.0)  # DALL·E mini's images lie in [0, 1]
     made = scratch / "made"
     with store.writing():
         made.mkdir(exist_ok=True)
-    kept = {key: stored(key, value, half) for key, value in with_our_range(tensors).items()}
+    kept = {key: stored(key, value, half) for key, value in tensors.items()}
     save(kept, made / store.VQGAN_FILE, {VQGAN_NOTE: to_note(architecture)})
     described = TransformerArchitecture(**{**json.loads(dalle.architecture.to_note()), "vqgan": name})
     _put(described, dalle.tensors, dalle.tokenizer, scratch, name, half, origin, dalle.vqgan)
     facts = {**origin, "transformer": name + SUFFIX}
     return store.put(name, "vqgan", made, store.VQGAN_FILE, facts)
-
-
-def with_our_range(tensors: Mapping[str, Tensor]) -> Tensors:
-    """Return a VQGAN of images in [0, 1], as DALL·E mini's is, as one of images in [-1, 1].
-
-    Its last convolution is doubled, and its first one halved. Zeros beyond an image's border are no exact black then,
-    which only the encoder sees.
-    """
-    scaled = dict(tensors)
-    last, first = "decoder.conv_out", "encoder.conv_in"
-    scaled[f"{last}.weight"] = 2 * tensors[f"{last}.weight"].float()
-    scaled[f"{last}.bias"] = 2 * tensors[f"{last}.bias"].float() - 1
-    if f"{first}.weight" in tensors:
-        weight = tensors[f"{first}.weight"].float() / 2
-        scaled[f"{first}.weight"] = weight
-        scaled[f"{first}.bias"] = tensors[f"{first}.bias"].float() + weight.sum((1, 2, 3))
-    return scaled
 
 
 def _put(

@@ -25,6 +25,8 @@ def _requirements(config: Config, judge: str | None) -> Iterator[Requirement]:
     for k, perceptor in enumerate(config.perceptors, 1):
         yield from _in_role(f"perceptor {k}", perceptor)
     yield from chosen_start(config).requirements()
+    if config.texts.image_prior:
+        yield Requirement("image prior", config.texts.image_prior, "image-prior")
     terms: Any = in_use(config.losses)
     for term in terms.values():
         yield from term.requirements()

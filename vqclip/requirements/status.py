@@ -11,6 +11,7 @@ from vqclip.base.errors import UsageError, WeightsError
 from vqclip.base.paths import expand
 from vqclip.guidance.perceptors.judge_config import find_judge
 from vqclip.models.clip import weights_file
+from vqclip.models.image_prior import find_image_prior
 from vqclip.models.transformer.finding import find_transformer
 from vqclip.models.upscaler import find_upscaler
 from vqclip.models.vqgan_loading import find_vqgan
@@ -19,11 +20,12 @@ from vqclip.requirements.needs import distinct
 from vqclip.start.sketchbook import find_sketchbook
 from vqclip.weights import store
 from vqclip.weights.catalog import ModelCard, human
-from vqclip.weights.requirement import Requirement
+from vqclip.weights.requirement import USER_FILE, Requirement, find_user_file
 
 _FINDERS = {
     "vqgan": find_vqgan, "clip": weights_file, "sketchbook": find_sketchbook, "judge": find_judge,
-    "transformer": find_transformer, "upscaler": find_upscaler,
+    "transformer": find_transformer, "image-prior": find_image_prior, "upscaler": find_upscaler,
+    USER_FILE: find_user_file,
 }  # fmt: skip
 _READING = threading.Lock()  # what is asked for twice is read once
 

@@ -1,8 +1,7 @@
 """Embed files of images in batches; a file that can't be read is named and passed by."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +10,8 @@ from torch import Tensor
 
 from vqclip.base.errors import ImageError
 from vqclip.guidance.interfaces import Perceptor
-from vqclip.media.image import open_image
+from vqclip.media.opening import open_image
 from vqclip.retrieval.records import Skipped
-
-BATCH = 32  # images
-
-
-def batches(paths: Iterable[Path]) -> Iterator[list[Path]]:
-    """Cut paths into batches."""
-    rest = iter(paths)
-    while few := list(islice(rest, BATCH)):
-        yield few
 
 
 def embed_files(
@@ -36,6 +26,22 @@ def embed_files(
     whole = [(path, crop) for path, crop in zip(paths, crops, strict=True) if isinstance(crop, Tensor)]
     skipped = [crop for crop in crops if isinstance(crop, Skipped)]
     return [path for path, _ in whole], embed_crops(perceptor, [crop for _, crop in whole]), skipped
+
+
+class PerceptorEmbedder:
+    """Embed files and texts with one perceptor; `threads` read files."""
+
+    def __init__(self, perceptor: Perceptor, threads: int):
+        self._perceptor, self._threads = perceptor, threads
+
+    def files(self, paths: Sequence[Path]) -> tuple[list[Path], np.ndarray, list[Skipped]]:
+        return embed_files(self._perceptor, paths, self._threads)
+
+    def file(self, path: Path) -> np.ndarray:
+        return embed_file(self._perceptor, path)
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        return embed_texts(self._perceptor, texts)
 
 
 def embed_file(perceptor: Perceptor, path: Path) -> np.ndarray:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from vqclip.base.errors import ImageError, SaveError, cause
 from vqclip.base.files import write_text
-from vqclip.media.image import open_image
+from vqclip.media.opening import open_image
 from vqclip.retrieval.records import Match
 
 THUMB = 320  # pixels: the longer side
@@ -17,7 +17,7 @@ STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 80rem; }
 h1 { font-size: 1.25rem; overflow-wrap: anywhere; }
-ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr)); gap: 1rem; list-style: none; padding: 0; }
+ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(12rem, 44%), 1fr)); gap: 1rem; list-style: none; padding: 0; }
 li { min-width: 0; }
 img { width: 100%; aspect-ratio: 1; object-fit: contain; background: #8882; border-radius: 4px; }
 a { color: inherit; overflow-wrap: anywhere; font-size: 0.875rem; }

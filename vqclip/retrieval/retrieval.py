@@ -1,21 +1,20 @@
 """Classify, embed, search and rank files of images on one device, by generators of records."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from vqclip.base import runtime
-from vqclip.base.errors import UsageError
 from vqclip.config import prompt as prompt_lines
 from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
 from vqclip.pipeline.reranker import Reranker
 from vqclip.retrieval import ranking, zero_shot
-from vqclip.retrieval.approximate import nearest_of_many
+from vqclip.retrieval.batches import batches
 from vqclip.retrieval.chosen import chosen_perceptors
-from vqclip.retrieval.embedder import batches, embed_file, embed_files, embed_texts
-from vqclip.retrieval.nearest import query_vector
+from vqclip.retrieval.embedder import PerceptorEmbedder, embed_files, embed_texts
 from vqclip.retrieval.records import (
     Classified,
     Embedded,
@@ -26,7 +25,7 @@ from vqclip.retrieval.records import (
     Skipped,
     Waiting,
 )
-from vqclip.retrieval.update import index_folder, updated
+from vqclip.retrieval.searching import check_query, search_folder
 
 Item = TypeVar("Item")
 Records = Generator[Item, None, None]
@@ -118,24 +117,15 @@ class Retrieval:
         >>> for found in session.retrieval.search("photos", "a dog on a beach"):  # doctest: +SKIP
         ...     print(found)
         """
-        if not text and not like:
-            raise UsageError('say what to look for: a text, as in "a dog on a beach", or --like IMAGE')
-        [entry] = chosen_perceptors([model] if model else [])[:1]
-        return self._threaded(self._search(Path(folder), text, list(map(Path, like)), unlike, count, entry))
+        check_query(text, like)
+        entry = chosen_perceptors([model] if model else [])[0]
+        examples = list(map(Path, like))
+        embedder = partial(self.embedder, entry)
+        return self._threaded(search_folder(Path(folder), text, examples, unlike, count, entry, embedder))
 
-    def _search(
-        self, folder: Path, text: str | None, like: Sequence[Path], unlike: Sequence[str], count: int,
-        entry: PerceptorEntry,
-    ) -> Records[Match | Skipped | Progress | Waiting]:  # fmt: skip
-        perceptor = self._load(entry)
-        wanted = [embed_file(perceptor, path) for path in like]
-        wanted += list(embed_texts(perceptor, [text])) if text else []
-        unwanted = embed_texts(perceptor, unlike) if unlike else np.zeros((0, 0))
-        where, about = index_folder(folder, entry)
-        live = yield from updated(folder, where, about, perceptor, self._threads)
-        found = nearest_of_many(live, query_vector(wanted, list(unwanted)), count, where)
-        for rank, (name, score) in enumerate(found, 1):
-            yield Match(folder / name, score, rank)
+    def embedder(self, entry: PerceptorEntry) -> PerceptorEmbedder:
+        """Load a perceptor, once, to embed files and texts with."""
+        return PerceptorEmbedder(self._load(entry), self._threads)
 
     def rank(
         self, images: Iterable[Place], prompt: str, *, models: Sequence[str] = ()

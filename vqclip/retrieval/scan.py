@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vqclip.base.errors import UsageError, cause
+from vqclip.base.files import IMAGE_SUFFIXES
 from vqclip.retrieval.records import Skipped
-
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
 
 
 class Stamp(NamedTuple):
@@ -54,7 +53,7 @@ def _sort_in(
     if os.path.basename(name).startswith("."):
         return
     path = os.path.join(folder, name)
-    is_image = os.path.splitext(name)[1].lower() in SUFFIXES
+    is_image = os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
     try:
         status = os.stat(path)
     except FileNotFoundError:

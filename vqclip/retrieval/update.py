@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +11,19 @@ import numpy as np
 from vqclip.base.errors import InUse, WeightsError
 from vqclip.base.lock import held
 from vqclip.base.paths import cache
-from vqclip.guidance.interfaces import Perceptor, PerceptorEntry
-from vqclip.requirements.status import find
-from vqclip.retrieval.embedder import batches, embed_files
+from vqclip.guidance.interfaces import PerceptorEntry
+from vqclip.retrieval.batches import batches
 from vqclip.retrieval.index import Index, Live
 from vqclip.retrieval.records import Progress, Skipped, Waiting
 from vqclip.retrieval.scan import Stamp, scan
+from vqclip.weights.clip_folder import clip_folder, largest_file
 from vqclip.weights.requirement import Requirement
 
 FLUSH = 256  # images that a kill can lose
 FORM = 1  # of the index; raise it where the same file gets another embedding
 
 Updates = Generator[Skipped | Progress | Waiting, None, list[Live]]
+EmbedFiles = Callable[[Sequence[Path]], tuple[list[Path], np.ndarray, list[Skipped]]]
 
 
 def index_folder(folder: Path, entry: PerceptorEntry) -> tuple[Path, dict[str, str]]:
@@ -42,33 +43,41 @@ def index_folder(folder: Path, entry: PerceptorEntry) -> tuple[Path, dict[str, s
 
 def _mark(need: Requirement) -> str:
     try:
-        status = find(need).stat()
+        status = _weights(need).stat()
     except WeightsError:
         return "-"
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def updated(
-    folder: Path, where: Path, about: Mapping[str, str], perceptor: Perceptor, threads: int
-) -> Updates:
+def _weights(need: Requirement) -> Path:
+    """Find the file of weights; only where their name is open_clip's own, that is imported."""
+    folder = clip_folder(need.name) if need.kind == "clip" else None
+    file = largest_file(folder) if folder else None
+    if file is None:
+        from vqclip.requirements.status import find  # noqa: PLC0415
+
+        return find(need)
+    return file
+
+
+def updated(folder: Path, where: Path, about: Mapping[str, str], embed: EmbedFiles) -> Updates:
     """Update the index at `where`; yields what happens, and returns its live rows.
 
-    One process at a time does so, and others wait for it. What is written stays when this is closed early.
+    `embed` gives the files of a batch that were read, their embeddings (n d), and those that weren't. One process at
+    a time updates an index, and others wait for it. What is written stays when this is closed early.
     """
     index = Index(where)
     index.make()
     try:
         with held(where):
-            return (yield from _update(index, about, folder, perceptor, threads))
+            return (yield from _update(index, about, folder, embed))
     except InUse as error:
         yield Waiting(str(error))
     with held(where, patience=-1):
-        return (yield from _update(index, about, folder, perceptor, threads))
+        return (yield from _update(index, about, folder, embed))
 
 
-def _update(
-    index: Index, about: Mapping[str, str], folder: Path, perceptor: Perceptor, threads: int
-) -> Updates:
+def _update(index: Index, about: Mapping[str, str], folder: Path, embed: EmbedFiles) -> Updates:
     index.load()
     index.describe(about)
     files, skipped = scan(folder)
@@ -81,7 +90,7 @@ def _update(
     done = 0
     paths = {folder / name: name for name in fresh}
     for few in batches(paths):
-        read, vectors, broken = embed_files(perceptor, few, threads)
+        read, vectors, broken = embed(few)
         yield from (one for one in broken if os.path.lexists(one.path))  # the others vanished meanwhile
         pending += [(paths[path], files[paths[path]]) for path in read]
         parts += [vectors] if read else []

@@ -16,7 +16,7 @@ from torch import device as Device
 
 from vqclip.base import lock
 from vqclip.base.errors import RunError, UsageError, cause, visible
-from vqclip.base.files import LONGEST_NAME, sweep, write_text
+from vqclip.base.files import LONGEST_NAME, is_writable, sweep, write_text
 from vqclip.config import resolve as configs
 from vqclip.config.schema import Config
 from vqclip.guidance.state import MakeOptimizer, State
@@ -242,7 +242,7 @@ def check_parent(parent: Path) -> None:
         )
     if not nearest.is_dir():
         raise RunError(f"--runs {parent}: {nearest} is a file; name a folder")
-    if not os.access(nearest, os.W_OK):
+    if not is_writable(nearest):
         raise RunError(f"--runs {parent}: {nearest} can't be written to; name another folder")
 
 

@@ -4,7 +4,7 @@ Letters in shapes: drawings of t x t pixels with premultiplied alpha, background
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from vqclip.guidance import ops
 SHADES = 0.6  # share of its light and shade that a drawing keeps in a new colour
 OPAQUE = 0.9  # opacity of the new colour over the old one
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+HALF = 0.5  # of a mask: what is above lies within
 
 # For each number of copies: their size and their centres, as shares of the largest centred square of the image.
 _SPREADS: dict[int, tuple[float, tuple[tuple[float, float], ...]]] = {
@@ -43,20 +44,60 @@ class Layer:
         """Place the layer in a part of the square, with this centre and size."""
         return Layer(self.drawing, x + (self.x - 0.5) * size, y + (self.y - 0.5) * size, self.size * size)
 
+    def centre(self, height: int, width: int) -> tuple[float, float]:
+        """Compute the row and the column of its centre in an image."""
+        short = min(height, width)
+        return (height - short) / 2 + self.y * short, (width - short) / 2 + self.x * short
+
 
 @dataclass(frozen=True)
 class Layout:
-    """Hold layers over a background (3 g g), which is stretched to the image."""
+    """Hold layers over a background (3 g g), which is stretched to the image.
+
+    `is_bare` says that nobody asked for this background, so that the layers may as well lie over another one.
+    """
 
     ground: Tensor
     layers: Sequence[Layer] = ()
+    is_bare: bool = False
 
     def image(self, height: int, width: int) -> Tensor:
         """Compose the image (1 3 h w) in [0, 1]."""
-        image = ops.resize(self.ground[None], height, width)
+        return self._layered(ops.resize(self.ground[None], height, width))
+
+    def within(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Compose the layout over an image (1 3 h w) where a mask (1 1 h w) is 1.
+
+        The layout fills the box around the mask. If the box's centre lies outside the mask, as that of a frame does,
+        copies of its first drawing lie in the mask instead.
+        """
+        rows, columns = (torch.where(mask[0, 0].amax(axis) > HALF)[0] for axis in (1, 0))
+        if not len(rows):
+            return image
+        box = (slice(None), slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        under, shape = image[box], mask[box]
+        ground = under if self.is_bare else ops.resize(self.ground[None], *under.shape[2:])
+        drawn = replace(self, layers=_in_shape(self.layers, shape[0, 0]))._layered(ground)
+        image = image.clone()
+        image[box] = torch.lerp(under, drawn, shape.to(under))
+        return image
+
+    def _layered(self, image: Tensor) -> Tensor:
         for layer in self.layers:
             image = _lay(image, layer)
         return image.clamp(0, 1)
+
+
+def _in_shape(layers: Sequence[Layer], shape: Tensor) -> Sequence[Layer]:
+    """Keep layers as they are if a shape (h w) contains its box's centre; else give copies that lie in it."""
+
+    def is_inside(layer: Layer) -> bool:
+        row, column = layer.centre(*shape.shape)
+        return bool(shape[int(row), int(column)] > HALF)
+
+    if not layers or is_inside(Layer(layers[0].drawing)):
+        return layers
+    return [layer for layer in copies(layers[0].drawing, len(_GRID[1])) if is_inside(layer)]
 
 
 def copies(drawing: Tensor, count: int) -> list[Layer]:
@@ -108,8 +149,7 @@ def _lay(image: Tensor, layer: Layer) -> Tensor:
     height, width = image.shape[2:]
     short = min(height, width)
     side = max(1, round(layer.size * short))
-    top = round((height - short) / 2 + layer.y * short - side / 2)
-    left = round((width - short) / 2 + layer.x * short - side / 2)
+    top, left = (round(middle - side / 2) for middle in layer.centre(height, width))
     drawn = ops.resize(layer.drawing[None].to(image), side, side).clamp(0, 1)
     over = F.pad(drawn, (left, width - left - side, top, height - top - side))
     return over[:, :3] + image * (1 - over[:, 3:])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle, product
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from vqclip.config.prompt import READ, Prompt
 from vqclip.guidance import ops
 from vqclip.guidance.objective import Embeds
+from vqclip.guidance.regions import mask_of
 from vqclip.start.layout import Layer, Layout, copies, has, pale_sky, plain, tint
 from vqclip.start.phrases import COLOURS, Phrase, outline
 from vqclip.start.sketchbook import Sketchbook
@@ -49,16 +51,36 @@ class Sketch:
         reader: Embeds,
         embed: Callable[[Prompt], Tensor],
         texts: Mapping[str, Tensor],
+        base: Path = Path(),
     ):
-        """`embed` gives a prompt's unit vectors (m d); `texts` has embeddings (1 d) of all `outline(text).texts`."""
-        self.book, self.reader, self._embed, self._texts = book, reader, embed, texts
+        """`embed` gives a prompt's unit vectors (m d); `texts` has embeddings (1 d) of all `outline(text).texts`.
+
+        Relative paths of regions' masks begin at `base`.
+        """
+        self.book, self.reader, self._embed, self._texts, self._base = book, reader, embed, texts, base
 
     @torch.no_grad()
     def image(self, prompts: Sequence[Prompt], height: int, width: int, generator: torch.Generator) -> Tensor:
-        """Draw a first image (1 3 h w) in [0, 1] for the weighted prompts; better layouts are likelier."""
+        """Draw a first image (1 3 h w) in [0, 1] for the weighted prompts, those of a region within it.
+
+        Raises ImageError.
+        """
         noise = ops.fractal_noise(height, width, generator)
         if not prompts:
             return noise
+        everywhere = [prompt for prompt in prompts if prompt.region is None]
+        drawn = self._choose(everywhere, generator) if everywhere else Layout(pale_sky())
+        image = drawn.image(height, width)
+        for region in dict.fromkeys(
+            prompt.region for prompt in prompts if prompt.region and prompt.weight > 0
+        ):
+            own = [prompt for prompt in prompts if prompt.region == region]
+            mask = mask_of(region, self._base, (height, width))
+            image = self._choose(own, generator).within(image, mask)
+        return (image + GRAIN * (noise - 0.5)).clamp(0, 1)
+
+    def _choose(self, prompts: Sequence[Prompt], generator: torch.Generator) -> Layout:
+        """Draw a layout for the weighted prompts; better ones are likelier."""
         directions = [prompt.weight * self._embed(prompt).float().mean(0) for prompt in prompts]
         direction = ops.unit(torch.stack(directions).sum(0))
         proposals = list(self._propose(prompts, direction))
@@ -69,8 +91,7 @@ class Sketch:
         likeness = self.reader.embed_crops(images.to(direction.device)).float() @ direction
         likeness += DOUBT * torch.tensor([fidelity for _, fidelity in proposals]).to(likeness)
         taken = torch.multinomial((FIRMNESS * likeness).softmax(0).cpu(), 1, generator=generator)
-        drawn, _ = proposals[int(taken)]
-        return (drawn.image(height, width) + GRAIN * (noise - 0.5)).clamp(0, 1)
+        return proposals[int(taken)][0]
 
     def _propose(self, prompts: Sequence[Prompt], direction: Tensor) -> Iterator[Proposal]:
         """Propose layouts for the text prompt of the largest weight; without one, drawings nearest to `direction`."""
@@ -120,7 +141,7 @@ def _alone(things: list[Found], count: int, colour: str | None, fit: float = 1.0
     """Place things on a plain background; `fit` is the fidelity of that background."""
     grounds = [plain(COLOURS[colour])] if colour else [pale_sky(), plain(COLOURS["white"])]
     for (drawing, near), ground in zip(things, cycle(grounds)):
-        yield Layout(ground, copies(drawing, count)), (2 * near + fit) / 3
+        yield Layout(ground, copies(drawing, count), is_bare=colour is None), (2 * near + fit) / 3
 
 
 def _placed(things: list[Found], count: int, grounds: list[Found]) -> Iterator[Proposal]:
@@ -144,4 +165,4 @@ def _paired(
     behind = [layer.within(*there) for layer in other]
     for drawing, near in things:
         layers = [*behind, *(layer.within(*here) for layer in copies(drawing, count))]
-        yield Layout(ground, layers), (2 * near + known) / 3
+        yield Layout(ground, layers, is_bare=colour is None), (2 * near + known) / 3

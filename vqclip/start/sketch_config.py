@@ -25,13 +25,14 @@ class SketchStart(Start):
         """Embed the prompts' phrases with the sketchbook's own CLIP, which need not be a perceptor."""
         from vqclip.start.phrases import outline  # noqa: PLC0415  # so that requirements are listed at once
         from vqclip.start.sketch import Sketch  # noqa: PLC0415  # torch
+        from vqclip.start.sketchbook import load_sketchbook  # noqa: PLC0415  # torch
 
         embeddings = tools.embeddings(SKETCH_READER)
         said = [outline(prompt.body) for prompt in embeddings.prompts if prompt.kind in READ]
         texts = sorted(set().union(*(outline.texts for outline in said)))
         known = {text: embeddings.perceptor.embed_texts([text]) for text in texts}
-        book = tools.models.sketchbook(self.sketchbook)
-        sketch = Sketch(book, embeddings.perceptor, embeddings.of, known)
+        book = tools.models.load(self.sketchbook, load_sketchbook)
+        sketch = Sketch(book, embeddings.perceptor, embeddings.of, known, tools.base)
         return lambda frame, generator: sketch.image(
             [each.prompt for each in frame.prompts if each.prompt.kind is not Kind.VECTOR],
             frame.height,

@@ -13,10 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vqclip.base.errors import WeightsError, suggest
-from vqclip.base.paths import expand
+from vqclip.base.errors import WeightsError
 from vqclip.guidance.ops import unit
-from vqclip.weights import catalog, store
+from vqclip.weights import store
 
 SIDE, COLUMNS = 64, 64  # of a drawing in pixels; drawings in a strip
 NAME = 0.3  # weight of a drawing's own name in its similarity, beside another word for it
@@ -70,16 +69,7 @@ def load_sketchbook(name: str) -> Sketchbook:
 
 def find_sketchbook(name: str) -> Path:
     """Find the file that a catalogue name means, or that is named itself; raises WeightsError."""
-    card = catalog.cards().get(name)
-    if card is not None and card.family == "sketchbook":
-        return store.locate(card)
-    path = expand(name)
-    if not path.is_file():
-        known = catalog.names("sketchbook")
-        raise WeightsError(
-            f"there is no sketchbook {name!r}; the names are {', '.join(known)}{suggest(name, known)}"
-        )
-    return path
+    return store.find_file(name, "sketchbook", "the names are")
 
 
 def read_sketchbook(file: Path) -> Sketchbook:

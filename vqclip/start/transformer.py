@@ -15,8 +15,10 @@ from vqclip.config.prompt import Kind
 from vqclip.config.timeline import Frame
 from vqclip.guidance.interfaces import Drawer, StartTools
 from vqclip.guidance.ops import resize
+from vqclip.models.transformer.loading import LoadedTransformer, load_transformer
 from vqclip.models.transformer.sampling import Sampling, sample_windows, spawn
 from vqclip.models.vqgan import VQGAN
+from vqclip.models.vqgan_loading import load_vqgan_onto
 from vqclip.start.conditions import conditions
 
 if TYPE_CHECKING:
@@ -29,9 +31,12 @@ class CodeSampler:
     def __init__(self, settings: "TransformerStart", tools: StartTools):
         """Load the transformer and its VQGAN; raises WeightsError, and UsageError for settings that don't suit it."""
         self._settings, self._tools = settings, tools
-        self._transformer = tools.models.transformer(settings.model, tools.dtype)
+        models = tools.models
+        self._transformer: LoadedTransformer = models.load(
+            settings.model, load_transformer, models.device, tools.dtype
+        )
         a = self._transformer.architecture
-        self._vqgan: VQGAN = tools.models.vqgan(a.vqgan, tools.dtype)
+        self._vqgan: VQGAN = models.load(a.vqgan, load_vqgan_onto, models.device, tools.dtype)
         guidance = a.guidance if settings.guidance is None else settings.guidance
         if guidance != 1 and not a.reads_text:
             raise UsageError(

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -41,7 +41,7 @@ def make_app(queue: Queue, library: Library, token: str, port: int) -> Guard:
         Route("/thumbnails/{name}", answers.thumbnail),
         Route("/files/{run}/{name}", answers.file),
     ]
-    app = Starlette(routes=routes, exception_handlers={VqclipError: _error})
+    app = Starlette(routes=routes, exception_handlers={VqclipError: _error, ClientDisconnect: _gone})
     return Guard(app, token, port)
 
 
@@ -130,6 +130,11 @@ async def _body(request: Request, most: int) -> bytes:
 
 class _TooLargeError(UsageError):
     pass
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    """Answer nobody: the client left in the middle of its request."""
+    return Response(status_code=400)
 
 
 def _error(request: Request, error: Exception) -> Response:

@@ -27,6 +27,7 @@ class Guard:
         self.app, self.token = app, token
         self.cookie = f"vqclip-{port}"  # cookies don't tell ports apart
         self.hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
+        self.origins = {f"http://{host}" for host in self.hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -42,8 +43,7 @@ class Guard:
         """Give the refusal of a request, or the redirection of one with the token in its address; None lets it pass."""
         if request.headers.get("host") not in self.hosts:
             return _refusal(421, "this server answers on 127.0.0.1 only")
-        origin = request.headers.get("origin")
-        if origin is not None and origin.removeprefix("http://") not in self.hosts:
+        if not self.origins.issuperset(request.headers.getlist("origin")):
             return _refusal(403, "this request comes from another page")
         if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             return _refusal(

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from vqclip.base.errors import ImageError, UsageError, shorten
+from vqclip.base.errors import ImageError, UsageError, in_words, shorten
 from vqclip.base.files import atomic
 from vqclip.config import prompt as prompts
 from vqclip.config.prompt import Kind, Prompt
@@ -80,10 +80,10 @@ def _convert(data: bytes, path: Path) -> None:
 def _mapping(body: bytes) -> Mapping[str, Any]:
     try:
         given = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError("the request is not JSON") from None
     if not isinstance(given, dict):
-        raise UsageError(f"the request is a {type(given).__name__}; it must be a JSON object")
+        raise UsageError(f"the request is {in_words(given)}; it must be a JSON object")
     return given
 
 
@@ -91,7 +91,9 @@ def _prompts(given: Any) -> list[str]:
     """Spell prompts with weights as a Config has them. A weight of 1 leaves the text's own grammar to itself."""
     if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
         raise UsageError('prompts: write a list, as in [{"text": "an owl", "weight": 1}]')
-    lines = [_line(str(one.get("text") or "").strip(), one.get("weight", 1)) for one in given]
+    if odd := [one["text"] for one in given if not isinstance(one.get("text", ""), str)]:
+        raise UsageError(f"prompts: {shorten(odd[0])} is no text; write one, as in: a lighthouse in a storm")
+    lines = [_line(one.get("text", "").strip(), one.get("weight", 1)) for one in given]
     if not any(lines):
         raise UsageError("prompts: write what the image shows, as in: a lighthouse in a storm")
     return [line for line in lines if line]

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from vqclip.base.errors import ConfigError, UsageError, cause, suggest
+from vqclip.base.errors import ConfigError, UsageError, cause, in_words, suggest
 from vqclip.base.paths import CHECKPOINTS, has_home, home
 
-FAMILIES = ("vqgan", "clip", "sketchbook", "transformer", "upscaler")
+FAMILIES = ("vqgan", "clip", "sketchbook", "transformer", "image-prior", "upscaler")
 SKETCH_READER = "mini-clip"  # the CLIP that embedded the words of the catalogue's sketchbooks
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe either way; the one in C reads 70 cards at once
 _FILES = ("mini.yaml", "vqgan.yaml", "clip.yaml", "upscaler.yaml")
@@ -118,7 +118,7 @@ def _read(path: Path) -> Iterator[ModelCard]:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(entries, Mapping):
-        raise ConfigError(f"{path} holds a {type(entries).__name__}; it takes a mapping of names to cards")
+        raise ConfigError(f"{path} holds {in_words(entries)}; it takes names of models with their cards")
     for name, entry in entries.items():
         yield make(str(name), entry, str(path))
 

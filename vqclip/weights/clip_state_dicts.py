@@ -19,7 +19,6 @@ from vqclip.base.errors import WeightsError, suggest
 from vqclip.weights.vqgan_state_dicts import unwrap
 
 Tensors = dict[str, Tensor]
-CONFIG = "open_clip_config.json"
 # OpenAI's archives carry three numbers of their architecture as buffers.
 _NUMBERS = ("input_resolution", "context_length", "vocab_size")
 _IMPLIED = (*_NUMBERS, "attn_mask")  # the mask is among a TorchScript archive's attributes

@@ -19,9 +19,9 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from vqclip.base.errors import UsageError, WeightsError, cause
+from vqclip.base.errors import UsageError, WeightsError, cause, suggest
 from vqclip.base.files import write_text
-from vqclip.base.paths import has_home, home
+from vqclip.base.paths import expand, has_home, home
 from vqclip.weights import catalog
 from vqclip.weights.catalog import ModelCard
 
@@ -110,6 +110,23 @@ def locate(card: ModelCard) -> Path:
     return path
 
 
+def find_file(name: str, family: str, advice: str) -> Path:
+    """Find the file that a catalogue name of a family means, or that is named itself.
+
+    Raises WeightsError, in which the names that are known follow the advice.
+    """
+    card = catalog.cards().get(name)
+    if card is not None and card.family == family:
+        return locate(card)
+    path = expand(name)
+    if not path.is_file():
+        known = catalog.names(family)
+        raise WeightsError(
+            f"there is no {family} {name!r}; {advice} {', '.join(known)}{suggest(name, known)}"
+        )
+    return path
+
+
 @cache
 def _verified(card: ModelCard, changed: int | None) -> Path:
     """Verify a file's digest, once per process unless the file changes."""
@@ -155,6 +172,16 @@ def digest(path: Path) -> str:
         while length := file.readinto(part):
             hashed.update(part[:length])
     return hashed.hexdigest()
+
+
+def with_transformer(name: str) -> list[str]:
+    """List a model and, if it is a VQGAN that was imported with a transformer which is still here, that as well."""
+    try:
+        entry = record(name)
+    except WeightsError:  # a damaged record is removed like any other
+        return [name]
+    beside = entry.origin.get("transformer") if entry else None
+    return [name, beside] if isinstance(beside, str) and folder(beside).is_dir() else [name]
 
 
 def remove(name: str) -> int:

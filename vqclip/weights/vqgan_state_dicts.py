@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
-# Parts of a training run that painting does without. Everything else in a file must fit.
+# Parts of a training run that rendering does without. Everything else in a file must fit.
 _DROPPED = re.compile(
     r"loss\.|model_ema\.|ema_|transformer\.|cond_stage_model\.|permuter\.|colorize|quantize\.(?:used|codebook_used)"
     r"|quantize\.(?:embedding\.|_codebook\.)?(?:cluster_size|embed_avg|initted)"

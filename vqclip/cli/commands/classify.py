@@ -44,11 +44,12 @@ def classify(
     """Tell which of some labels each IMAGE shows, with probabilities.
 
     A CLIP compares the image with a text for each label. Of several models, the probabilities are averaged.
+    Files that can't be read are named and left out; the exit code is then 1.
     """
     if as_json and as_csv:
         raise UsageError("--json and --csv are two forms of the same result; leave one out")
     chosen = read_labels(labels, file)
-    from vqclip.cli.retrieval_calls import open_retrieval, shown  # noqa: PLC0415
+    from vqclip.cli.retrieval_calls import open_retrieval, shown_of_named  # noqa: PLC0415
     from vqclip.retrieval.zero_shot import TEMPLATES, check_labels  # noqa: PLC0415
 
     check_labels(chosen, templates or TEMPLATES)
@@ -56,8 +57,9 @@ def classify(
     records = retrieval.classify(images, chosen, templates=templates or TEMPLATES, models=models or [])
     if as_csv:
         result(csv_row("image", "label", "probability"))
-    for found in shown(records, quiet):
-        print_one(str(found.path), found.labels[:top], as_json, as_csv)
+    with shown_of_named(records, quiet) as shown:
+        for found in shown:
+            print_one(str(found.path), found.labels[:top], as_json, as_csv)
 
 
 def read_labels(given: str, file: Path | None) -> list[str]:

@@ -5,14 +5,22 @@ from typing import Annotated
 
 import typer
 
-from vqclip.cli import options
+from vqclip.cli import completion, options
 from vqclip.cli.commands.show import read_upgraded
 from vqclip.cli.display.console import result, result_json, say
 
 
 def diff(
-    one: Annotated[Path, typer.Argument(help="An image that vqclip saved.", metavar="A")],
-    other: Annotated[Path, typer.Argument(help="Another image that vqclip saved.", metavar="B")],
+    one: Annotated[
+        Path,
+        typer.Argument(help="An image that vqclip saved.", metavar="A", autocompletion=completion.images),
+    ],
+    other: Annotated[
+        Path,
+        typer.Argument(
+            help="Another image that vqclip saved.", metavar="B", autocompletion=completion.images
+        ),
+    ],
     as_json: options.Json = False,
 ) -> None:
     """Compare how two images were made: config, versions, device, weights."""

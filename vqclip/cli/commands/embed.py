@@ -27,19 +27,21 @@ def embed(
 ) -> None:
     """Write the embeddings of images and texts to a file that numpy reads.
 
-    Its arrays are `embeddings` (n d, unit vectors in float32), `names` (n) and `model`.
+    Its arrays are `embeddings` (n d, unit vectors in float32), `names` (n) and `model`. Files that can't be read are
+    named and left out; the exit code is then 1.
     """
     if not images and not texts:
         raise UsageError("name the images, or a --text, as in vqclip embed a.png b.png -o vectors.npz")
     if output.suffix != ".npz":
         raise UsageError(f"{output}: embeddings are written as .npz, as in {output.with_suffix('.npz')}")
     check_target(output, "vectors.npz")
-    from vqclip.cli.retrieval_calls import open_retrieval, shown  # noqa: PLC0415
+    from vqclip.cli.retrieval_calls import open_retrieval, shown_of_named  # noqa: PLC0415
     from vqclip.retrieval.chosen import chosen_perceptors  # noqa: PLC0415
     from vqclip.retrieval.vectors import write_vectors  # noqa: PLC0415
 
     names = [model] if model else []
     retrieval = open_retrieval(names, device, pull=pull, offline=offline, quiet=quiet)
-    found = list(shown(retrieval.embed(images or [], texts=texts or [], model=model), quiet))
-    write_vectors(output, found, chosen_perceptors(names)[0].label)
-    result(str(output))
+    records = retrieval.embed(images or [], texts=texts or [], model=model)
+    with shown_of_named(records, quiet) as shown:
+        write_vectors(output, list(shown), chosen_perceptors(names)[0].label)
+        result(str(output))

@@ -5,14 +5,16 @@ from typing import Annotated
 
 import typer
 
-from vqclip.cli import options, video_options
+from vqclip.cli import completion, options, video_options
 from vqclip.cli.display.console import listen_to_library, result
 from vqclip.cli.help_layout import OUTPUT
 from vqclip.cli.outputs import check_output, filled, template
 
 
 def film(
-    run: Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN")],
+    run: Annotated[
+        Path, typer.Argument(help="The run folder.", metavar="RUN", autocompletion=completion.runs)
+    ],
     output: options.Film = None,
     fps: options.Fps = None,
     between: Annotated[

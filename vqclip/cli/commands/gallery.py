@@ -6,12 +6,17 @@ from typing import Annotated
 
 import typer
 
-from vqclip.cli import options
+from vqclip.cli import completion, options
 from vqclip.cli.display.console import listen_to_library, result, say
 
 
 def gallery(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of runs.", metavar="RUNS…")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Run folders, or folders of runs.", metavar="RUNS…", autocompletion=completion.runs
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Write the page here.", metavar="FILE.html")
     ] = Path("gallery.html"),

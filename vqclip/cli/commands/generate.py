@@ -1,14 +1,15 @@
 """`vqclip generate`: generate images from a prompt."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from vqclip.base.errors import UsageError
 from vqclip.cli import completion, help_layout, options, video_options
-from vqclip.cli.help_layout import MODELS, OUTPUT
+from vqclip.cli.help_layout import OUTPUT
 from vqclip.cli.inits import each_init
 from vqclip.cli.outputs import plan_outputs
 from vqclip.cli.painting_options import PaintingOptions, painting
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class Command(help_layout.Command):
-    """Lets `--video` stand without a file."""
+    """Lets `--video` stand without a file, and --init name several images."""
+
+    helps: ClassVar[Mapping[str, str]] = {"init": "Start from this image: a file, a pattern, an address."}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         file = re.compile(r"[^-].*\.(mp4|gif|webp)|[^-]\S*\.\w+", re.IGNORECASE)
@@ -50,9 +53,9 @@ def generate(
         str | None,
         typer.Option(
             "--judge",
-            help="CLIP that ranks for --best, as in ViT-B-32/openai.",
+            help="CLIP that ranks for --best.",
             metavar="NAME",
-            rich_help_panel=MODELS,
+            rich_help_panel=OUTPUT,
             show_default="judge",
             autocompletion=completion.models,
         ),
@@ -67,7 +70,7 @@ def generate(
 ) -> None:
     """Generate an image of PROMPT, and print its path on stdout."""
     if prompt is not None:
-        prompts.parse(prompt)  # a story is told by another command
+        prompts.parse(prompt)  # another command makes stories
     presets = "+".join(["tile"] * tile + ["transparent"] * transparent)
     check_best(best, judge, count)
     for one, target in each_init(common, output):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vqclip.base.errors import UsageError, WeightsError
-from vqclip.cli import options
+from vqclip.base.errors import UsageError, VqclipError, WeightsError
+from vqclip.cli import completion, options
 from vqclip.cli.display.console import complain, obey, result, result_json, result_topics, say
 
 if TYPE_CHECKING:
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="models", help="List, download, verify, import and remove models.", no_args_is_help=True
 )
-Name = Annotated[str, typer.Argument(help="A name in the catalogue or in open_clip.", metavar="NAME")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A name in the catalogue or in open_clip.", metavar="NAME", autocompletion=completion.models
+    ),
+]
 Half = Annotated[
     bool, typer.Option("--half", help="Store 16-bit numbers: half the disk space, slightly less exact.")
 ]
@@ -79,7 +84,10 @@ def show(name: Name, as_json: options.Json = False) -> None:
 
 @app.command("pull")
 def pull(
-    names: Annotated[list[str] | None, typer.Argument(help="Names of models.", metavar="[NAME…]")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names of models.", metavar="[NAME…]", autocompletion=completion.models),
+    ] = None,
     preset: options.Preset = None,
     config: options.File = None,
     settings: options.Settings = None,
@@ -106,7 +114,11 @@ def pull(
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Names; by default all models on this machine.", metavar="[NAME…]"),
+        typer.Argument(
+            help="Names; by default all models on this machine.",
+            metavar="[NAME…]",
+            autocompletion=completion.models,
+        ),
     ] = None,
 ) -> None:
     """Read models from end to end, and compare their digests with the known ones."""
@@ -148,23 +160,32 @@ def import_files(
     from vqclip.requirements import install  # noqa: PLC0415
     from vqclip.weights.catalog import human  # noqa: PLC0415
 
+    codes = []
     for file in files:
-        record = install.import_file(file, name, architecture, half)
+        try:
+            record = install.import_file(file, name, architecture, half)
+        except VqclipError as error:
+            complain(str(error))
+            codes.append(error.exit_code)
+            continue
         say("imported", f"{human(file.stat().st_size)} became {human(record.bytes)}")
         if "activation" in record.origin:
             say("activation", str(record.origin["activation"]))
         result(record.name)
         if "transformer" in record.origin:
             result(str(record.origin["transformer"]))
+    if codes:
+        raise typer.Exit(codes[0])
 
 
 @app.command("remove")
 def remove(name: Name) -> None:
-    """Delete a model from the store."""
+    """Delete a model from the store, and the transformer that was imported with it."""
     from vqclip.weights import store  # noqa: PLC0415
     from vqclip.weights.catalog import human  # noqa: PLC0415
 
-    say("freed", human(store.remove(name)))
+    for each in reversed(store.with_transformer(name)):  # the one that knows the other goes last
+        say("removed", f"{each}, {human(store.remove(each))}")
 
 
 @app.command("where")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqclip.base.errors import ConfigError, suggest
-from vqclip.cli import options
+from vqclip.cli import completion, options
 from vqclip.cli.default_command import ListsByDefault
 from vqclip.cli.display.console import listen_to_library, result, result_json, say
 
@@ -37,7 +37,11 @@ def list_presets(as_json: options.Json = False) -> None:
 
 
 @app.command("show")
-def show(name: Annotated[str, typer.Argument(help="The preset's name.", metavar="NAME")]) -> None:
+def show(
+    name: Annotated[
+        str, typer.Argument(help="The preset's name.", metavar="NAME", autocompletion=completion.preset_names)
+    ],
+) -> None:
     """Print the YAML file of a preset, with its comments; `vqclip config show --preset NAME` prints all keys."""
     from vqclip.base.errors import cause  # noqa: PLC0415
 

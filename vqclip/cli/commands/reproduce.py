@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
-from vqclip.cli import options
+from vqclip.cli import completion, options
 from vqclip.cli.display.console import listen_to_library, obey
 
 
 def reproduce(
-    image: Annotated[Path, typer.Argument(help="An image that vqclip saved.", metavar="IMAGE")],
+    image: Annotated[
+        Path,
+        typer.Argument(help="An image that vqclip saved.", metavar="IMAGE", autocompletion=completion.images),
+    ],
     pull: options.Pull = False,
     offline: options.Offline = False,
     output: options.Output = None,

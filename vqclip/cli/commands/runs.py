@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqclip.base.errors import UsageError, VqclipError, visible
-from vqclip.cli import options
+from vqclip.cli import completion, options
 from vqclip.cli.default_command import ListsByDefault
 from vqclip.cli.display.console import complain, result, result_json, say, stderr
 
@@ -21,7 +21,10 @@ app = typer.Typer(
 @app.command("list")
 def list_runs(
     folder: Annotated[
-        Path, typer.Argument(help="The folder that has the runs, or a run.", metavar="[DIR]")
+        Path,
+        typer.Argument(
+            help="The folder that has the runs, or a run.", metavar="[DIR]", autocompletion=completion.runs
+        ),
     ] = Path("runs"),
     as_json: options.Json = False,
 ) -> None:
@@ -45,7 +48,9 @@ def list_runs(
 
 @app.command("remove")
 def remove(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN…")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders.", metavar="RUN…", autocompletion=completion.runs)
+    ],
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Delete without asking.")] = False,
 ) -> None:
     """Delete runs, after naming them and asking. What vqclip didn't write stays, and so does a run in use."""

@@ -1,11 +1,11 @@
 """`vqclip search`: find images by words or by an example."""
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vqclip.base.errors import UsageError
 from vqclip.base.files import check_target
 from vqclip.cli import options
 from vqclip.cli.display.console import result, result_json, say
@@ -28,6 +28,7 @@ def search(
     ] = None,
     model: options.Model = None,
     as_json: options.Json = False,
+    thumbnails: options.Thumbnails = None,
     device: options.Device = "auto",
     pull: options.Pull = False,
     offline: options.Offline = False,
@@ -38,18 +39,27 @@ def search(
     The first call embeds every image, and keeps the embeddings in the user's cache. Later calls read the images that
     are new or have changed. The path of each image goes to stdout, the best first.
     """
-    if not text and not like:
-        raise UsageError('say what to look for: a text, as in "a dog on a beach", or --like IMAGE')
+    from vqclip.cli.display.tables import on_terminal, print_scores  # noqa: PLC0415
+    from vqclip.cli.display.terminal_images import print_thumbnails, protocol  # noqa: PLC0415
+    from vqclip.cli.retrieval_calls import open_retrieval, shown  # noqa: PLC0415
+    from vqclip.retrieval.chosen import chosen_perceptors  # noqa: PLC0415
+    from vqclip.retrieval.searching import Embedder, check_query, search_folder  # noqa: PLC0415
+
+    check_query(text, like or ())
     if html is not None:
         check_target(html, "found.html")
-    from vqclip.cli.display.tables import on_terminal, print_scores  # noqa: PLC0415
-    from vqclip.cli.retrieval_calls import open_retrieval, shown  # noqa: PLC0415
-    from vqclip.retrieval.page import write_page  # noqa: PLC0415
+    models = [model] if model else []
+    [entry] = chosen_perceptors(models)[:1]
 
-    retrieval = open_retrieval([model] if model else [], device, pull=pull, offline=offline, quiet=quiet)
-    records = retrieval.search(folder, text, like=like or (), unlike=unlike or (), count=count, model=model)
+    @cache
+    def embedder() -> Embedder:
+        return open_retrieval(models, device, pull=pull, offline=offline, quiet=quiet).embedder(entry)
+
+    records = search_folder(folder, text, like or (), unlike or (), count, entry, embedder)
     found = list(shown(records, quiet))
     if html is not None:
+        from vqclip.retrieval.page import write_page  # noqa: PLC0415
+
         words = [
             text or "",
             *(f"like {path}" for path in like or ()),
@@ -62,6 +72,8 @@ def search(
         for one in found:
             result_json({"image": str(one.path), "score": round(one.score, 6), "rank": one.rank})
     elif on_terminal():
+        if how := protocol(thumbnails):
+            print_thumbnails(how, [(one.path, f"{one.rank}  {one.score:.4f}") for one in found])
         print_scores(
             [(str(one.rank), f"{one.score:.4f}", str(one.path)) for one in found], ("", "score", "image")
         )

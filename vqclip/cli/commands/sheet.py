@@ -30,7 +30,7 @@ def sheet(
 ) -> None:
     """Put images on one contact sheet, in the order in which they are given.
 
-    Files that can't be read are named and left out.
+    Files that can't be read are named and left out; the exit code is then 1.
     """
     if output.suffix.lower() != ".png":
         raise UsageError(f"{output}: a sheet is written as PNG, as in {output.with_suffix('.png')}")
@@ -51,6 +51,8 @@ def sheet(
         raise typer.Exit(UsageError.exit_code)
     save_sheet(output, contact_sheet(small, columns, texts if captions else ()))
     result(str(output))
+    if len(small) < len(images):
+        raise typer.Exit(1)
 
 
 def caption_of(path: Path) -> str:

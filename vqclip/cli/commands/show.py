@@ -6,20 +6,30 @@ from typing import Annotated, Any
 import typer
 
 from vqclip.base.errors import ConfigError
-from vqclip.cli import options
+from vqclip.cli import completion, options
 from vqclip.cli.display.console import result, result_json, say
 
 
 def show(
-    image: Annotated[Path, typer.Argument(help="An image or a video that vqclip made.", metavar="FILE")],
+    image: Annotated[
+        Path,
+        typer.Argument(
+            help="An image or a video that vqclip made.", metavar="FILE", autocompletion=completion.images
+        ),
+    ],
     as_json: options.Json = False,
+    thumbnails: options.Thumbnails = None,
 ) -> None:
     """Print the config in the file of an image or a video."""
     import yaml  # noqa: PLC0415
 
+    from vqclip.cli.display.terminal_images import print_image, protocol  # noqa: PLC0415
+
     metadata = read_upgraded(image)
     if as_json:
         return result_json(metadata)
+    if image.suffix.lower() != ".mp4" and (how := protocol(thumbnails)):
+        print_image(how, image)
     for topic, value in metadata.items():
         if topic != "config":
             listed = (

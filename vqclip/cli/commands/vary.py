@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 class Command(help_layout.Command):
     """States the defaults of the preset vary."""
 
-    defaults: ClassVar[Mapping[str, str]] = {"size": "the image's shape"}
+    defaults: ClassVar[Mapping[str, str]] = {
+        "size": "the image's shape",
+        "start": "noise",
+        "init": "the image",
+    }
 
 
 @painting
@@ -77,6 +81,6 @@ def _varied(config: "Config", images: Sequence[Path], number: int, count: int) -
 
 def _shape(image: Path, config: "Config") -> str:
     """Give a size with the shape of an image; raises ImageError."""
-    from vqclip.media.image import open_image  # noqa: PLC0415  # torch
+    from vqclip.media.opening import open_image  # noqa: PLC0415
 
     return shaped_like(*open_image(image).size, config)

@@ -53,7 +53,7 @@ def zoom(
         str | None,
         typer.Option(
             "--border",
-            help="Fill the edges: reflect, wrap, black or paint.",
+            help="Edges: reflect, wrap, black or paint.",
             metavar="NAME",
             rich_help_panel=HOW,
             show_default="reflect",

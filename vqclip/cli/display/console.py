@@ -28,19 +28,24 @@ class _Stderr(io.TextIOBase):
         return bool(sys.stderr and sys.stderr.isatty())
 
     def fileno(self) -> int:
-        return sys.stderr.fileno()
+        return self._stream().fileno()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return sys.stderr.encoding
 
     @staticmethod
-    def _try(method: str, *words: str) -> Any:
+    def _stream() -> IO[str]:
+        """Give sys.stderr itself: while rich draws a bar, a proxy in its place sends all that is written back here."""
+        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+
+    @classmethod
+    def _try(cls, method: str, *words: str) -> Any:
         try:
-            return getattr(sys.stderr, method)(*words)
+            return getattr(cls._stream(), method)(*words)
         except OSError:
             with contextlib.suppress(OSError, ValueError):  # Python would write the rest at exit, and fail
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+                os.dup2(os.open(os.devnull, os.O_WRONLY), cls._stream().fileno())
         return None
 
 
@@ -56,9 +61,14 @@ def spell_any_letter() -> None:
 
 def result(line: str) -> None:
     """Print one result on stdout without colours or wrapping; raises SaveError where that can't be written."""
+    shown = "\n".join(map(visible, line.split("\n"))) if sys.stdout and sys.stdout.isatty() else line
+    result_raw(shown + "\n", line)
+
+
+def result_raw(text: str, line: str = "an image") -> None:
+    """Print characters on stdout as they are; raises SaveError where that can't be done, with the `line` in it."""
     try:
-        shown = "\n".join(map(visible, line.split("\n"))) if sys.stdout and sys.stdout.isatty() else line
-        print(shown, flush=True)
+        print(text, end="", flush=True)
     except OSError as error:
         with contextlib.suppress(
             OSError, ValueError

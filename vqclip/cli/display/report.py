@@ -2,7 +2,6 @@
 
 import time
 
-import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -12,6 +11,7 @@ from vqclip.base import device as devices
 from vqclip.base.errors import visible
 from vqclip.cli.display.console import Display, duration
 from vqclip.cli.display.table import cut
+from vqclip.cli.display.terminal_images import half_blocks
 from vqclip.media.image import to_pil
 from vqclip.pipeline.events import Stepped
 from vqclip.weights.catalog import human
@@ -137,18 +137,11 @@ def losses(event: Stepped, most: int = 3) -> str:
 
 
 def preview(event: Stepped) -> Text:
-    """Draw the image in characters: each is an upper half block, which shows two pixels, one above the other."""
+    """Draw the image in characters."""
     image = to_pil(event.step.image)
     columns = max(1, min(PREVIEW_COLUMNS, PREVIEW_COLUMNS * image.width // image.height))
     rows = max(1, round(columns * image.height / image.width / 2))
-    small = np.asarray(image.resize((columns, 2 * rows)))
-    text = Text()
-    for row in range(rows):
-        for column in range(columns):
-            above, below = (f"rgb({r},{g},{b})" for r, g, b in small[2 * row : 2 * row + 2, column])
-            text.append("▀", style=f"{above} on {below}")
-        text.append("\n")
-    return text
+    return half_blocks(image, columns, rows)
 
 
 def reporter(console: Console, quiet: bool) -> Reporter:

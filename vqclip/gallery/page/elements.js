@@ -31,7 +31,7 @@ const altText = (run) => `${run.prompt}, seed ${run.seed}`;
 function metaText(run) {
   const size = `${run.width}×${run.height}`;
   const state = run.finished ? `${run.steps} steps` : `unfinished, step ${run.steps}`;
-  return [`seed ${run.seed}`, size, state, run.film ? "film" : ""].filter(Boolean).join(" · ");
+  return [`seed ${run.seed}`, size, state, run.film ? "film" : "", run.score === null ? "" : `score ${run.score}`].filter(Boolean).join(" · ");
 }
 
 function table(rows, heads) {

@@ -48,6 +48,7 @@ const ORDERS = {
   oldest: (a, b) => a.made.localeCompare(b.made) || a.name.localeCompare(b.name),
   prompt: (a, b) => a.prompt.localeCompare(b.prompt) || ORDERS.seed(a, b),
   seed: (a, b) => Number(a.seed) - Number(b.seed),
+  score: (a, b) => (b.score ?? -Infinity) - (a.score ?? -Infinity) || ORDERS.newest(a, b),
   loss: (a, b) => (a.loss ?? Infinity) - (b.loss ?? Infinity) || ORDERS.newest(a, b),
 };
 
@@ -87,6 +88,8 @@ function arrange() {
   const all = gallery.runs.length, some = shown.length;
   byId("count").textContent = all === some ? `${all} ${all === 1 ? "run" : "runs"}` : `${some} of ${all} runs`;
   byId("empty").hidden = some > 0 || all === 0;
+  byId("none").hidden = all > 0;
+  byId("by-score").hidden = gallery.runs.every((run) => run.score === null);
   showPicks();
 }
 

@@ -19,6 +19,7 @@ function view(id) {
   byId("view-previous").disabled = at <= 0;
   byId("view-next").disabled = at < 0 || at >= shown.length - 1;
   if (!byId("view").open) byId("view").showModal();
+  for (const scrolled of [byId("view"), document.querySelector("#view .side")]) scrolled.scrollTop = 0;
 }
 
 function onStage(run, element) {
@@ -122,7 +123,7 @@ function differing(one, other) {
 
 function about(run) {
   const losses = Object.entries(run.losses).map(([name, value]) => [`loss: ${name}`, round(value)]);
-  return { ...Object.fromEntries(losses), "steps taken": run.steps, seconds: run.seconds, device: run.device, vqclip: run.version };
+  return { ...Object.fromEntries(losses), score: run.score, "steps taken": run.steps, seconds: run.seconds, device: run.device, vqclip: run.version };
 }
 
 byId("view").addEventListener("close", () => {

@@ -95,7 +95,9 @@ def distance(points: Tensor, weights: Tensor, pixels: Tensor) -> Tensor:
 def stroke_coverage(points: Tensor, width: Tensor, pixels: Tensor, softness: float) -> Tensor:
     """Compute how much (s p) strokes of a width (s) with round ends cover pixels; edges are ramps of `softness`."""
     away = distance(points, bernstein(nearest(points, pixels)), pixels)
-    thin = (width[:, None] / softness).clamp(max=1)  # narrower than an edge: as much paint as its width holds
+    thin = (width[:, None] / softness).clamp(
+        max=1
+    )  # narrower than an edge: as much colour as its width holds
     return (0.5 + (width[:, None] / 2 - away) / softness).clamp(0, 1) * thin
 
 

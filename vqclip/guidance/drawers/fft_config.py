@@ -20,12 +20,6 @@ class FFTConfig(DrawerEntry):
 
         return FFTDrawer(width, height, models.device, tile)
 
-    def cell(self) -> int:
-        return 1
-
-    def channels(self) -> int:
-        return 3
-
     def memory(
         self, width: int, height: int, images: int, dtype: "torch.dtype", budget: "MemoryBudget",
         device: "torch.device",

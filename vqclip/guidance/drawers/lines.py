@@ -1,4 +1,4 @@
-"""The LinesDrawer: strokes and filled shapes of cubic Bézier curves, painted one over the other, also as SVG.
+"""The LinesDrawer: strokes and filled shapes of cubic Bézier curves, drawn one over the other, also as SVG.
 
 Letters in shapes: a latent (n 12 1 s) has a column for each curve, filled shapes first: its four points (x, y) in
 longer sides of the image, its width, and its colour in [0, 1]. The first column's colour is the ground's.
@@ -156,7 +156,7 @@ class LinesDrawer:
         return "\n".join([*lines, "</g>", "</svg>"]) + "\n"
 
     def _draw(self, z: Tensor, height: int, width: int, recompute: bool) -> Tensor:
-        """Paint the curves of a latent (1 12 1 s) over each other; many curves are computed again going back."""
+        """Draw the curves of a latent (1 12 1 s) over each other; many curves are computed again going back."""
         columns, pixels = z[0, :, 0].T, middles(height, width, self.device)
         image = columns[0, COLOUR, None].expand(3, pixels.shape[1])
         chunks = self._chunks(pixels.shape[1])
@@ -189,7 +189,7 @@ class LinesDrawer:
 def paint_over(
     image: Tensor, columns: Tensor, pixels: Tensor, longer: int, softness: float, filled: bool
 ) -> Tensor:
-    """Paint curves (s 12) over an image (3 p), one after the other."""
+    """Draw curves (s 12) over an image (3 p), one after the other."""
     points = torch.unflatten(columns[:, POINTS], 1, (4, 2)) * longer
     if filled:
         covered = fill_coverage(points, pixels, softness)

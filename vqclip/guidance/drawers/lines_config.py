@@ -39,12 +39,6 @@ class LinesConfig(DrawerEntry):
             )
         return LinesDrawer(width, height, models.device, self.strokes, self.fills)
 
-    def cell(self) -> int:
-        return 1
-
-    def channels(self) -> int:
-        return 3
-
     def memory(
         self, width: int, height: int, images: int, dtype: "torch.dtype", budget: "MemoryBudget",
         device: "torch.device",

@@ -50,12 +50,6 @@ class PixelConfig(DrawerEntry):
 
         return PixelDrawer(width, height, models.device, self.grid(width, height), self.shape, tile)
 
-    def cell(self) -> int:
-        return 1
-
-    def channels(self) -> int:
-        return 3
-
     def memory(
         self, width: int, height: int, images: int, dtype: "torch.dtype", budget: "MemoryBudget",
         device: "torch.device",

@@ -28,12 +28,6 @@ class PyramidConfig(DrawerEntry):
 
         return PyramidDrawer(width, height, models.device, tile, self.falloff)
 
-    def cell(self) -> int:
-        return 1
-
-    def channels(self) -> int:
-        return 3
-
     def memory(
         self, width: int, height: int, images: int, dtype: "torch.dtype", budget: "MemoryBudget",
         device: "torch.device",

@@ -24,8 +24,10 @@ class VQGANConfig(DrawerEntry):
 
     def open(self, models: Any, dtype: "torch.dtype", width: int, height: int, tile: bool) -> Drawer:
         from vqclip.guidance.drawers.vqgan import VQGANDrawer  # noqa: PLC0415  # torch
+        from vqclip.models.vqgan_loading import load_vqgan_onto  # noqa: PLC0415  # torch
 
-        return VQGANDrawer(models.vqgan(self.model, dtype), width, height, tile)
+        vqgan = models.load(self.model, load_vqgan_onto, models.device, dtype)
+        return VQGANDrawer(vqgan, width, height, tile)
 
     def cell(self) -> int:
         from vqclip.models.vqgan_loading import architecture_of  # noqa: PLC0415  # torch

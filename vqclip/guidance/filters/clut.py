@@ -18,6 +18,9 @@ class Clut(Filter):
     kind: str = "clut"
     file: str
 
+    def images(self) -> tuple[str, ...]:
+        return (self.file,)
+
     def open(self, tools: FilterTools) -> Apply:
         from vqclip.media.image import load_image  # noqa: PLC0415  # torch
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vqclip.config.palette import parse
+from vqclip.config.palette import image_files, parse
 from vqclip.guidance.interfaces import Apply, Filter, FilterTools
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ class Lookup(Filter):
 
     def __post_init__(self) -> None:
         parse(self.colours, "filters.colours")
+
+    def images(self) -> tuple[str, ...]:
+        return tuple(image_files(self.colours, "filters.colours"))
 
     def open(self, tools: FilterTools) -> Apply:
         from vqclip.guidance.ops import constants, straight_through  # noqa: PLC0415

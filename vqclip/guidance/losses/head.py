@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vqclip.base.errors import ConfigError
-from vqclip.base.paths import expand
 from vqclip.config.rules import schedule
 from vqclip.guidance.interfaces import CropLossTerm, CropMeasure, Perceptor, Scene
+from vqclip.weights.requirement import USER_FILE, Requirement
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,12 +25,15 @@ class Head(CropLossTerm):
     target: float | None = None
     perceptor: str | None = None
 
+    def requirements(self) -> tuple[Requirement, ...]:
+        return (Requirement("head", self.file, USER_FILE),)
+
     def prepare(self, perceptor: Perceptor, scene: Scene) -> CropMeasure | None:
         if self.perceptor not in (None, perceptor.name):
             return None
         from vqclip.models.heads import load_head  # noqa: PLC0415  # torch
 
-        weight, bias = scene.models.read(scene.base / expand(self.file), load_head)
+        weight, bias = scene.models.read(self.file, scene.base, load_head)
         weight, bias = weight.to(perceptor.device), bias.to(perceptor.device)
 
         def measure(crops: "Tensor", embeddings: "Tensor") -> "Tensor":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vqclip.config.palette import parse
+from vqclip.config.palette import image_files, parse
 from vqclip.config.rules import schedule
 from vqclip.guidance.interfaces import LossTerm, Measure, Scene
 
@@ -24,6 +24,9 @@ class Palette(LossTerm):
 
     def __post_init__(self) -> None:
         parse(self.colours, "losses.palette.colours")
+
+    def images(self) -> tuple[str, ...]:
+        return tuple(image_files(self.colours, "losses.palette.colours"))
 
     def prepare(self, scene: Scene) -> Measure:
         from vqclip.media.palette_file import colours  # noqa: PLC0415

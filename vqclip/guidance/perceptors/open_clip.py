@@ -13,8 +13,10 @@ from torch import Tensor
 
 from vqclip.guidance.interfaces import Perceptor
 from vqclip.guidance.ops import unit
-from vqclip.media.image import without_excess
+from vqclip.media.opening import without_excess
 from vqclip.models.clip import image_size, load_clip
+
+MAPS = 4  # of a ViT's blocks
 
 
 class OpenCLIPPerceptor(Perceptor):
@@ -46,6 +48,16 @@ class OpenCLIPPerceptor(Perceptor):
     def embed_crops(self, pixels: Tensor) -> Tensor:
         """Embed crops (n 3 s s) in [0, 1] as unit vectors (n d) in fp32, differentiably."""
         return unit(_first(self._visual(((pixels - self.mean) / self.std).to(self.dtype))).float())
+
+    @property
+    def has_features(self) -> bool:  # type: ignore[override]  # of most of open_clip's towers
+        return hasattr(self._visual, "forward_intermediates")
+
+    def features(self, pixels: Tensor) -> list[Tensor]:
+        """Compute feature maps (n d y x) in fp32: those of the tower's stages, or of some of a ViT's blocks."""
+        normal = ((pixels - self.mean) / self.std).to(self.dtype)
+        maps = self._visual.forward_intermediates(normal, intermediates_only=True)["image_intermediates"]
+        return [block.float() for block in _spread(maps)]
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
@@ -82,6 +94,13 @@ def _is_foreign(letter: str) -> bool:
     return letter.isalpha() and not unicodedata.name(letter, "").startswith(
         ("LATIN", "FULLWIDTH LATIN", "MODIFIER")
     )
+
+
+def _spread(maps: list[Tensor]) -> list[Tensor]:
+    """Keep the maps of stages, whose sizes differ; of a ViT's blocks keep MAPS at equal distances, with the last."""
+    if len({block.shape[2:] for block in maps}) > 1 or len(maps) <= MAPS:
+        return maps
+    return [maps[(k + 1) * len(maps) // MAPS - 1] for k in range(MAPS)]
 
 
 def _first(features: Any) -> Tensor:

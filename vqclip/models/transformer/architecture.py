@@ -41,6 +41,8 @@ class TransformerArchitecture:
     text_vocabulary: int = 0
     embedding: int = 0  # width of the text embedding that it reads
     prefix: int = 1  # tokens that the text embedding becomes
+    # Width of what the text embedding becomes to scale and shift each layer's tokens; 0 is nothing.
+    modulation: int = 0
     clip: str = ""  # the CLIP that embeds the text
     guidance: float = 1.0  # what suits it
     vqgan: str = ""  # the VQGAN whose codes these are
@@ -51,7 +53,9 @@ class TransformerArchitecture:
             self.layers, self.heads, self.width, self.hidden, self.vocabulary, self.outputs, self.codes, self.block,
             self.rows, self.columns, self.prefix,
         )  # fmt: skip
-        others = (self.unmasked, self.start, self.classes, self.text, self.text_vocabulary, self.embedding)
+        others = (
+            self.unmasked, self.start, self.classes, self.text, self.text_vocabulary, self.embedding, self.modulation,
+        )  # fmt: skip
         if not all(type(size) is int for size in (*sizes, *others)):
             raise ValueError("every width and count must be a whole number")
         if min(sizes) < 1 or min(others) < 0 or max(*sizes, *others) > LARGEST:
@@ -62,6 +66,8 @@ class TransformerArchitecture:
             raise ValueError(f"flavour {self.flavour!r} is none of {', '.join(FLAVOURS)}")
         if self.conditioning not in CONDITIONINGS:
             raise ValueError(f"conditioning {self.conditioning!r} is none of {', '.join(CONDITIONINGS)}")
+        if self.modulation and (self.flavour, self.conditioning) != ("gpt", "embedding"):
+            raise ValueError("only layers of the flavour gpt that read an embedding are modulated")
         if self.conditioning != "map" and self.conditions + self.cells - 1 > self.block:
             raise ValueError(
                 f"{self.conditions} tokens and {self.cells} codes are more than the {self.block} it reads"

@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# What scales and shifts a layer's tokens before attention, and before the feed-forward part: four of (n 1 w).
+Modulation = tuple[Tensor, ...]
+
 
 class Cache:
     """Keep the keys and values of all tokens read so far, for each layer; and those of the text, if there is one."""
@@ -21,6 +24,7 @@ class Cache:
         self._values = [like.new_empty(shape) for _ in range(layers)]
         self.text: list[tuple[Tensor, Tensor]] = []  # each layer's keys and values (n h l d)
         self.text_mask: Tensor | None = None  # (n 1 1 l): which tokens of the text are read
+        self.modulations: list[Modulation] = []  # each layer's, or none
         self.length = 0
 
     def extended(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,16 +72,32 @@ class Attention(nn.Module):
 
 
 class GPTLayer(nn.Module):
-    def __init__(self, width: int, heads: int, hidden: int):
+    """A layer of taming's transformers; with a `modulation` a vector of that width scales and shifts its tokens.
+
+    That is the adaptive normalisation of diffusion transformers (Peebles and Xie, 2022, arXiv 2212.09748).
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, modulation: int = 0):
         super().__init__()
         self.ln1, self.ln2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attn = Attention(width, heads, bias=True)
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.modulation = nn.Linear(modulation, 4 * width) if modulation else None
 
     def forward(self, x: Tensor, cache: Cache, layer: int, mask: Tensor | None) -> Tensor:
-        normed = self.ln1(x)
+        modulation = cache.modulations[layer] if cache.modulations else ()
+        normed = modulated(self.ln1(x), *modulation[:2])
         x = x + self.attn(normed, *cache.extended(layer, *self.attn.keys_values(normed)), mask)
-        return x + self.mlp(self.ln2(x))
+        return x + self.mlp(modulated(self.ln2(x), *modulation[2:]))
+
+    def modulations(self, vector: Tensor) -> Modulation:
+        """Compute what scales and shifts the tokens from a vector of each image (n 1 m)."""
+        return () if self.modulation is None else self.modulation(vector).chunk(4, -1)
+
+
+def modulated(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    """Scale and shift tokens (n t w), each image's alike (n 1 w)."""
+    return x if scale is None or shift is None else x * (1 + scale) + shift
 
 
 class GatedFeedForward(nn.Module):

@@ -24,14 +24,14 @@ IMAGENET_CLASSES = 1000
 
 
 def read_net2net(
-    weights: Path, tensors: Mapping[str, Tensor], codes: int, vqgan: str, told: Mapping[str, Any]
+    weights: Path, tensors: Mapping[str, Tensor], codes: int, vqgan: str, stated: Mapping[str, Any]
 ) -> tuple[TransformerArchitecture, Tensors]:
     """Architecture and tensors, in our layout, of a transformer over `codes` of a VQGAN; raises WeightsError.
 
-    `told` is what the user says about it: its `heads` and its `conditioning`.
+    `stated` is what the user says about it: its `heads` and its `conditioning`.
     """
     own, order, unmasked = from_net2net(tensors)
-    facts = {**_shapes(own), **_described(weights), **told}
+    facts = {**_shapes(own), **_described(weights), **stated}
     layers, width = facts["layers"], facts["width"]
     conditioning = facts.setdefault("conditioning", _guessed(tensors, facts, codes))
     if "heads" not in facts:
@@ -112,16 +112,16 @@ def _described(weights: Path) -> dict[str, Any]:
     return facts | {"conditioning": kind} | ({"classes": int(classes)} if classes else {})
 
 
-def parse_told(text: str) -> tuple[dict[str, Any], str]:
+def parse_stated(text: str) -> tuple[dict[str, Any], str]:
     """Split what the user says about a file into what concerns its transformer and the rest; raises UsageError."""
-    told: dict[str, Any] = {}
+    stated: dict[str, Any] = {}
     rest = []
     for part in filter(None, text.split(",")):
         key, _, word = part.strip().partition("=")
         if key == "heads" and word.isdecimal() and 0 < int(word) < 1024:
-            told[key] = int(word)
+            stated[key] = int(word)
         elif key == "conditioning" and word in CONDITIONINGS:
-            told[key] = word
+            stated[key] = word
         elif key in ("heads", "conditioning"):
             kinds = ", ".join(CONDITIONINGS)
             raise UsageError(
@@ -129,4 +129,4 @@ def parse_told(text: str) -> tuple[dict[str, Any], str]:
             )
         else:
             rest.append(part)
-    return told, ",".join(rest)
+    return stated, ",".join(rest)

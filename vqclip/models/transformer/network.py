@@ -6,11 +6,12 @@ Letters in shapes: n images, t tokens, l tokens of a text, w channels, v tokens 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.models.transformer import orders
 from vqclip.models.transformer.architecture import TransformerArchitecture
-from vqclip.models.transformer.layers import BARTLayer, Cache, GPTLayer, causal_mask
+from vqclip.models.transformer.layers import BARTLayer, Cache, GPTLayer, Modulation, causal_mask
 
 PAD = 1  # the token after a text's end, in BART's vocabularies
 
@@ -47,7 +48,9 @@ class CodeTransformer(nn.Module):
         self.pos_emb = nn.Parameter(torch.zeros(1, a.block, a.width))
         self.ln_emb = nn.LayerNorm(a.width) if is_bart else nn.Identity()
         self.blocks = nn.ModuleList(
-            BARTLayer(a.width, a.heads, a.hidden, True) if is_bart else GPTLayer(a.width, a.heads, a.hidden)
+            BARTLayer(a.width, a.heads, a.hidden, True)
+            if is_bart
+            else GPTLayer(a.width, a.heads, a.hidden, a.modulation)
             for _ in range(a.layers)
         )
         self.ln_f = nn.LayerNorm(a.width)
@@ -56,6 +59,7 @@ class CodeTransformer(nn.Module):
         has_tokens, has_embedding = a.conditioning == "tokens" and not is_bart, a.conditioning == "embedding"
         self.text_emb = nn.Embedding(a.text_vocabulary, a.width) if has_tokens else None
         self.text_proj = nn.Linear(a.embedding, a.prefix * a.width) if has_embedding else None
+        self.modulator = nn.Linear(a.embedding, a.modulation) if a.modulation else None
         unknown = torch.zeros(a.cells, dtype=torch.long)  # until a file says it
         order = orders.ORDERS[a.order](a.rows, a.columns) if a.order != "file" else unknown
         self.register_buffer("order", order, persistent=a.order == "file")
@@ -82,8 +86,18 @@ class CodeTransformer(nn.Module):
             cache.text = [layer.encoder_attn.keys_values(states) for layer in layers]
             return self.tok_emb(torch.full_like(condition[:, :1], a.start))
         if self.text_proj is not None:
+            cache.modulations = self._modulations(condition)
             return self.text_proj(condition).view(-1, a.prefix, a.width)
         return (self.text_emb or self.tok_emb)(condition)
+
+    def _modulations(self, condition: Tensor) -> list[Modulation]:
+        """Compute what scales and shifts each layer's tokens from an embedding (n e), a unit vector."""
+        if self.modulator is None:
+            return []
+        scaled = condition * self.architecture.embedding**0.5  # its numbers have a variance of 1
+        vector = F.gelu(self.modulator(scaled))[:, None]
+        layers: Any = self.blocks
+        return [layer.modulations(vector) for layer in layers]
 
     def forward(self, codes: Tensor, cache: Cache) -> Tensor:
         """Read the next codes (n t); return the scores (n v) of the code after them."""

@@ -6,13 +6,12 @@ DALL·E mini's tokens are byte pairs (Sennrich et al., 2016, arXiv 1508.07909) o
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from math import inf
 
 import torch
 from torch import Tensor
 
 from vqclip.base.errors import WeightsError
+from vqclip.models.byte_pairs import merge_pairs
 
 VOCABULARY, MERGES = (
     "tokenizer.vocabulary",
@@ -44,19 +43,10 @@ class PairTokenizer:
     def tokens(self, text: str) -> list[int]:
         """The numbers of a text's pieces, between those of its start and end."""
         plain = named_emoji(text).lower().encode("ascii", "ignore").decode()
-        pieces = [piece for word in plain.split(" ") if word for piece in self._pieces(word)]
+        pieces = [
+            piece for word in plain.split(" ") if word for piece in merge_pairs([SPACE, *word], self._ranks)
+        ]
         return [self._first, *(self._vocabulary.get(piece, self._unknown) for piece in pieces), self._last]
-
-    def _pieces(self, word: str) -> list[str]:
-        """Merge, again and again, the first of the most frequent pairs."""
-        pieces = [SPACE, *word]
-        while len(pieces) > 1:
-            ranks = [self._ranks.get(pair, inf) for pair in pairwise(pieces)]
-            at = min(range(len(ranks)), key=ranks.__getitem__)
-            if ranks[at] == inf:
-                break
-            pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
-        return pieces
 
     def padded(self, text: str, length: int, pad: int) -> Tensor:
         """A text's tokens (length), cut or filled up."""
