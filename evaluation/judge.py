@@ -16,13 +16,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from training import options, work
-from training.captions import Names
-from training.dataset import Dataset
-from training.heads import Features, Heads, Imagined, collect, fit
-from training.lite import features, folded, pretrained_tower
-from training.retrieval import retrieval
-from training.scenes import SceneComposer
-from training.sentences import Sentences
+from training.pictures.dataset import Dataset
+from training.scenes.captioned import SceneComposer
+from training.scenes.captions import Names
+from training.towers.heads import Features, Heads, Imagined, collect, fit
+from training.towers.lite import features, folded, pretrained_tower
+from training.towers.retrieval import retrieval
+from training.towers.sentences import Sentences
 
 SIDE = 160
 TOWER = 1  # EfficientNet-Lite1

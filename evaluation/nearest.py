@@ -20,9 +20,9 @@ from torch import Tensor
 
 from evaluation.judge import Judge
 from evaluation.ranking import WEIGHTS
-from training.packed import HELD_OUT, Packed
+from training.packed.file import HELD_OUT, Packed
 from training.prior import sheet
-from training.sentences import Sentences
+from training.towers.sentences import Sentences
 from vqclip.media.image import load_image
 
 SIDE = 24  # pixels of the pictures that are compared

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from evaluation.judge import Judge
-from training.sentences import Sentences
+from training.towers.sentences import Sentences
 from vqclip.base.paths import CHECKPOINTS
 from vqclip.guidance.ops import cover
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig

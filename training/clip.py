@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 
 from training import options, work
-from training.captions import Claim, Names, table
-from training.compose import one_thread
-from training.dataset import Dataset
-from training.heads import EMBED, Features, Heads, Imagined, collect, fit
-from training.lite import MEAN, STD, TOWER, folded, normalise, pretrained_tower
-from training.retrieval import retrieval, steady
-from training.robust import Batch, harden, noisy
-from training.robust_losses import Told
-from training.scenes import SceneComposer
-from training.sentences import Sentences, corpus
-from training.text_tower import begin_tokens, distil
+from training.pictures.dataset import Dataset
+from training.scenes.captioned import SceneComposer
+from training.scenes.captions import Claim, Names, table
+from training.scenes.compose import one_thread
+from training.towers.heads import EMBED, Features, Heads, Imagined, collect, fit
+from training.towers.lite import MEAN, STD, TOWER, folded, normalise, pretrained_tower
+from training.towers.retrieval import retrieval, steady
+from training.towers.robust import Batch, harden, noisy
+from training.towers.robust_losses import Told
+from training.towers.sentences import Sentences, corpus
+from training.towers.text import begin_tokens, distil
 from training.work import Foreign
 
 CONTEXT = 32

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training import work
-from training.packed import HELD_OUT, Packed
-from training.scene_batches import Painter
-from training.scene_draws import SceneDraws
+from training.packed.file import HELD_OUT, Packed
+from training.scenes.batches import Painter
+from training.scenes.draws import SceneDraws
 from vqclip.models.image_prior import ImagePrior
 
 CLIP = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip"

@@ -17,14 +17,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training import packed, packed_clip
-from training.captions import NUMBERS, PLAIN_TEMPLATES, STYLE_TEMPLATES, plural
-from training.dataset import Dataset, build_smoke
-from training.lite import pretrained_tower
-from training.places import PHOTOGRAPHS, PLACES
-from training.reader import Vocabulary, reduced, tokens
-from training.retrieval import PROMPTS
-from training.scene_draws import SENTENCES, WORDS
+from training.packed.reader import Vocabulary, reduced, tokens
+from training.packed import clip, file
+from training.pictures.dataset import Dataset, build_smoke
+from training.scenes.captions import NUMBERS, PLAIN_TEMPLATES, STYLE_TEMPLATES, plural
+from training.scenes.draws import SENTENCES, WORDS
+from training.scenes.places import PHOTOGRAPHS, PLACES
+from training.towers.lite import pretrained_tower
+from training.towers.retrieval import PROMPTS
 from vqclip.models.vqgan_configs import NOTE, to_note
 from vqclip.models.vqgan_loading import read_vqgan
 from vqclip.start.phrases import COLOURS
@@ -62,21 +62,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 def pack(data: Dataset, out: Path, side: int, start: Path | None = None) -> tuple[int, int]:
     """Write the file; return its size in bytes and the number of its cut-outs."""
-    rows = np.concatenate([data.rows("train"), data.rows(packed.HELD_OUT)])
+    rows = np.concatenate([data.rows("train"), data.rows(file.HELD_OUT)])
     walls = data.wallpaper_rows("train")
     index = [_row(data, int(row)) for row in rows]
     architecture, vqgan = read_vqgan(CHECKPOINTS / "mini-vqgan" / "model.safetensors")
     tensors = {
-        **packed.webps("sprites", (_shrunk(data.sprites[row], side) for row in rows)),
-        **packed.webps("walls", (Image.fromarray(data.wallpapers[row]).resize(WALL) for row in walls)),
-        "index": packed.as_lines(index),
-        "wall_index": packed.as_lines([data.wallpaper_index[row] for row in walls]),
+        **file.webps("sprites", (_shrunk(data.sprites[row], side) for row in rows)),
+        **file.webps("walls", (Image.fromarray(data.wallpapers[row]).resize(WALL) for row in walls)),
+        "index": file.as_lines(index),
+        "wall_index": file.as_lines([data.wallpaper_index[row] for row in walls]),
         **{f"vqgan.{key}": value.half().contiguous() for key, value in vqgan.items()},
         **_reader([*_sentences(), *_said(index)]),
     }
     if start is not None:
         tensors |= {f"start.{key}": value for key, value in load_file(start).items()}
-    return packed.save(out, tensors, {packed.KIND: packed.PRIOR, NOTE: to_note(architecture)}), len(rows)
+    return file.save(out, tensors, {file.KIND: file.PRIOR, NOTE: to_note(architecture)}), len(rows)
 
 
 def pack_clip(data: Dataset, out: Path, side: int) -> tuple[int, int]:
@@ -84,26 +84,26 @@ def pack_clip(data: Dataset, out: Path, side: int) -> tuple[int, int]:
     import open_clip  # noqa: PLC0415  # the training itself does without
 
     rows = data.rows("train")
-    tried = np.concatenate([data.rows(split) for split in packed_clip.SPLITS])
+    tried = np.concatenate([data.rows(split) for split in clip.SPLITS])
     tried = tried if len(tried) else rows
     walls = data.wallpaper_rows("train")
     index, tried_index = ([_row(data, int(row)) for row in some] for some in (rows, tried))
     texts = [*_sentences(), *PROMPTS, *_said([*index, *tried_index])]
     words = tokens([*texts, *(plural(text) for text in texts)], open_clip.SimpleTokenizer().encode)
     tower = pretrained_tower().state_dict()
-    return packed.save(
+    return file.save(
         out,
         {
-            **packed.webps("sprites", (_shrunk(data.sprites[row], side) for row in rows)),
-            **packed.webps("tried", (Image.fromarray(data.sprites[row]) for row in tried), FINE),
-            **packed.webps("walls", (Image.fromarray(data.wallpapers[row]).resize(WALL) for row in walls)),
-            "index": packed.as_lines(index),
-            "tried_index": packed.as_lines(tried_index),
-            "wall_index": packed.as_lines([data.wallpaper_index[row] for row in walls]),
-            "words": packed.as_bytes(json.dumps(words).encode()),
+            **file.webps("sprites", (_shrunk(data.sprites[row], side) for row in rows)),
+            **file.webps("tried", (Image.fromarray(data.sprites[row]) for row in tried), FINE),
+            **file.webps("walls", (Image.fromarray(data.wallpapers[row]).resize(WALL) for row in walls)),
+            "index": file.as_lines(index),
+            "tried_index": file.as_lines(tried_index),
+            "wall_index": file.as_lines([data.wallpaper_index[row] for row in walls]),
+            "words": file.as_bytes(json.dumps(words).encode()),
             **{f"untouched.{key}": _half(value) for key, value in tower.items() if "classifier" not in key},
         },
-        {packed.KIND: packed_clip.KIND},
+        {file.KIND: clip.KIND},
     ), len(rows)
 
 
@@ -151,7 +151,7 @@ def _reader(texts: list[str]) -> dict[str, Tensor]:
 
 
 def _words(vocabulary: Vocabulary, heads: int) -> Tensor:
-    return packed.as_bytes(json.dumps({**vars(vocabulary), "heads": heads}).encode())
+    return file.as_bytes(json.dumps({**vars(vocabulary), "heads": heads}).encode())
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from training import parts, work
-from training.packed import Packed
-from training.prior_trainer import Plan, Trainer, tiny
+from training.codes.prior_trainer import Plan, Trainer, tiny
+from training.packed.file import Packed
 from vqclip.models.transformer.architecture import NOTE
 
 WHOLE = ("side", "layers", "width", "heads", "prefix", "modulation", "batch", "pool", "tried", "seed")

@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from training import options, work
-from training.dataset import Dataset
-from training.landscapes import landscapes
-from training.words import with_article
+from training.pictures.dataset import Dataset
+from training.pictures.words import with_article
+from training.scenes.landscapes import landscapes
 from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.start.phrases import COLOURS
 from vqclip.start.sketchbook import COLUMNS, SIDE

@@ -22,11 +22,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from training import work
-from training.dataset import Dataset
-from training.reader import WORD
-from training.sentences import corpus
+from training.packed.reader import WORD
+from training.pictures.dataset import Dataset
 from training.tower import START
-from training.tower_start import CONFIG, FILE
+from training.towers.sentences import corpus
+from training.towers.start import CONFIG, FILE
 from vqclip.models.clip import MERGES
 
 TABLE = "token_embedding.weight"

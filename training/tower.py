@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from training import parts
-from training.packed_clip import PackedClip
-from training.tower_trainer import Plan, Trainer, tiny
+from training.packed.clip import PackedClip
+from training.towers.trainer import Plan, Trainer, tiny
 
 START = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip"
 ON_A_CPU: dict[str, Any] = {"batch": 16, "rate": 1e-4, "decay": 0.99}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from training import parts
 from training.tower import START
-from training.tower_start import joined
+from training.towers.start import joined
 
 
 def main(arguments: list[str] | None = None) -> int:

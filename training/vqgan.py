@@ -13,9 +13,9 @@ import yaml
 from torch import Tensor
 
 from training import options, work
-from training.compose import Composer
-from training.dataset import Dataset
-from training.vqgan_trainer import TINY, Recipe, Trainer
+from training.codes.vqgan_trainer import TINY, Recipe, Trainer
+from training.pictures.dataset import Dataset
+from training.scenes.compose import Composer
 from vqclip.models.vqgan import VQGAN, Architecture
 
 

@@ -9,7 +9,7 @@ import torch
 from conftest import Tiny, Vqclip
 
 from evaluation.judge import Judge as Reference
-from training.sentences import Sentences
+from training.towers.sentences import Sentences
 from vqclip.base.errors import WeightsError
 from vqclip.guidance.perceptors import judge as judges
 from vqclip.guidance.perceptors import judge_config

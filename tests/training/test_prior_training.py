@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 
 from evaluation.nearest import by_judge, in_pixels, on, seen_on_white
 from training import image_prior, pack, parts, prior, work
-from training.compose import Placement, lay
-from training.packed import LARGEST, Packed
-from training.prior_trainer import Plan, Trainer, tiny
-from training.scene_batches import Painter
-from training.scene_draws import Cut, Land, Ramp, Scene, SceneDraws, Wall
+from training.codes.prior_trainer import Plan, Trainer, tiny
+from training.packed.file import LARGEST, Packed
+from training.scenes.batches import Painter
+from training.scenes.compose import Placement, lay
+from training.scenes.draws import Cut, Land, Ramp, Scene, SceneDraws, Wall
 from vqclip.models.transformer.architecture import read_note
 from vqclip.models.transformer.network import CodeTransformer
 

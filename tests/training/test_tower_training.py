@@ -17,16 +17,16 @@ from fake_gpu import fake_gpu
 from safetensors.torch import load_file
 
 from training import parts, smaller_clip, tower, tower_join, work
-from training.lite import features, normalise
-from training.packed import LARGEST, Packed
-from training.packed_clip import SPLITS, PackedClip
-from training.robust_losses import Attack, attacked
-from training.scene_batches import Painter
-from training.scene_draws import SceneDraws
-from training.scene_tables import ScenePool, tabulate, zoom
-from training.table_painter import TablePainter
-from training.tower_start import Start
-from training.tower_trainer import Plan, Trainer, tiny
+from training.packed.clip import SPLITS, PackedClip
+from training.packed.file import LARGEST, Packed
+from training.scenes.batches import Painter
+from training.scenes.draws import SceneDraws
+from training.scenes.table_painter import TablePainter
+from training.scenes.tables import ScenePool, tabulate, zoom
+from training.towers.lite import features, normalise
+from training.towers.robust_losses import Attack, attacked
+from training.towers.start import Start
+from training.towers.trainer import Plan, Trainer, tiny
 from vqclip.models.clip import load_clip
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,7 +144,7 @@ def test_a_table_is_painted_like_its_scenes(packed: PackedClip, draws: SceneDraw
 def test_a_mirrored_table_is_the_mirrored_picture(
     packed: PackedClip, draws: SceneDraws, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.scene_tables._shake", lambda table, random: None)
+    monkeypatch.setattr("training.scenes.tables._shake", lambda table, random: None)
     pool = ScenePool(draws, start.reader.vocabulary, start.reader.length, 40)
     pool.add(40)
     painter = TablePainter(packed.sprites, packed.walls, CPU)
@@ -152,7 +152,7 @@ def test_a_mirrored_table_is_the_mirrored_picture(
     for sign in (-1.0, 1.0):
         lots = np.random.default_rng(3)
         monkeypatch.setattr(
-            "training.scene_tables._mirrored", lambda random, n, sign=sign: np.full(n, sign < 0)
+            "training.scenes.tables._mirrored", lambda random, n, sign=sign: np.full(n, sign < 0)
         )
         table = pool.draw(40, lots)
         table = table[table["kind"] != 1]
@@ -236,7 +236,7 @@ def test_a_killed_training_goes_on_from_its_last_snapshot_and_needs_few_packages
 ) -> None:
     blocked = "\n".join(f"sys.modules[{name!r}] = None" for name in BLOCKED)
     arguments = ["--packed", str(file), "--out", str(tmp_path), "--smoke", "--minutes", "9", "--threads", "1"]
-    code = f"import sys\n{blocked}\nfrom training import tower, tower_trainer\ntower_trainer.KEPT = 0\n"
+    code = f"import sys\n{blocked}\nfrom training import tower\nfrom training.towers import trainer\ntrainer.KEPT = 0\n"
     process = subprocess.Popen(
         [sys.executable, "-c", f"{code}tower.main({arguments!r})"], cwd=ROOT, stdout=subprocess.DEVNULL
     )

@@ -22,11 +22,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 from evaluation import ranking  # noqa: E402
 from evaluation.judge import Judge  # noqa: E402
-from training import captions, compose, sources, words, work  # noqa: E402
-from training.landscapes import landscapes  # noqa: E402
-from training.sentences import Sentences  # noqa: E402
+from training import work  # noqa: E402
+from training.codes.vqgan_trainer import Trainer  # noqa: E402
+from training.pictures import sources, words  # noqa: E402
+from training.scenes import captions, compose  # noqa: E402
+from training.scenes.landscapes import landscapes  # noqa: E402
 from training.sketchbook import also_called  # noqa: E402
-from training.vqgan_trainer import Trainer  # noqa: E402
+from training.towers.sentences import Sentences  # noqa: E402
 from vqclip.base.errors import VqclipError  # noqa: E402
 from vqclip.media.image import save_png  # noqa: E402
 from vqclip.models.vqgan import VQGAN, Architecture  # noqa: E402

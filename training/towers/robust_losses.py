@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.captions import agreement
-from training.lite import features
+from training.scenes.captions import agreement
+from training.towers.lite import features
 from training.work import Foreign
 
 

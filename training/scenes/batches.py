@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.compose import affine
-from training.places import PLACES
-from training.scene_draws import Cut, Ground, Land, Ramp, Scene, Wall
+from training.scenes.compose import affine
+from training.scenes.draws import Cut, Ground, Land, Ramp, Scene, Wall
+from training.scenes.places import PLACES
 from vqclip.start.layout import tint
 
 G = TypeVar("G", bound=Ground)

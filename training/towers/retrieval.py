@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.compose import Composer, Placement, lay, one_thread
-from training.dataset import Dataset
-from training.heads import Heads
-from training.robust import steadiness
-from training.robust_losses import Attack
-from training.words import with_article
+from training.pictures.dataset import Dataset
+from training.pictures.words import with_article
+from training.scenes.compose import Composer, Placement, lay, one_thread
+from training.towers.heads import Heads
+from training.towers.robust import steadiness
+from training.towers.robust_losses import Attack
 from training.work import Foreign
 
 T = TypeVar("T")

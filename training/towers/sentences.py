@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.captions import STYLE_TEMPLATES
-from training.dataset import Dataset
-from training.places import PHOTOGRAPHS, PLACES
-from training.scenes import COLOUR_NAMES
-from training.words import READ, read_synsets, with_article
+from training.pictures.dataset import Dataset
+from training.pictures.words import READ, read_synsets, with_article
+from training.scenes.captioned import COLOUR_NAMES
+from training.scenes.captions import STYLE_TEMPLATES
+from training.scenes.places import PHOTOGRAPHS, PLACES
 from training.work import Threads
 
 WIDTH = 384

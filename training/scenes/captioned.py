@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.captions import Claim, Names, dressed, phrase
-from training.compose import Composer, Placement, lay, recolour
-from training.dataset import Dataset
-from training.places import PHOTOGRAPHS, PLACES
-from training.words import READ, with_article
+from training.pictures.dataset import Dataset
+from training.pictures.words import READ, with_article
+from training.scenes.captions import Claim, Names, dressed, phrase
+from training.scenes.compose import Composer, Placement, lay, recolour
+from training.scenes.places import PHOTOGRAPHS, PLACES
 from vqclip.start.phrases import COLOURS
 
 COLOUR_NAMES = tuple(COLOURS)

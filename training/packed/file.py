@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training.reader import Reader, Vocabulary
+from training.packed.reader import Reader, Vocabulary
 from vqclip.models.vqgan import VQGAN
 from vqclip.models.vqgan_configs import NOTE, read_note
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training import work
-from training.heads import Heads
-from training.sentences import Sentences
+from training.towers.heads import Heads
+from training.towers.sentences import Sentences
 from training.work import Foreign
 
 

@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training import warm_start, work
-from training.code_pool import Batch, CodePool, Encoder
-from training.packed import HELD_OUT, Packed
-from training.scene_draws import SceneDraws
+from training import work
+from training.codes import warm_start
+from training.codes.pool import Batch, CodePool, Encoder
+from training.packed.file import HELD_OUT, Packed
+from training.scenes.draws import SceneDraws
 from vqclip.models.transformer.architecture import TransformerArchitecture
 from vqclip.models.transformer.network import CodeTransformer
 from vqclip.models.transformer.sampling import Conditions, Sampling, complete, spawn

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 from PIL import Image
 
-from training.skies import SKIES, Ink, N, Painter, Pen, X, Y, rgb
+from training.scenes.skies import SKIES, Ink, N, Painter, Pen, X, Y, rgb
 
 
 def landscapes(each: int = 2) -> Iterator[tuple[Image.Image, list[str]]]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from training.captions import Claim, Names, dressed, phrase
-from training.compose import Placement
-from training.places import PHOTOGRAPHS, PLACES
-from training.scenes import stem_of, weight
-from training.words import with_article
+from training.pictures.words import with_article
+from training.scenes.captioned import stem_of, weight
+from training.scenes.captions import Claim, Names, dressed, phrase
+from training.scenes.compose import Placement
+from training.scenes.places import PHOTOGRAPHS, PLACES
 from vqclip.start.phrases import COLOURS
 
 Colour = tuple[float, float, float]

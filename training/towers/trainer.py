@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from training import work
-from training.lite import features, folded, unfolded
-from training.packed_clip import PackedClip
-from training.robust_losses import Attack, Told, apart, attacked, misnamed
-from training.scene_draws import SceneDraws
-from training.scene_tables import ScenePool, zoom
-from training.table_painter import Sheet, TablePainter
-from training.tower_figures import Held
-from training.tower_noise import spoilt
-from training.tower_start import Projection, Start, state_of, tower_of
+from training.packed.clip import PackedClip
+from training.scenes.draws import SceneDraws
+from training.scenes.table_painter import Sheet, TablePainter
+from training.scenes.tables import ScenePool, zoom
+from training.towers.figures import Held
+from training.towers.lite import features, folded, unfolded
+from training.towers.noise import spoilt
+from training.towers.robust_losses import Attack, Told, apart, attacked, misnamed
+from training.towers.start import Projection, Start, state_of, tower_of
 from training.work import Foreign
 
 KEPT = 40.0  # seconds between two snapshots: what a kill loses

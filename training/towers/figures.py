@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.compose import Placement, affine
-from training.lite import features
-from training.packed_clip import SPLITS, PackedClip
-from training.retrieval import PROMPTS
-from training.robust_losses import Attack, attacked
-from training.tower_start import Projection, Start
-from training.words import with_article
+from training.packed.clip import SPLITS, PackedClip
+from training.pictures.words import with_article
+from training.scenes.compose import Placement, affine
+from training.towers.lite import features
+from training.towers.retrieval import PROMPTS
+from training.towers.robust_losses import Attack, attacked
+from training.towers.start import Projection, Start
 from training.work import Foreign
 
 STRONG = Attack(steps=10, stride=0.25)

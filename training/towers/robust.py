@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training import work
-from training.heads import Heads
-from training.lite import features, folded, unfolded
-from training.robust_losses import Attack, Told, apart, attacked, misnamed
+from training.towers.heads import Heads
+from training.towers.lite import features, folded, unfolded
+from training.towers.robust_losses import Attack, Told, apart, attacked, misnamed
 from training.work import Foreign
 
 SIDES = (96, 112, 128)  # smaller pictures are cheaper, and objects come in more sizes

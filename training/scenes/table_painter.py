@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.places import PLACES
-from training.scene_tables import COLOUR_VALUES, CUTS, LAND, PLACE_NAMES, WALL, Floats, Table, matrices
+from training.scenes.places import PLACES
+from training.scenes.tables import COLOUR_VALUES, CUTS, LAND, PLACE_NAMES, WALL, Floats, Table, matrices
 from vqclip.start.layout import LUMA, tint_each
 
 LEVELS = 3  # of halved cut-outs: bilinear sampling alone would alias

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from training import work
-from training.codebook import Codebook, Critic
-from training.compose import Composer
-from training.dataset import Dataset
-from training.lite import Likeness, pretrained_tower
+from training.codes.codebook import Codebook, Critic
+from training.pictures.dataset import Dataset
+from training.scenes.compose import Composer
+from training.towers.lite import Likeness, pretrained_tower
 from vqclip.models.vqgan import VQGAN, Architecture
 
 MINI = Architecture(

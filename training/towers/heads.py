@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training import work
-from training.captions import Claim, agreement, table
-from training.compose import one_thread
-from training.lite import features
-from training.scenes import SceneComposer
-from training.sentences import WIDTH, Sentences, classes
+from training.scenes.captioned import SceneComposer
+from training.scenes.captions import Claim, agreement, table
+from training.scenes.compose import one_thread
+from training.towers.lite import features
+from training.towers.sentences import WIDTH, Sentences, classes
 from training.work import Foreign
 
 EMBED = 512

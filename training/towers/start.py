@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from training.lite import TOWER
-from training.packed import within
-from training.reader import Reader, Vocabulary
+from training.packed.file import within
+from training.packed.reader import Reader, Vocabulary
+from training.towers.lite import TOWER
 from training.work import Foreign
 
 FILE, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"

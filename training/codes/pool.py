@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.packed import Packed
-from training.scene_batches import Painter
-from training.scene_draws import Scene, SceneDraws
+from training.packed.file import Packed
+from training.scenes.batches import Painter
+from training.scenes.draws import Scene, SceneDraws
 from vqclip.models.vqgan import VQGAN
 
 ENCODED = 64  # pictures at a time

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training import packed
+from training.packed import file
 
 KIND = "clip"
 SPLITS = ("names", "style", "photos")  # what is held out
@@ -32,19 +32,19 @@ class PackedClip:
     @classmethod
     def open(cls, path: Path) -> PackedClip:
         """Read a file; ends the program if it is none of this training."""
-        _, tensors = packed.read(path, KIND, f"python -m training.pack --for clip --out {path}")
+        _, tensors = file.read(path, KIND, f"python -m training.pack --for clip --out {path}")
         sprites, tried = (
-            torch.stack([packed.premultiplied(picture) for picture in packed.pictures(tensors, name)])
+            torch.stack([file.premultiplied(picture) for picture in file.pictures(tensors, name)])
             for name in ("sprites", "tried")
         )
-        walls = [packed.as_tensor(picture.convert("RGB")) for picture in packed.pictures(tensors, "walls")]
+        walls = [file.as_tensor(picture.convert("RGB")) for picture in file.pictures(tensors, "walls")]
         return cls(
             sprites,
-            packed.lines(tensors["index"]),
+            file.lines(tensors["index"]),
             tried,
-            packed.lines(tensors["tried_index"]),
+            file.lines(tensors["tried_index"]),
             torch.stack(walls),
-            packed.lines(tensors["wall_index"]),
+            file.lines(tensors["wall_index"]),
             json.loads(bytes(tensors["words"].numpy())),
-            packed.within(tensors, "untouched."),
+            file.within(tensors, "untouched."),
         )

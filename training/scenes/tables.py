@@ -14,9 +14,9 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.places import PLACES
-from training.reader import Vocabulary
-from training.scene_draws import Land, Ramp, Scene, SceneDraws, Wall
+from training.packed.reader import Vocabulary
+from training.scenes.draws import Land, Ramp, Scene, SceneDraws, Wall
+from training.scenes.places import PLACES
 from vqclip.start.phrases import COLOURS
 
 CUTS = 5

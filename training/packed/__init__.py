@@ -1,0 +1,1 @@
+"""Read and write the packed file: all that one training needs."""

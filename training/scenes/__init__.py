@@ -1,0 +1,1 @@
+"""Draw scenes by lot, paint them and caption them."""

@@ -1,0 +1,1 @@
+"""Train and measure the towers of a CLIP."""
