@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from training import options, work
-from training.pictures.dataset import Dataset
+from training.images.dataset import Dataset
 from training.scenes.captioned import SceneComposer
 from training.scenes.captions import Names
 from training.towers.heads import Features, Heads, Imagined, collect, fit

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from training import options, work
-from training.pictures.dataset import Dataset
+from training.images.dataset import Dataset
 from training.scenes.captioned import SceneComposer
 from training.scenes.captions import Claim, Names, table
 from training.scenes.compose import one_thread

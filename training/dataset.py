@@ -7,8 +7,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from training.pictures import packages, sources
-from training.pictures.dataset import Dataset, build, build_smoke
+from training.images import packages, sources
+from training.images.dataset import Dataset, build, build_smoke
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.pictures.dataset import Dataset, build_smoke
+from training.images.dataset import Dataset, build_smoke
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training.packed.reader import Vocabulary, reduced, tokens
+from training.images.dataset import Dataset, build_smoke
 from training.packed import clip, file
-from training.pictures.dataset import Dataset, build_smoke
+from training.packed.reader import Vocabulary, reduced, tokens
 from training.scenes.captions import NUMBERS, PLAIN_TEMPLATES, STYLE_TEMPLATES, plural
 from training.scenes.draws import SENTENCES, WORDS
 from training.scenes.places import PHOTOGRAPHS, PLACES

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from training import options, work
-from training.pictures.dataset import Dataset
-from training.pictures.words import with_article
+from training.images.dataset import Dataset
+from training.images.words import with_article
 from training.scenes.landscapes import landscapes
 from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.start.phrases import COLOURS

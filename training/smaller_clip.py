@@ -22,8 +22,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from training import work
+from training.images.dataset import Dataset
 from training.packed.reader import WORD
-from training.pictures.dataset import Dataset
 from training.tower import START
 from training.towers.sentences import corpus
 from training.towers.start import CONFIG, FILE

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from training import options, work
 from training.codes.vqgan_trainer import TINY, Recipe, Trainer
-from training.pictures.dataset import Dataset
+from training.images.dataset import Dataset
 from training.scenes.compose import Composer
 from vqclip.models.vqgan import VQGAN, Architecture
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TRAINING = ROOT / "training"
 # Each folder imports from itself and from those before it, and of the modules beside the folders only `work`.
-FOLDERS = ["pictures", "packed", "scenes", "towers", "codes"]
+FOLDERS = ["images", "packed", "scenes", "towers", "codes"]
 
 
 def imported(path: Path) -> set[str]:

@@ -24,7 +24,7 @@ from evaluation import ranking  # noqa: E402
 from evaluation.judge import Judge  # noqa: E402
 from training import work  # noqa: E402
 from training.codes.vqgan_trainer import Trainer  # noqa: E402
-from training.pictures import sources, words  # noqa: E402
+from training.images import sources, words  # noqa: E402
 from training.scenes import captions, compose  # noqa: E402
 from training.scenes.landscapes import landscapes  # noqa: E402
 from training.sketchbook import also_called  # noqa: E402

@@ -1,1 +1,1 @@
-"""Train the networks of codes: the VQGAN, and the prior over its codes."""
+"""Train the networks of codes, which are the VQGAN and the prior."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from training import work
 from training.codes.codebook import Codebook, Critic
-from training.pictures.dataset import Dataset
+from training.images.dataset import Dataset
 from training.scenes.compose import Composer
 from training.towers.lite import Likeness, pretrained_tower
 from vqclip.models.vqgan import VQGAN, Architecture

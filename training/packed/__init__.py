@@ -1,1 +1,1 @@
-"""Read and write the packed file: all that one training needs."""
+"""Read and write the packed file, which holds all that one training needs."""

@@ -1,1 +1,1 @@
-"""Draw scenes by lot, paint them and caption them."""
+"""Choose scenes at random, render them and caption them."""

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.pictures.dataset import Dataset
-from training.pictures.words import READ, with_article
+from training.images.dataset import Dataset
+from training.images.words import READ, with_article
 from training.scenes.captions import Claim, Names, dressed, phrase
 from training.scenes.compose import Composer, Placement, lay, recolour
 from training.scenes.places import PHOTOGRAPHS, PLACES

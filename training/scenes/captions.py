@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.pictures.words import with_article
+from training.images.words import with_article
 
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 PLAIN_TEMPLATES = (

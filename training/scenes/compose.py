@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.pictures.dataset import Dataset
+from training.images.dataset import Dataset
 from vqclip.start.layout import OPAQUE, SHADES, tint
 from vqclip.start.phrases import COLOURS
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from training.pictures.words import with_article
+from training.images.words import with_article
 from training.scenes.captioned import stem_of, weight
 from training.scenes.captions import Claim, Names, dressed, phrase
 from training.scenes.compose import Placement

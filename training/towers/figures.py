@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.images.words import with_article
 from training.packed.clip import SPLITS, PackedClip
-from training.pictures.words import with_article
 from training.scenes.compose import Placement, affine
 from training.towers.lite import features
 from training.towers.retrieval import PROMPTS

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.pictures.dataset import Dataset
-from training.pictures.words import with_article
+from training.images.dataset import Dataset
+from training.images.words import with_article
 from training.scenes.compose import Composer, Placement, lay, one_thread
 from training.towers.heads import Heads
 from training.towers.robust import steadiness

