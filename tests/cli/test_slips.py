@@ -202,6 +202,23 @@ class TestRegions:
         for text in ("an apple @ home", "an apple @lft", "an apple @ the lft side", "an apple"):
             assert region.misspelt(text) == ""
 
+    def test_a_weight_before_the_region_is_told(self) -> None:
+        for line in ("fog:0.3 @ left", "a lake | fog: .5 @ not [m.png]:2", "fog:-1 @ 0,0,1,0.5 | a lake"):
+            assert "a weight follows the region, as in @ " in region.misplaced(line)
+        for line in (
+            "fog @ left:0.3",
+            '"a sign: 5" @ left',
+            "a lake:2 | fog @ left",
+            "at 5 @ left",
+            "a: b @ left",
+        ):
+            assert region.misplaced(line) == ""
+
+    def test_the_command_tells_of_a_weight_before_the_region(self, vqclip: Vqclip) -> None:
+        done = vqclip("generate", "a plum:0.3 @ right", "--plan")
+        assert done.code == 0
+        assert ":0.3 before the @ is read as text" in done.err
+
     def test_the_command_says_so_and_goes_on(self, vqclip: Vqclip) -> None:
         done = vqclip("generate", "a plum @ rihgt", "--plan")
         assert done.code == 0
