@@ -175,6 +175,7 @@ def other(key: str, value: Any) -> Any:
         "story.at": 0.0, "upscale.model": "a.pth", "transparent": "0.3",
         "mask.file": "m.png", "mask.fill": "init", "extend": "left=8", "aspect": "2:1", "style": "oil",
         "overlay.file": "o.png", "overlay.until": 3, "texts.templates": ["a {}"],
+        "texts.image_prior": "mini-image-prior",
     }  # fmt: skip
     if key in choices:
         return choices[key][-1]

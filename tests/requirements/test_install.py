@@ -390,7 +390,7 @@ class TestCatalogue:
     @pytest.mark.parametrize(
         ("text", "fragment"),
         [
-            ("[1]", "takes a mapping"),
+            ("[1]", "holds a list; it takes names of models"),
             ("a: 3", "a card takes keys"),
             ("a: {family: vqgna}", "is none of vqgan, clip"),
             ("a: {family: vqgan, url: x}", "no key 'url' in a card; did you mean urls"),

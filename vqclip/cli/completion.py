@@ -64,14 +64,15 @@ def preset_names(incomplete: str) -> list[str]:
 
 
 def runs(incomplete: str) -> list[str]:
-    """Complete the path of a run folder, in the folder that was typed or in runs/; or that of a folder on the way."""
+    """Complete the path of a run folder, in the folder that was typed or, by its name, in runs/; or a folder on the way."""
     typed = Path(incomplete)
     parent = typed if incomplete.endswith("/") else typed.parent if "/" in incomplete else Path("runs")
     try:
         found = sorted(str(config.parent) for config in parent.glob("*/config.yaml"))
     except OSError:
         return []
-    return _beginning(found, incomplete) or _entries(incomplete, is_folder=True)
+    named = [run for run in found if Path(run).name.startswith(incomplete)]
+    return _beginning(found, incomplete) or named or _entries(incomplete, is_folder=True)
 
 
 def images(incomplete: str) -> list[str]:

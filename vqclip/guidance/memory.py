@@ -31,9 +31,8 @@ class MemoryBudget:
     """Limit a step's memory; each limit costs time, and changes the gradient by rounding alone."""
 
     chunk: int = 64  # crops, of all images together, that a perceptor embeds at once; fewer leave a GPU idle
-    recompute: bool = (
-        False  # run the decoder's blocks again in the backward pass, instead of keeping activations
-    )
+    # Run the decoder's blocks again in the backward pass, instead of keeping activations.
+    recompute: bool = False
     batch_size: int = 2**10  # images in one batch: all of them, until memory runs out
 
     @classmethod

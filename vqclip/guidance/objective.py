@@ -60,9 +60,7 @@ class Objective:
     graphs: StepGraphs | None = None
     learning_rate_unit: str = "codebook"  # as in the config
     restart: int = 0  # steps after which the optimiser's moments are reset; 0: never
-    drops: Sequence[
-        Moment
-    ] = ()  # when the learning rate is multiplied by `drop_factor`, besides at a plateau
+    drops: Sequence[Moment] = ()  # when the rate is multiplied by `drop_factor`, besides at a plateau
     drop_factor: float = 0.1
     overlay: Overlay | None = None
 

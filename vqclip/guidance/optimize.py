@@ -13,9 +13,8 @@ from vqclip.guidance.objective import Objective, StepDraw, draw_step
 from vqclip.guidance.records import sent
 from vqclip.guidance.state import State
 
-READ_EVERY = (
-    10  # steps between two reads of a device's losses, which wait for it; the plateau needs the numbers
-)
+# Steps between two reads of a device's losses, which wait for it; the plateau needs the numbers.
+READ_EVERY = 10
 
 Compute = Callable[[Objective, Sequence[State], StepDraw], ImageLosses]
 

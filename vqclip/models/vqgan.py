@@ -28,9 +28,8 @@ class Architecture:
     ch_mult: tuple[int, ...] = (1, 1, 2, 2, 4)
     num_res_blocks: int = 2
     attn_resolutions: tuple[int, ...] = (16,)
-    resolution: int = (
-        256  # only says at which depth `attn_resolutions` lie; images of any size can be decoded
-    )
+    # Only says at which depth `attn_resolutions` lie; images of any size can be decoded.
+    resolution: int = 256
     in_channels: int = 3
     out_ch: int = 3
     z_channels: int = 256

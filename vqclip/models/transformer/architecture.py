@@ -41,9 +41,8 @@ class TransformerArchitecture:
     text_vocabulary: int = 0
     embedding: int = 0  # width of the text embedding that it reads
     prefix: int = 1  # tokens that the text embedding becomes
-    modulation: int = (
-        0  # width of what the text embedding becomes to scale and shift each layer's tokens; 0 is nothing
-    )
+    # Width of what the text embedding becomes to scale and shift each layer's tokens; 0 is nothing.
+    modulation: int = 0
     clip: str = ""  # the CLIP that embeds the text
     guidance: float = 1.0  # what suits it
     vqgan: str = ""  # the VQGAN whose codes these are

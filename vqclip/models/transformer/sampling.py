@@ -19,9 +19,8 @@ class Sampling:
     temperature: float = 1.0  # scores are divided by it; 0 takes the code of the highest score
     top_k: int = 0  # only so many codes of the highest scores are drawn; 0 is all
     top_p: float = 1.0  # only the likeliest codes that have this probability together are drawn
-    guidance: float = (
-        1.0  # 1 takes the scores as they are; larger numbers lead away from those without the condition
-    )
+    # 1 takes the scores as they are; larger numbers lead away from those without the condition.
+    guidance: float = 1.0
 
 
 @dataclass(frozen=True)
