@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from vqclip.cli.app import app
 from vqclip.cli.outputs import LARGEST_CONFIG
 from vqclip.config import region
 from vqclip.config import resolve as configs
+from vqclip.config.conversion import build
 from vqclip.jobs import batch_file
 from vqclip.pipeline.inputs import read_inputs
 from vqclip.requirements.inputs import input_files
@@ -108,17 +110,26 @@ class TestNamedFiles:
         assert second["error"] == "there is no file nowhere.png"
 
 
+@dataclass(frozen=True, kw_only=True)
+class TwoFiles:
+    """A section with two keys that have no default."""
+
+    image: str
+    network: str
+
+
 class TestMissingKeys:
     def test_are_all_named_with_what_to_type(self) -> None:
         with pytest.raises(ConfigError) as caught:
-            configs.resolve({"losses": {"style": {"weight": 1}}})
+            build(TwoFiles, {}, "losses.two.")
         assert str(caught.value) == (
-            "losses.style lacks image and network; add --set losses.style.image=IMAGE "
-            "--set losses.style.network=NETWORK"
+            "losses.two lacks image and network; add --set losses.two.image=IMAGE "
+            "--set losses.two.network=NETWORK"
         )
 
     @pytest.mark.parametrize(
-        ("loss", "key"), [("head", "file"), ("palette", "colours"), ("near_images", "targets")]
+        ("loss", "key"),
+        [("style", "image"), ("head", "file"), ("palette", "colours"), ("near_images", "targets")],
     )
     def test_of_a_loss_are_named_on_the_command_line(self, vqclip: Vqclip, loss: str, key: str) -> None:
         done = vqclip("generate", "an owl", "--loss", loss, "--plan")
