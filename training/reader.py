@@ -46,6 +46,7 @@ class Reader(nn.Module):
     def __init__(self, vocabulary: Vocabulary, tensors: Mapping[str, Tensor], heads: int):
         """`tensors` have open_clip's names, and the rows of the vocabulary's tokens."""
         super().__init__()
+        torch.backends.mha.set_fastpath_enabled(False)  # it has kernels of its own on every device
         self.vocabulary = vocabulary
         self.length, width = tensors["positional_embedding"].shape
         self.token_embedding = nn.Embedding(*tensors["token_embedding.weight"].shape)

@@ -93,16 +93,16 @@ class TablePainter:
             sheet.order, [sheet.lands, sheet.walls, *(group.count for group in sheet.groups)]
         )
         if sheet.lands:
-            canvas[lands] = self._lands(sheet.whole[lands, 0], sheet.floats[lands, 0], s)
+            canvas[lands] = self._lands(sheet.whole[lands, 0].long(), sheet.floats[lands, 0], s)
         if sheet.walls:
-            pictures = self._walls[sheet.whole[walls, 0]].float() / 255
+            pictures = self._walls[sheet.whole[walls, 0].long()].float() / 255
             canvas[walls] = _sampled(pictures, sheet.floats[walls, WALLPAPERS:].view(-1, 2, 3), s)
         for group, where in zip(sheet.groups, groups, strict=True):
             self._lay(canvas, sheet, group, where)
         return canvas.clamp(0, 1)
 
     def _lay(self, canvas: Tensor, sheet: Sheet, group: Group, where: Tensor) -> None:
-        whole, first = sheet.whole[where], MATRICES + 6 * group.depth
+        whole, first = sheet.whole[where].long(), MATRICES + 6 * group.depth
         sprites = self._levels[group.level][whole[:, 1 + group.depth]].float() / 255
         row = whole[:, 1 + CUTS + group.depth]
         tinted = tint_each(sprites, self._colours[row][..., None, None], self._luma)

@@ -9,7 +9,6 @@ It needs torch, torchvision, timm, numpy, pillow and safetensors. The results ar
 from __future__ import annotations
 
 import argparse
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from training.packed_clip import PackedClip
 from training.tower_trainer import Plan, Trainer, tiny
 
 START = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip"
-ON_A_CPU: dict[str, Any] = {"batch": 16, "rate": 4e-4, "decay": 0.99}
+ON_A_CPU: dict[str, Any] = {"batch": 16, "rate": 1e-4, "decay": 0.99}
 HELP = {
     "batch": "pictures of a step",
     "sides": "sides of the pictures, in pixels",
@@ -57,7 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
     )
     trainer.run()
     parts.split(given.out / "image.safetensors")
-    shutil.copyfile(folder / "log.jsonl", given.out / "log.jsonl")
     return 0
 
 
@@ -76,9 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--minutes", type=float, default=Plan.minutes, help="training time in all (default: 9)"
     )
-    parser.add_argument(
-        "--work", type=Path, metavar="DIR", help="folder of snapshot and log (default: OUT/work)"
-    )
+    parser.add_argument("--work", type=Path, metavar="DIR", help="folder of the snapshot (default: OUT/work)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
     for name, text in HELP.items():
         usual = getattr(Plan, name)

@@ -43,12 +43,12 @@ class Plan:
     stride: float = 1.0  # of an attack's step, as a share of the radius
     keep: float = 1.0  # weight of the distance to the teacher's clean view
     embedding: float = 2.0  # weight of the embeddings' distance beside the features'
-    naming: float = 0.15  # weight of the sentences
+    naming: float = 0.5  # weight of the sentences
     teacher: str = "untouched"  # or "start": whose clean view is kept
     said: float = 0.65  # share of pictures with a sentence; of the others parts are shown
     others: int = 512  # sentences beside the batch's own
     pool: int = 65_536  # scenes that are kept
-    reuse: int = 4  # how often a scene is painted
+    reuse: int = 8  # how often a scene is painted
     decay: float = 0.998  # of the averaged weights
     steady: int = 16  # held-out pictures of each split that are attacked for the figures
     look: float = 30.0  # seconds between two lines of held-out figures
@@ -74,7 +74,10 @@ class Batch:
 
 
 class Trainer:
-    """Trains on new scenes until its time is over; a killed training goes on from its snapshot."""
+    """Trains on new scenes until its time is over; a killed training goes on from its snapshot in `folder`.
+
+    Results and log are written to `out` as it goes.
+    """
 
     def __init__(
         self, plan: Plan, packed: PackedClip, start: Path, device: torch.device, folder: Path, out: Path
@@ -122,6 +125,9 @@ class Trainer:
         self._pool.add(max(1, plan.batch // plan.reuse))
         self._descend(self._batch(random), Attack(radius, plan.attack_steps, plan.stride))
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for parameter in self.model.parameters():  # one overflow shall not spoil all that was learned
+            assert parameter.grad is not None
+            parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
         self._optimizer.step()
         self.average.update(self.model)
         self.step += 1
@@ -189,7 +195,7 @@ class Trainer:
         self._losses.zero_()
         self._seen = 0
         work.log(
-            self.folder / "log.jsonl",
+            self.out / "log.jsonl",
             step=self.step,
             pictures=self.step * self.plan.batch,
             seconds=round(clock.spent),

@@ -16,7 +16,7 @@ def test_all_that_it_needs_ships() -> None:
 
 def test_its_network_reads_mini_clips_embedding_of_the_prompt() -> None:
     architecture = PriorStart(name="prior").architecture()
-    assert (architecture.conditioning, architecture.embedding, architecture.cells) == ("embedding", 512, 64)
+    assert (architecture.conditioning, architecture.embedding, architecture.cells) == ("embedding", 512, 256)
     assert catalog.card("mini-prior").path.stat().st_size == catalog.card("mini-prior").bytes < 16e6
 
 

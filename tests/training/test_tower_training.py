@@ -16,7 +16,7 @@ import torch
 from fake_gpu import fake_gpu
 from safetensors.torch import load_file
 
-from training import parts, tower, tower_join, work
+from training import parts, smaller_clip, tower, tower_join, work
 from training.lite import features, normalise
 from training.packed import LARGEST, Packed
 from training.packed_clip import SPLITS, PackedClip
@@ -27,6 +27,7 @@ from training.scene_tables import ScenePool, tabulate, zoom
 from training.table_painter import TablePainter
 from training.tower_start import Start
 from training.tower_trainer import Plan, Trainer, tiny
+from vqclip.models.clip import load_clip
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
@@ -269,3 +270,30 @@ def test_a_step_never_waits_for_a_gpu(
         assert next(trainer.model.parameters()).device.type == "cuda"
         monkeypatch.setattr(Trainer, "_keep", lambda trainer, clock: None)  # a file needs numbers
         trainer.run()
+
+
+def test_a_table_of_eight_bits_reads_nearly_alike(tmp_path: Path) -> None:
+    smaller_clip.write(tower.START, tmp_path)
+    texts = ["a red apple", "a lighthouse on a cliff at night", "an axolotl in the style of van gogh"]
+    ours, theirs = (embeddings(str(folder), texts) for folder in (tmp_path, tower.START))
+    assert float((ours * theirs).sum(1).min()) > 0.999
+    before, after = (
+        (path / "open_clip_model.safetensors").stat().st_size for path in (tower.START, tmp_path)
+    )
+    assert before - after == pytest.approx(49408 * 256, abs=2000)
+
+
+def test_words_that_keep_their_pieces_are_read_alike_and_all_others_somehow(tmp_path: Path) -> None:
+    texts = ["a red apple", "a lighthouse on a cliff at night", "the cat's 3 hats!"]
+    smaller_clip.write(tower.START, tmp_path, texts)
+    assert torch.allclose(embeddings(str(tmp_path), texts), embeddings(str(tower.START), texts), atol=0.02)
+    ours, theirs = (load_clip(str(folder))[1] for folder in (tmp_path, tower.START))
+    assert [len(row.nonzero()) for row in ours(texts)] == [len(row.nonzero()) for row in theirs(texts)]
+    for text in ("axolotl", "наутилус", "日本 🐟"):
+        assert ours.decode(ours.encode(text)).strip() == text
+
+
+def embeddings(folder: str, texts: list[str]) -> torch.Tensor:
+    model, tokens = load_clip(folder)
+    read: torch.Tensor = model.encode_text(tokens(texts), normalize=True)
+    return read

@@ -64,7 +64,7 @@ def preset_names(incomplete: str) -> list[str]:
 
 
 def runs(incomplete: str) -> list[str]:
-    """Complete the path of a run folder, in the typed folder or, by its name, in runs/; or a folder on the way."""
+    """Complete the path of a run folder, or its name in runs/, or that of a folder on the way."""
     typed = Path(incomplete)
     parent = typed if incomplete.endswith("/") else typed.parent if "/" in incomplete else Path("runs")
     try:

@@ -35,6 +35,7 @@ from vqclip.weights.clip_folder import CONFIG, clip_folder, largest_file
 from vqclip.weights.clip_state_dicts import Tensors, bare_clip, is_openais, normalisation
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
+MERGES = "bpe_simple_vocab.txt.gz"  # as open_clip spells them, of a vocabulary of one's own
 _WEIGHTS = (
     HF_SAFE_WEIGHTS_NAME, "open_clip_pytorch_model.safetensors", HF_WEIGHTS_NAME,
     "model.safetensors", "pytorch_model.bin",
@@ -60,7 +61,7 @@ def load_clip(name: str, pull: bool = False, device: torch.device = CPU) -> tupl
     try:
         with _quiet(), _network(pull), SkipInit():
             model = _build(source)
-            tokenizer = open_clip.get_tokenizer(source.architecture)
+            tokenizer = _tokenizer(source)
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from None
     except Exception as error:  # open_clip passes on whatever torch, json or the hub raise
@@ -68,6 +69,13 @@ def load_clip(name: str, pull: bool = False, device: torch.device = CPU) -> tupl
             f"{name}: open_clip can't load it ({' '.join(str(error).split())[:200]})"
         ) from None
     return _ready(model, device), tokenizer
+
+
+def _tokenizer(source: Source) -> Any:
+    """open_clip's tokenizer, with the merges that lie beside a folder's weights, if there are any."""
+    merges = Path(source.architecture.removeprefix(LOCAL)) / MERGES
+    own = {"bpe_path": str(merges)} if source.architecture.startswith(LOCAL) and merges.is_file() else {}
+    return open_clip.get_tokenizer(source.architecture, **own)
 
 
 def _build(source: Source) -> Any:
