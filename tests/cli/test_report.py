@@ -8,7 +8,9 @@ import pytest
 import torch
 from rich.console import Console
 
+from vqclip.cli.display.batch_progress import PlainBatchProgress, batch_progress
 from vqclip.cli.display.report import LiveReport, PlainReport, Reporter, reporter
+from vqclip.cli.display.tables import print_shares
 from vqclip.guidance.optimize import Step
 from vqclip.pipeline.events import Stepped
 
@@ -67,6 +69,8 @@ def test_a_terminal_gets_steps_a_second_time_left_and_memory() -> None:
 
 def test_a_terminal_of_true_colours_gets_a_preview() -> None:
     assert LiveReport(console(terminal=True)).shows_image
+    without = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", no_color=True)
+    assert not LiveReport(without).shows_image
     assert not LiveReport(
         Console(file=io.StringIO(), force_terminal=True, color_system="standard")
     ).shows_image
@@ -78,3 +82,21 @@ def test_a_terminal_of_true_colours_gets_a_preview() -> None:
 )
 def test_the_report_suits_the_stream(terminal: bool, quiet: bool, kind: type) -> None:
     assert type(reporter(console(terminal), quiet)) is kind
+
+
+def test_a_terminal_that_cannot_redraw_gets_lines() -> None:
+    dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
+    assert type(reporter(dumb, quiet=False)) is PlainReport
+    assert type(batch_progress(dumb, ["an owl"], quiet=False)) is PlainBatchProgress
+
+
+@pytest.mark.parametrize("width", [30, 40, 80, 200])
+def test_probabilities_are_read_at_any_width(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    print_shares("photo.jpg", [("a label that goes on and on and on and on", 1.0), ("owl", 0.05)])
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[-1] for row in rows] == ["100.0%", "5.0%"]
+    assert all(row.startswith("  ") and row.split()[0] in ("a", "owl") for row in rows)
+    assert all(len(row) <= width for row in rows)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Tiny, Vqclip
@@ -55,6 +56,15 @@ class TestList:
             "a red apple",
         )
 
+    def test_a_film_over_a_video_has_as_many_steps_as_it_took(self, vqclip: Vqclip, tiny: Tiny) -> None:
+        film = tiny(source={"video": "a.mp4"}, film={"steps": 2})
+        done, stopped = make(film), Run.create(Path("runs"), film, {})
+        stopped.log(2, 1, {})
+        made = vqclip("runs").lines
+        by_folder = dict(zip(made[::2], made[1::2], strict=True))
+        assert by_folder[str(done)].split()[:2] == ["finished", "6/6"]
+        assert by_folder[str(stopped.folder)].split()[1].endswith("/?")
+
     def test_tells_what_is_in_use_or_damaged_and_writes_nothing(self, vqclip: Vqclip, tiny: Tiny) -> None:
         busy, broken = make(tiny(), "busy"), make(tiny(), "broken")
         (broken / "config.yaml").write_text("steps: many")
@@ -91,6 +101,19 @@ class TestRemove:
             done = vqclip("runs", "remove", run)
             assert run.exists() == is_left == (done.code == 2)
         assert kept.is_dir()
+
+    @pytest.mark.parametrize("settings", [{}, {"film": {"frames": 2, "steps": 1}}])
+    def test_leaves_nothing_of_what_vqclip_wrote(
+        self, vqclip: Vqclip, tiny: Tiny, settings: dict[str, Any]
+    ) -> None:
+        run = Run.create(Path("runs"), tiny(save_every=1, **settings), {})
+        still = run.save_still(1, 3, Image.new("RGB", (2, 2)))
+        run.save_drawing("<svg/>")
+        run.save_frame(0, Image.new("RGB", (2, 2)))
+        assert still.is_file()
+        assert run.drawing.is_file()
+        assert vqclip("runs", "remove", run.folder, "--yes").code == 0
+        assert not run.folder.exists()
 
     def test_keeps_files_that_are_not_ours(self, vqclip: Vqclip, tiny: Tiny) -> None:
         run = make(tiny())

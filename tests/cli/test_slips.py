@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from vqclip.cli.app import app
 from vqclip.cli.outputs import LARGEST_CONFIG
 from vqclip.config import region
 from vqclip.config import resolve as configs
+from vqclip.config.conversion import build
 from vqclip.jobs import batch_file
 from vqclip.pipeline.inputs import read_inputs
 from vqclip.requirements.inputs import input_files
@@ -108,17 +110,26 @@ class TestNamedFiles:
         assert second["error"] == "there is no file nowhere.png"
 
 
+@dataclass(frozen=True, kw_only=True)
+class TwoFiles:
+    """A section with two keys that have no default."""
+
+    image: str
+    network: str
+
+
 class TestMissingKeys:
     def test_are_all_named_with_what_to_type(self) -> None:
         with pytest.raises(ConfigError) as caught:
-            configs.resolve({"losses": {"style": {"weight": 1}}})
+            build(TwoFiles, {}, "losses.two.")
         assert str(caught.value) == (
-            "losses.style lacks image and network; add --set losses.style.image=IMAGE "
-            "--set losses.style.network=NETWORK"
+            "losses.two lacks image and network; add --set losses.two.image=IMAGE "
+            "--set losses.two.network=NETWORK"
         )
 
     @pytest.mark.parametrize(
-        ("loss", "key"), [("head", "file"), ("palette", "colours"), ("near_images", "targets")]
+        ("loss", "key"),
+        [("style", "image"), ("head", "file"), ("palette", "colours"), ("near_images", "targets")],
     )
     def test_of_a_loss_are_named_on_the_command_line(self, vqclip: Vqclip, loss: str, key: str) -> None:
         done = vqclip("generate", "an owl", "--loss", loss, "--plan")
@@ -201,6 +212,23 @@ class TestRegions:
         assert "did you mean edges?" in region.misspelt("fog @ not edgs ")
         for text in ("an apple @ home", "an apple @lft", "an apple @ the lft side", "an apple"):
             assert region.misspelt(text) == ""
+
+    def test_a_weight_before_the_region_is_told(self) -> None:
+        for line in ("fog:0.3 @ left", "a lake | fog: .5 @ not [m.png]:2", "fog:-1 @ 0,0,1,0.5 | a lake"):
+            assert "a weight follows the region, as in @ " in region.misplaced(line)
+        for line in (
+            "fog @ left:0.3",
+            '"a sign: 5" @ left',
+            "a lake:2 | fog @ left",
+            "at 5 @ left",
+            "a: b @ left",
+        ):
+            assert region.misplaced(line) == ""
+
+    def test_the_command_tells_of_a_weight_before_the_region(self, vqclip: Vqclip) -> None:
+        done = vqclip("generate", "a plum:0.3 @ right", "--plan")
+        assert done.code == 0
+        assert ":0.3 before the @ is read as text" in done.err
 
     def test_the_command_says_so_and_goes_on(self, vqclip: Vqclip) -> None:
         done = vqclip("generate", "a plum @ rihgt", "--plan")

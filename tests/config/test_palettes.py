@@ -58,6 +58,7 @@ def test_every_named_palette_is_one(name: str) -> None:
         ("pico9", "did you mean pico8?"),
         ("red->", "palette: '' is no colour"),
         ("red->blue\\x", "asks for no number of colours; write 1 to 256"),
+        ("red->blue\\²", "asks for no number of colours"),
         ("red->blue\\999", "asks for no number of colours"),
         (";".join(["red->blue\\200"] * 2), "400 colours are too many"),
         ("[red, rouge]", "'rouge' is no colour"),

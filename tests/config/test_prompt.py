@@ -19,6 +19,8 @@ TEXT, IMAGE, NOISE = Kind.TEXT, Kind.IMAGE, Kind.NOISE
         ("a:.5", [Prompt(TEXT, "a", 0.5)]),
         ("a:1.", [Prompt(TEXT, "a", 1)]),
         ("a: +2 ", [Prompt(TEXT, "a", 2)]),
+        ("a:\x1f2:\x1c.5\x1e", [Prompt(TEXT, "a", 2, 0.5)]),  # blanks that `float` doesn't know
+        ("a:{0 -> 1}:\x1f.5", [Prompt(TEXT, "a", 1, 0.5, "0 -> 1")]),
         ("a:-1:-0.9", [Prompt(TEXT, "a", -1, -0.9)]),
         ("a:1:0.3", [Prompt(TEXT, "a", 1, 0.3)]),
         ("a|b:2| c :3", [Prompt(TEXT, "a"), Prompt(TEXT, "b", 2), Prompt(TEXT, "c", 3)]),

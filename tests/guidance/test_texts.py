@@ -97,6 +97,9 @@ def test_json_by_the_names_of_clips() -> None:
     [
         ("gone.npz", "gone.npz can't be read"),
         ("bad.npz", "bad.npz holds no embeddings that vqclip can read"),
+        ("empty.npz", "empty.npz holds no embeddings that vqclip can read: it is no npz"),
+        ("cut.npz", "cut.npz holds no embeddings that vqclip can read"),
+        ("spoilt.npz", "spoilt.npz holds no embeddings that vqclip can read"),
         ("bad.json", "bad.json holds no embeddings that vqclip can read"),
         ("other.npz", "other.npz holds embeddings of another, and the perceptor is"),
         ("short.json", "short.json holds embeddings of 2 numbers, and .* makes 16"),
@@ -104,6 +107,11 @@ def test_json_by_the_names_of_clips() -> None:
 )
 def test_files_without_embeddings_are_refused_in_one_line(name: str, message: str, tiny: Tiny) -> None:
     Path("bad.npz").write_bytes(b"nothing")
+    Path("empty.npz").touch()
+    np.savez_compressed("spoilt.npz", embeddings=np.random.default_rng(0).normal(size=(9, 16)))
+    whole = Path("spoilt.npz").read_bytes()
+    Path("cut.npz").write_bytes(whole[: len(whole) // 2])
+    Path("spoilt.npz").write_bytes(whole[:200] + bytes(100) + whole[300:])
     Path("bad.json").write_text("{")
     Path("short.json").write_text("[1, 0]")
     np.savez("other.npz", embeddings=np.ones((1, 16)), model="another")

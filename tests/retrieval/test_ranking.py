@@ -215,6 +215,21 @@ class TestSheet:
         with Image.open("sheet.png") as sheet:
             assert sheet.size == (3 * (27 + GAP) - GAP, 2 * (20 + GAP + LINE) - GAP)
 
+    def test_no_file_is_replaced_without_force(
+        self, vqclip: Vqclip, images: list[Path], tiny_clip: Path
+    ) -> None:
+        Path("v.npz").write_text("mine")
+        before = images[0].read_bytes()
+        for words in (
+            ("sheet", images[1], "-o", images[0]),
+            ("embed", images[1], "--model", tiny_clip, "-o", "v.npz"),
+        ):
+            done = vqclip(*words)
+            assert (done.code, "add --force to replace it" in done.err) == (2, True)
+            assert (images[0].read_bytes(), Path("v.npz").read_text()[:4]) == (before, "mine")
+            assert vqclip(*words, "--force").code == 0
+            images[0].write_bytes(before)
+
     def test_a_caption_lies_below_its_image_and_within_its_cell(self) -> None:
         images = [Image.new("RGB", (60, 20), "red"), Image.new("RGB", (60, 20), "blue")]
         plain, written = contact_sheet(images, 2, [" ", " "]), contact_sheet(images, 2, ["wide " * 40, " "])

@@ -398,6 +398,12 @@ finally:
         assert (done.code, len(done.lines)) == (0, 8)
         assert done.err.count("text.png") == 1
 
+    def test_a_folder_without_images_is_told(self, vqclip: Vqclip, tiny_clip: Path) -> None:
+        Path("nothing").mkdir()
+        done = vqclip("search", "nothing", "a cat", "--model", tiny_clip)
+        assert (done.code, done.lines) == (0, [])
+        assert "nothing has no images that can be read" in done.err
+
     def test_nothing_to_look_for_is_refused(self, vqclip: Vqclip, folder: Path) -> None:
         assert vqclip("search", folder).code == 2
 

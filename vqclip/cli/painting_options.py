@@ -66,7 +66,8 @@ class PaintingOptions:
         from vqclip.config import resolve as configs  # noqa: PLC0415
 
         layers = "+".join(filter(None, [preset, self.preset])) or None
-        drawer = self.drawer or ("pixel" if self.pixels is not None else None)
+        implied = None if self.pixels is None else "pixel"
+        drawer = implied if self.drawer is None else self.drawer
         kinds = {"drawer": drawer, "start": self.start}
         named_first = [
             f"{key}={name}" for key, name in kinds.items() if name is not None

@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from vqclip.cli.display.console import complain, listen_to_library, obey, say, stderr
+from vqclip.cli.display.console import can_redraw, complain, listen_to_library, obey, say, stderr
 from vqclip.retrieval.chosen import chosen_perceptors
 from vqclip.retrieval.records import Progress, Skipped, Waiting
 
@@ -56,7 +56,7 @@ def _shown(
 ) -> Iterator[Item]:
     found = 0
     columns = (TextColumn("{task.description}", style="dim"), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, console=stderr, transient=True, disable=quiet or not stderr.is_terminal) as bar:
+    with Bar(*columns, console=stderr, transient=True, disable=quiet or not can_redraw(stderr)) as bar:
         task = bar.add_task("reading", total=None, visible=False)
         try:
             for record in records:

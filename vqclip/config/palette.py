@@ -100,8 +100,8 @@ def colour(text: str, key: str) -> RGB:
 
 def _entry(text: str, key: str) -> list[Part]:
     body, _, number = text.strip().partition("\\")
-    body = body.strip()
-    if number and not (number.strip().isdigit() and 1 <= int(number) <= LARGEST):
+    body, number = body.strip(), number.strip()
+    if number and not (number.isdecimal() and 1 <= int(number) <= LARGEST):
         raise ConfigError(
             f"{key}: {shorten(text)} asks for no number of colours; write 1 to {LARGEST}, as in \\8"
         )

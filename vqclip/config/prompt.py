@@ -220,9 +220,11 @@ def _peel(text: str, spoken: bool = True) -> tuple[str, list[float | str]]:
                 f"{text.strip()!r}: {parts[-1].strip()!r} is no weight or stop; write a plain number as in :1.5, "
                 "or the whole text in double quotes if it belongs to it"
             )
-        if not _FIELD.fullmatch(parts[-1]):
+        field = _FIELD.fullmatch(parts[-1])
+        if not field:
             break
-        fields.insert(0, parts.pop())
+        fields.insert(0, field[1])  # without spaces, of which `float` knows fewer than `\s`
+        parts.pop()
     is_place = _REGION.search(parts[-1]) is not None  # a box ends in a digit, too
     if spoken and fields and parts[-1][-1:].isdigit() and fields[0].isdigit() and not is_place:
         parts.append(fields.pop(0))  # a time of day or a ratio
@@ -242,9 +244,10 @@ def _course(schedule: str, given: str) -> str:
 
 def _stop(text: str | None, given: str) -> list[str]:
     """Return the number after a schedule, if there is one."""
-    if text is not None and not _FIELD.fullmatch(text):
+    field = None if text is None else _FIELD.fullmatch(text)
+    if text is not None and not field:
         raise PromptError(f"{given.strip()!r}: {text.strip()!r} is no stop; write a plain number as in :0.5")
-    return [] if text is None else [text]
+    return [field[1]] if field else []
 
 
 def _escape(text: str, signs: str) -> str:

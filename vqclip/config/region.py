@@ -61,3 +61,13 @@ def misspelt(text: str) -> str:
     match = re.search(r"\s@\s+(?:not\s+)?(\w{2,8})\s*$", text)
     near = suggest(match[1], [*BOXES, *INVERSES], most=1) if match else ""
     return f"@ {match[1]} is read as text, as it names no region{near}" if match and near else ""
+
+
+def misplaced(line: str) -> str:
+    """Describe a weight that stands before a region, where it belongs to the text; "" if there is none."""
+    match = re.search(rf":\s*([-+]?{_NUMBER})\s+@\s+({PATTERN})\s*(?:[:|^]|$)", line)
+    return (
+        f":{match[1]} before the @ is read as text; a weight follows the region, as in @ {match[2]}:{match[1]}"
+        if match
+        else ""
+    )

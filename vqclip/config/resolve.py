@@ -98,15 +98,17 @@ class Base:
         config: Config = build(Config, styles.applied(sizes.in_pixels(values)))
         for prompt in config.parsed_prompts:
             if prompt.kind is Kind.TEXT and prompt.region is None:
-                _warn_of_region(prompt.body)
+                _warn_of_region(prompt.body, region.misspelt)
+        for line in config.prompts:
+            _warn_of_region(line, region.misplaced)
         together.check_direction(config)
         return config
 
 
 @cache
-def _warn_of_region(text: str) -> None:
-    """Warn, once for each text, of a word that is near a region's name."""
-    if line := region.misspelt(text):
+def _warn_of_region(text: str, slip: Callable[[str], str]) -> None:
+    """Warn, once for each text, of a slip in how a region is written."""
+    if line := slip(text):
         log.warning("prompt %r: %s", text, line)
 
 

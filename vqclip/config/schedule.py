@@ -73,8 +73,8 @@ class Schedule:
     def _parse(cls, text: str, name: str) -> "Schedule":
         if ramp := _RAMP.fullmatch(text):
             return cls((Keyframe(0, True, float(ramp[1])), Keyframe(1, True, float(ramp[2]))))
-        if re.fullmatch(rf"\s*{_NUMBER}\s*", text, re.IGNORECASE):
-            return cls((Keyframe(0, True, float(text)),))
+        if number := re.fullmatch(rf"\s*({_NUMBER})\s*", text, re.IGNORECASE):
+            return cls((Keyframe(0, True, float(number[1])),))
         matches = [_KEYFRAME.fullmatch(part) for part in text.split(",")]
         if not all(matches):
             raise ConfigError(

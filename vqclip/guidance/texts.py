@@ -2,9 +2,11 @@
 
 import json
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 import torch
@@ -51,7 +53,7 @@ def read_vectors(path: Path, model: str) -> Tensor:
         vectors = np.atleast_2d(np.asarray(values, np.float32))
     except OSError as error:
         raise ConfigError(f"prompts: {path} can't be read: {cause(error)}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
         raise ConfigError(f"prompts: {path} holds no embeddings that vqclip can read: {error}") from None
     if vectors.ndim != 2 or not vectors.size or not np.isfinite(vectors).all():
         raise ConfigError(f"prompts: {path} holds no embeddings; `vqclip embed` writes some")
@@ -59,6 +61,9 @@ def read_vectors(path: Path, model: str) -> Tensor:
 
 
 def _read_npz(path: Path, model: str) -> Any:
+    with path.open("rb") as file:
+        if not is_zipfile(file):  # of which numpy says how to load what is pickled
+            raise ValueError("it is no npz")
     with np.load(path, allow_pickle=False) as arrays:
         written = str(arrays["model"]) if "model" in arrays else model
         if written != model:

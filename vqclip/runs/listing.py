@@ -18,25 +18,29 @@ CONFIG = "config.yaml"
 DEEPEST = 3  # folders below the one that is listed: a batch's runs lie in its folder jobs/
 # All that vqclip writes into a run folder, unfinished files too; a file of any other name is the user's, and stays.
 _NAMES = (
-    r"config\.yaml|provenance\.json|steps\.jsonl|film\.mp4|image\.png|painting\.json|output\.json|video\.json"
+    r"config\.yaml|provenance\.json|steps\.jsonl|film\.mp4|image\.(?:png|svg)|painting\.json|output\.json|video\.json"
     r"|progress\.(?:mjpeg|mp4|gif|webp)|snapshot(?:\.previous)?\.safetensors"
 )
 _FILES = re.compile(rf"lock|(?:{_NAMES})|\.(?:{_NAMES})\.[a-z0-9_]{{8}}")
-_FRAMES = {
+_FOLDERS = {
     "frames": re.compile(r"\d{6,}\.png|\.\d{6,}\.png\.[a-z0-9_]{8}"),
     "latents": re.compile(r"\d{6,}\.safetensors|\.\d{6,}\.safetensors\.[a-z0-9_]{8}"),
+    "steps": re.compile(r"(?:\d{6,}-)?\d{6,}\.png|\.(?:\d{6,}-)?\d{6,}\.png\.[a-z0-9_]{8}"),
 }
 
 
 @dataclass(frozen=True)
 class Listed:
-    """Describe a run folder: its `state` is finished, stopped, in use or damaged; `bytes` is its size on the disk."""
+    """Describe a run folder: its `state` is finished, stopped, in use or damaged; `bytes` is its size on the disk.
+
+    `steps` is None while a film has as many frames as a video, which isn't opened.
+    """
 
     folder: Path
     prompt: str
     state: str
     step: int
-    steps: int
+    steps: int | None
     date: datetime
     bytes: int
 
@@ -73,7 +77,9 @@ def describe(folder: Path) -> Listed:
     """Describe a run folder."""
     config, record = _config(folder), read_record(folder)
     steps = _steps(config) if config else 0
-    step = int(record.get("steps", steps)) if record else _last_step(folder, config)
+    step = int(record.get("steps", steps or 0)) if record else _last_step(folder, config)
+    if record and steps is None:
+        steps = step
     if lock.is_held(folder):
         state = "in use"
     elif config is None:
@@ -99,7 +105,7 @@ def remove(folder: Path) -> int:
         # The config goes last: without it the folder would be no run folder, and what is left couldn't be removed.
         for path in sorted(paths, key=lambda path: path == folder / CONFIG):
             path.unlink(missing_ok=True)
-    for path in (folder / "frames", folder / "latents", folder):
+    for path in (*(folder / name for name in _FOLDERS), folder):
         if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
             path.rmdir()
     return freed
@@ -120,9 +126,9 @@ def _ours(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if _FILES.fullmatch(path.name) and not stat.S_ISDIR(path.lstat().st_mode):
             yield path
-        elif path.name in _FRAMES and path.is_dir() and not path.is_symlink():
+        elif path.name in _FOLDERS and path.is_dir() and not path.is_symlink():
             yield from (inner for inner in sorted(path.iterdir())
-                        if _FRAMES[path.name].fullmatch(inner.name) and not inner.is_dir())  # fmt: skip
+                        if _FOLDERS[path.name].fullmatch(inner.name) and not inner.is_dir())  # fmt: skip
 
 
 def _config(folder: Path) -> Config | None:
@@ -134,9 +140,11 @@ def _config(folder: Path) -> Config | None:
         return None
 
 
-def _steps(config: Config) -> int:
+def _steps(config: Config) -> int | None:
     from vqclip.config.timeline import Film  # noqa: PLC0415
 
+    if config.source.video and not config.film.frames:
+        return None
     try:
         return Film(config).steps if config.is_film else config.steps
     except VqclipError:

@@ -9,6 +9,7 @@ from vqclip.base.errors import UsageError
 from vqclip.base.files import check_target
 from vqclip.cli import options
 from vqclip.cli.display.console import result
+from vqclip.cli.outputs import check_free
 
 
 def embed(
@@ -24,6 +25,7 @@ def embed(
     pull: options.Pull = False,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
+    force: options.Force = False,
 ) -> None:
     """Write the embeddings of images and texts to a file that numpy reads.
 
@@ -35,6 +37,7 @@ def embed(
     if output.suffix != ".npz":
         raise UsageError(f"{output}: embeddings are written as .npz, as in {output.with_suffix('.npz')}")
     check_target(output, "vectors.npz")
+    check_free(output, force)
     from vqclip.cli.retrieval_calls import open_retrieval, shown_of_named  # noqa: PLC0415
     from vqclip.retrieval.chosen import chosen_perceptors  # noqa: PLC0415
     from vqclip.retrieval.vectors import write_vectors  # noqa: PLC0415

@@ -93,4 +93,5 @@ def _agreed(count: int, size: str) -> bool:
 def _facts(run: "Listed") -> str:
     from vqclip.weights.catalog import human  # noqa: PLC0415
 
-    return f"{run.state:<8}  {f'{run.step}/{run.steps}':>9}  {run.date:%Y-%m-%d %H:%M}  {human(run.bytes):>8}"
+    of = "?" if run.steps is None else run.steps
+    return f"{run.state:<8}  {f'{run.step}/{of}':>9}  {run.date:%Y-%m-%d %H:%M}  {human(run.bytes):>8}"

@@ -57,6 +57,8 @@ def search(
 
     records = search_folder(folder, text, like or (), unlike or (), count, entry, embedder)
     found = list(shown(records, quiet))
+    if not found and not quiet:
+        say("note", f"{folder} has no images that can be read")
     if html is not None:
         from vqclip.retrieval.page import write_page  # noqa: PLC0415
 

@@ -9,6 +9,7 @@ from vqclip.base.errors import ImageError, UsageError
 from vqclip.base.files import check_target
 from vqclip.cli import options
 from vqclip.cli.display.console import complain, result
+from vqclip.cli.outputs import check_free
 
 
 def sheet(
@@ -27,6 +28,7 @@ def sheet(
         int,
         typer.Option("--side", min=16, max=2048, help="Longer side of each image in pixels.", metavar="N"),
     ] = 192,
+    force: options.Force = False,
 ) -> None:
     """Put images on one contact sheet, in the order in which they are given.
 
@@ -35,6 +37,7 @@ def sheet(
     if output.suffix.lower() != ".png":
         raise UsageError(f"{output}: a sheet is written as PNG, as in {output.with_suffix('.png')}")
     check_target(output, "sheet.png")
+    check_free(output, force)
     from vqclip.media.contact_sheet import MOST, contact_sheet, save_sheet, thumbnail  # noqa: PLC0415
 
     if len(images) > MOST:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vqclip.base.errors import visible
-from vqclip.cli.display.console import Display, duration
+from vqclip.cli.display.console import Display, can_redraw, duration
 from vqclip.jobs.launcher import JobEvent
 from vqclip.pipeline.events import Failed, Finished, Progressed, Started
 
@@ -123,4 +123,4 @@ def batch_progress(console: Console, titles: Sequence[str], quiet: bool) -> Batc
     titles = [visible(title) for title in titles]
     if quiet:
         return BatchProgress(titles)
-    return LiveBatchProgress(titles, console) if console.is_terminal else PlainBatchProgress(titles, console)
+    return LiveBatchProgress(titles, console) if can_redraw(console) else PlainBatchProgress(titles, console)

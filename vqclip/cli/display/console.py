@@ -52,6 +52,16 @@ class _Stderr(io.TextIOBase):
 stderr = Console(file=cast(IO[str], _Stderr()), highlight=False)
 
 
+def can_redraw(console: Console) -> bool:
+    """Tell whether a console can replace what it shows; a terminal with TERM=dumb can't."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def shows_true_colour(console: Console) -> bool:
+    """Tell whether a console can show an image in half blocks; with NO_COLOR it shows no colours."""
+    return console.color_system == "truecolor" and not console.no_color
+
+
 def spell_any_letter() -> None:
     """Make both streams escape letters that their encoding lacks, instead of raising UnicodeEncodeError."""
     for stream in (sys.stdout, sys.stderr):

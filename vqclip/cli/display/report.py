@@ -9,7 +9,7 @@ from rich.text import Text
 
 from vqclip.base import device as devices
 from vqclip.base.errors import visible
-from vqclip.cli.display.console import Display, duration
+from vqclip.cli.display.console import Display, can_redraw, duration, shows_true_colour
 from vqclip.cli.display.table import cut
 from vqclip.cli.display.terminal_images import half_blocks
 from vqclip.media.image import to_pil
@@ -104,7 +104,7 @@ class LiveReport(Reporter):
     """Redraw a progress bar in place, below a preview in half blocks if the terminal has true colour."""
 
     def __init__(self, console: Console):
-        self.shows_image = console.color_system == "truecolor" and console.width >= PREVIEW_COLUMNS
+        self.shows_image = shows_true_colour(console) and console.width >= PREVIEW_COLUMNS
         self.bar = Bar(console)
         self.context = self.live = Live(
             self.bar.progress, console=console, auto_refresh=False, transient=True
@@ -148,4 +148,4 @@ def reporter(console: Console, quiet: bool) -> Reporter:
     """Make the report that suits the console."""
     if quiet:
         return Reporter()
-    return LiveReport(console) if console.is_terminal else PlainReport(console)
+    return LiveReport(console) if can_redraw(console) else PlainReport(console)

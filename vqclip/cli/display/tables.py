@@ -18,15 +18,19 @@ def on_terminal() -> bool:
 
 def print_shares(title: str, shares: Sequence[tuple[str, float]]) -> None:
     """Print a title, and below it each label with its share of one as a bar."""
+    console = Console(highlight=False)
+    bar = max(1, min(24, console.width // 3))
     table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=36)
-    table.add_column(width=24)
-    table.add_column(justify="right", no_wrap=True)
+    number = len("100.0%")
+    table.add_column(
+        no_wrap=True, overflow="ellipsis", max_width=max(3, min(36, console.width - bar - number - 3))
+    )
+    table.add_column(width=bar)
+    table.add_column(justify="right", no_wrap=True, width=number)
     for label, share in shares:
         table.add_row(
-            Text(f"  {visible(label)}"), ProgressBar(total=1, completed=share, width=24), f"{share:.1%}"
+            Text(f"  {visible(label)}"), ProgressBar(total=1, completed=share, width=bar), f"{share:.1%}"
         )
-    console = Console(highlight=False)
     console.print(Text(visible(title), style="bold"), soft_wrap=True)
     console.print(table)
 

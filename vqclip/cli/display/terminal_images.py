@@ -12,7 +12,7 @@ from rich.text import Text
 
 from vqclip.base.errors import ImageError
 from vqclip.cli.display import terminal_protocols as protocols
-from vqclip.cli.display.console import result_raw, say
+from vqclip.cli.display.console import result_raw, say, shows_true_colour
 from vqclip.cli.display.table import cut
 from vqclip.media.contact_sheet import thumbnail
 
@@ -29,7 +29,7 @@ def protocol(wanted: bool | None) -> str | None:
     """
     if wanted is False or not (sys.stdout and sys.stdout.isatty()):
         return None
-    found = protocols.protocol_of(os.environ, Console().color_system == "truecolor")
+    found = protocols.protocol_of(os.environ, shows_true_colour(Console()))
     if wanted and found is None:
         say("note", "this terminal has no true colours and no protocol for images that vqclip knows")
     return found
