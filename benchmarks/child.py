@@ -70,6 +70,7 @@ def paint(case: Case) -> dict[str, Any]:
     from vqclip.base import runtime
 
     runtime.use_large_pages()
+    runtime.spin_briefly()
     from vqclip.pipeline.events import Stepped
     from vqclip.session import Session
 

@@ -34,6 +34,16 @@ def use_large_pages() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
+def spin_briefly() -> None:
+    """Let a thread of GNU's OpenMP that waits for another sleep soon; call this before torch is imported.
+
+    Unless this is set it spins for long, which takes the core that the other thread waits for where other work runs beside.
+    docs/log.md has the figures.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = "3000"
+
+
 def keep_pages(keep: bool) -> None:
     """Let this process keep the memory that large tensors leave, for the next ones, or give it back as is usual.
 

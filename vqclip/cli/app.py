@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from vqclip import __version__
 from vqclip.base.errors import UsageError, VqclipError, cause
-from vqclip.base.runtime import use_large_pages
+from vqclip.base.runtime import spin_briefly, use_large_pages
 from vqclip.cli.display.console import complain, result, spell_any_letter
 from vqclip.cli.help_layout import Command, Group
 from vqclip.cli.usage_errors import in_own_words
@@ -81,6 +81,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 def main() -> None:
     """The console script. Errors become one line and an exit code; --debug shows where they come from."""
     use_large_pages()
+    spin_briefly()
     # Importing torch and open_clip makes millions of objects that all stay; looking through them as often as Python
     # does by default takes a fifth of the start.
     gc.set_threshold(100_000, 20, 100)

@@ -136,6 +136,7 @@ def _worker_main(pipe: "Connection[JobEvent, tuple[int, Job] | None]", spec: Wor
     if hasattr(os, "setsid"):
         os.setsid()
     runtime.use_large_pages()
+    runtime.spin_briefly()
     worker, stop = Worker(spec.device, spec.threads, pull, owns_process=True), StopToken()
     with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt), runtime.stopping_on_signals(stop):
         while not stop.stopped and (task := pipe.recv()) is not None:
