@@ -37,7 +37,7 @@ def use_large_pages() -> None:
 def spin_briefly() -> None:
     """Let a thread of GNU's OpenMP that waits for another sleep soon; call this before torch is imported.
 
-    Unless this is set it spins for long, which takes the core that the other thread waits for where other work runs beside.
+    Unless this is set it spins for long. Where other work runs beside, that takes the core that the other needs.
     docs/log.md has the figures.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
