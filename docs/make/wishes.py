@@ -81,8 +81,10 @@ EXAMPLES = (
     Example("structure", "Structure", "The loss `structure` keeps the edges of the init in a restyled image.",
             (*GLASS, "--loss", "structure:5"), ("butterfly", "glass")),
     Example("vignette", "Vignette", "The loss `vignette` makes the outer parts dark.",
-            (*SHIP, "--loss", "vignette:10"), ("ship",)),
-    Example("lines", "Lines", "The drawer `lines` paints with strokes and filled curves, which are saved as SVG too.",
+            (*SHIP, "--loss", "vignette:6", "--set", "losses.vignette.size=0.9", "--set", "losses.near_start=0.1"),
+            ("ship",)),
+    Example("lines", "Lines", "The drawer `lines` draws strokes and filled curves, which are saved as SVG too. With "
+            "the mini models they take the prompt's colours more than its shape.",
             (*BUTTERFLY, "--init", "butterfly.jpg", "--drawer", "lines"), ("butterfly",)),
     Example("pyramid", "Pyramid", "The drawer `pyramid` needs no VQGAN: it adds up images of many resolutions.",
             (*BUTTERFLY, "--drawer", "pyramid", "--steps", "70"), ("butterfly",)),
