@@ -44,7 +44,7 @@ def sentences(text: str) -> Iterator[str]:
 
 def old_sentences(text: str) -> list[str]:
     return [
-        sentence for sentence in sentences(LINKED.sub("", text.replace(TEMPLATE, ""))) if OLD.search(sentence)
+        sentence for sentence in sentences(LINKED.sub("", text)) if OLD.search(sentence.replace(TEMPLATE, ""))
     ]
 
 
@@ -77,7 +77,7 @@ def test_help_begins_with_what_vqclip_does() -> None:
 def test_help_uses_no_old_word(command: str) -> None:
     done = CliRunner().invoke(app, [*command.split(), "--help"], terminal_width=200)
     assert done.exit_code == 0
-    assert old_sentences(done.output) == []
+    assert old_sentences(done.output.replace("│", " ")) == []  # a panel's borders, of whatever width it is
 
 
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if name not in HISTORY])

@@ -13,7 +13,6 @@ from vqclip.cli import options
 from vqclip.cli.display.console import listen_to_library, obey, say
 from vqclip.cli.inits import one_init
 from vqclip.config import prompt as prompts
-from vqclip.config.overrides import overrides
 from vqclip.config.sizes import upright_size
 
 if TYPE_CHECKING:
@@ -75,6 +74,8 @@ class PaintingOptions:
         losses = [f"losses.{name}={weight or 1}" for name, _, weight in _parted(self.losses)]
         grid = [f"drawer.pixels={self.pixels}"] if self.pixels is not None else []
         base = configs.base(layers, self.file, [*named_first, *losses, *(self.settings or []), *grid])
+        from vqclip.config.overrides import overrides  # noqa: PLC0415
+
         self.notes.extend(("config", line) for line in overrides(self.preset, self.file))
         named: dict[str, Any] = {"size": self.size, "steps": self.steps, "seed": self.seed}
         named |= {"init": one_init(self.init, self.pull)}

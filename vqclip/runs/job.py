@@ -4,17 +4,19 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vqclip.config.schema import Config
+if TYPE_CHECKING:
+    from vqclip.config.schema import Config  # the help lists options without loading the schema
 
 
 @dataclass(frozen=True)
 class Job:
-    config: Config
+    config: "Config"
     folder: Path
 
 
-def slug(config: Config) -> str:
+def slug(config: "Config") -> str:
     """Shorten the prompts to words for a file name, without letters that the file system can't spell."""
     letters, encoding = (
         " ".join(prompt.body for prompt in config.parsed_prompts).lower(),

@@ -8,7 +8,6 @@ import typer
 from vqclip.cli import help_layout, options, video_options
 from vqclip.cli.display.console import listen_to_library, obey, say
 from vqclip.cli.help_layout import OUTPUT, RUN
-from vqclip.config.overrides import overrides
 
 BARE_RAY = "local"
 
@@ -91,6 +90,8 @@ def batch(
 
     obey(offline)
     listen_to_library(quiet)
+    from vqclip.config.overrides import overrides  # noqa: PLC0415
+
     for line in () if quiet else overrides(preset, config):
         say("config", line)
     tasks = batches.plan(

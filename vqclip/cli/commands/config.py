@@ -8,7 +8,6 @@ import typer
 from vqclip.base.errors import ConfigError, cause
 from vqclip.cli import options
 from vqclip.cli.display.console import listen_to_library, result, say
-from vqclip.config.overrides import overrides
 
 app = typer.Typer(name="config", help="Print a config, or write one to edit.", no_args_is_help=True)
 
@@ -23,6 +22,8 @@ def show(
     from vqclip.config import resolve as configs  # noqa: PLC0415
 
     listen_to_library(quiet=False)
+    from vqclip.config.overrides import overrides  # noqa: PLC0415
+
     for line in overrides(preset, file):
         say("config", line)
     result(configs.dump(configs.resolve(preset=preset, file=file, settings=settings or [])).rstrip())
