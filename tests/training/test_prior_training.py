@@ -12,6 +12,7 @@ import open_clip
 import pytest
 import torch
 from fake_gpu import fake_gpu
+from packed_training import WITHOUT_THEM, Clock, small_pack
 from safetensors.torch import load_file
 
 from evaluation.nearest import by_judge, in_pixels, on, seen_on_white
@@ -26,28 +27,6 @@ from vqclip.models.transformer.network import CodeTransformer
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
-BLOCKED = (
-    "einops",
-    "omegaconf",
-    "open_clip",
-    "transformers",
-    "scipy",
-    "pandas",
-    "tokenizers",
-    "typer",
-    "rich",
-)
-
-
-class Clock:
-    """Time that passes by being looked at: how much is trained hangs on no machine's speed."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        self.now += 0.25
-        return self.now
 
 
 @pytest.fixture(autouse=True)
@@ -57,10 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("packed")
-    command = [sys.executable, "-m", "training.pack", "--smoke", "--data", str(folder / "data")]
-    subprocess.run([*command, "--out", str(folder / "packed.safetensors")], cwd=ROOT, check=True)
-    return folder / "packed.safetensors"
+    return small_pack(tmp_path_factory.mktemp("packed"))
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +189,7 @@ def test_samples_depend_on_their_seed_alone(packed: Packed, tmp_path: Path) -> N
 
 
 def test_the_training_needs_no_package_but_its_few(tmp_path: Path) -> None:
-    blocked = "\n".join(f"sys.modules[{name!r}] = None" for name in BLOCKED)
-    code = f"import sys\n{blocked}\nimport training.prior\n"
+    code = f"{WITHOUT_THEM}import training.prior\n"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

@@ -14,6 +14,7 @@ import open_clip
 import pytest
 import torch
 from fake_gpu import fake_gpu
+from packed_training import WITHOUT_THEM, Clock, small_pack
 from safetensors.torch import load_file
 
 from training import parts, smaller_clip, tower, tower_join, work
@@ -31,30 +32,6 @@ from vqclip.models.clip import load_clip
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
-BLOCKED = (
-    "einops",
-    "omegaconf",
-    "open_clip",
-    "transformers",
-    "scipy",
-    "pandas",
-    "tokenizers",
-    "typer",
-    "rich",
-    "ftfy",
-    "regex",
-)
-
-
-class Clock:
-    """Time that passes by being looked at: how much is trained hangs on no machine's speed."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        self.now += 0.25
-        return self.now
 
 
 @pytest.fixture(autouse=True)
@@ -64,19 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("packed")
-    command = [
-        sys.executable,
-        "-m",
-        "training.pack",
-        "--for",
-        "clip",
-        "--smoke",
-        "--data",
-        str(folder / "data"),
-    ]
-    subprocess.run([*command, "--out", str(folder / "packed.safetensors")], cwd=ROOT, check=True)
-    return folder / "packed.safetensors"
+    return small_pack(tmp_path_factory.mktemp("packed"), "--for", "clip")
 
 
 @pytest.fixture(scope="module")
@@ -234,9 +199,10 @@ def test_a_training_goes_on_from_its_snapshot_and_joins_to_a_clip(file: Path, tm
 def test_a_killed_training_goes_on_from_its_last_snapshot_and_needs_few_packages(
     file: Path, tmp_path: Path
 ) -> None:
-    blocked = "\n".join(f"sys.modules[{name!r}] = None" for name in BLOCKED)
     arguments = ["--packed", str(file), "--out", str(tmp_path), "--smoke", "--minutes", "9", "--threads", "1"]
-    code = f"import sys\n{blocked}\nfrom training import tower\nfrom training.towers import trainer\ntrainer.KEPT = 0\n"
+    code = (
+        f"{WITHOUT_THEM}from training import tower\nfrom training.towers import trainer\ntrainer.KEPT = 0\n"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", f"{code}tower.main({arguments!r})"], cwd=ROOT, stdout=subprocess.DEVNULL
     )
