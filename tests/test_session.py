@@ -26,8 +26,8 @@ from vqclip.jobs.run_batch import BatchEnded, TaskEnded
 from vqclip.media.video_reader import VideoReader
 from vqclip.models import vqgan_loading
 from vqclip.pipeline.events import Compared, Finished, Ranked, Stepped, Stopped, VideoSaved, result, results
+from vqclip.runs.folder_layout import RECORD
 from vqclip.runs.record import read_record
-from vqclip.runs.run import RECORD
 from vqclip.session import Session
 
 pytestmark = pytest.mark.usefixtures("device")

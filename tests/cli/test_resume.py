@@ -1,5 +1,6 @@
 """`vqclip resume` delivers where the first command would have, and adds steps to a finished image."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -58,6 +59,12 @@ class TestDelivery:
         file.write_bytes(b"mine")
         assert vqclip("resume", stopped, "-q").lines == [str(stopped / "image.png")]
         assert file.read_bytes() == b"mine", "what was delivered once is not replaced"
+
+    def test_is_listed_with_the_step_that_it_goes_on_from(self, vqclip: Vqclip, stopped: Path) -> None:
+        assert not (stopped / "steps.jsonl").exists(), "it has every tenth step"
+        (line,) = vqclip("runs", "--json").lines
+        facts = json.loads(line)
+        assert (facts["state"], facts["step"]) == ("stopped", 2)
 
     def test_replaces_no_file_unless_told(self, vqclip: Vqclip, stopped: Path) -> None:
         Path("apple.png").write_bytes(b"mine")

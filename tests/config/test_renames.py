@@ -16,7 +16,8 @@ from vqclip.config.rules import among, key, schedule, within
 from vqclip.config.schema import Config, CutoutsConfig
 from vqclip.guidance.perceptors.open_clip_config import OpenCLIPConfig
 from vqclip.jobs import batch
-from vqclip.runs.run import CONFIG, Run, read_config
+from vqclip.runs.folder_layout import CONFIG
+from vqclip.runs.run import Run, read_config
 
 OLD = {
     "optimizer.rate": "0.2 -> 0.1", "latent.average": 0.5, "penalties.smooth": "2", "penalties.near_start": "0.7",

@@ -25,7 +25,6 @@ from vqclip.guidance.losses.symmetry import Symmetry
 from vqclip.guidance.losses.tv import FORMS, Tv
 from vqclip.guidance.losses.vignette import Vignette
 from vqclip.media.video_writer import VideoWriter
-from vqclip.pipeline.pipeline import Pipeline
 from vqclip.runs.run import Run
 
 LATENT = Latent.begin(torch.zeros(1, 1, 1, 1))
@@ -122,13 +121,12 @@ class TestValues:
 
 
 class TestStructure:
-    def test_without_a_given_image_is_refused(self, tiny: Tiny) -> None:
-        config = tiny("losses.structure=1")
-        pipeline = Pipeline(config, torch.device("cpu"))
+    def test_without_a_given_image_is_refused_before_models_are_loaded(self, tiny: Tiny) -> None:
         with pytest.raises(
             ConfigError, match=r"^losses\.structure keeps the edges of a given image; add --init"
         ):
-            pipeline.objective(pipeline.film.frame(0))
+            tiny("losses.structure=1")
+        assert tiny("losses.structure=0").losses["structure"].weight == "0"
 
     def test_keeps_the_inits_edges(self, tiny: Tiny, tmp_path: Path) -> None:
         Image.fromarray(np.kron([[0, 255], [255, 0]], np.ones((8, 8))).astype(np.uint8)).save(

@@ -21,8 +21,8 @@ from vqclip.jobs.ray import on_ray
 from vqclip.jobs.serial import serial
 from vqclip.jobs.worker import Worker
 from vqclip.pipeline.events import Failed, Finished, Progressed, Started
+from vqclip.runs.folder_layout import IMAGE, RECORD
 from vqclip.runs.job import Job
-from vqclip.runs.run import IMAGE, RECORD
 
 Jobs = Callable[..., list[Job]]
 

@@ -11,8 +11,9 @@ from PIL import Image
 from vqclip.jobs.weight_transfer import pack, unpack
 from vqclip.jobs.worker import Worker
 from vqclip.requirements import install
+from vqclip.runs.folder_layout import IMAGE
 from vqclip.runs.job import Job
-from vqclip.runs.run import IMAGE, read_provenance
+from vqclip.runs.run import read_provenance
 
 
 def test_a_machine_without_the_weights_paints_the_same(

@@ -28,8 +28,8 @@ from vqclip.requirements import install
 from vqclip.requirements import status as statuses
 from vqclip.requirements.needs import distinct, requirements
 from vqclip.requirements.status import check, digest, missing, status
+from vqclip.runs.folder_layout import IMAGE
 from vqclip.runs.job import Job
-from vqclip.runs.run import IMAGE
 from vqclip.start.sketchbook import load_sketchbook
 from vqclip.weights import catalog, store
 from vqclip.weights.requirement import Requirement

@@ -57,7 +57,7 @@ Search = Callable[..., list[Any]]
 def search(retrieval: Retrieval, folder: Path, tiny_clip: Path) -> Search:
     def run(**given: Any) -> list[Any]:
         words = {"text": None if "like" in given else "a red apple", "model": str(tiny_clip)}
-        return list(retrieval.search(folder, **(words | given)))
+        return list(retrieval.search(given.pop("folder", folder), **(words | given)))
 
     return run
 
@@ -264,6 +264,17 @@ class TestPassesBy:
         records = search()
         assert [one.path.name for one in records if isinstance(one, Skipped)] == ["a"]
         assert len(names(records)) == 4
+
+    def test_frames_of_runs(self, search: Search, folder: Path) -> None:
+        before = names(search())
+        for inner in ("film/frames", "film/steps", "frames"):
+            (folder / inner).mkdir(parents=True)
+        for name in ("film/frames/000001.png", "film/steps/000010.png", "film/image.png", "frames/mine.png"):
+            shutil.copy(folder / "a" / f"{COLOURS[1]}.png", folder / name)
+        for name in ("config.yaml", "provenance.json"):
+            (folder / "film" / name).write_text("{}")
+        assert sorted(names(search())) == sorted([*before, "image.png", "mine.png"])
+        assert names(search(folder=folder / "film/frames")) == ["000001.png"]
 
     def test_no_folder_is_refused(self, retrieval: Retrieval, tiny_clip: Path) -> None:
         with pytest.raises(UsageError, match="is no folder"):

@@ -19,18 +19,8 @@ from vqclip.config import resolve as configs
 from vqclip.guidance.state import State
 from vqclip.media.image import read_metadata
 from vqclip.runs import snapshot
-from vqclip.runs.run import (
-    CONFIG,
-    IMAGE,
-    PROVENANCE,
-    RECORD,
-    STEPS,
-    Run,
-    check_parent,
-    folder_name,
-    read_config,
-)
-from vqclip.runs.snapshot import PREVIOUS, SNAPSHOT
+from vqclip.runs.folder_layout import CONFIG, IMAGE, PREVIOUS, PROVENANCE, RECORD, SNAPSHOT, STEPS
+from vqclip.runs.run import Run, check_parent, folder_name, read_config
 
 CPU = torch.device("cpu")
 FACTS = {"versions": {"vqclip": "0"}, "weights": {}}

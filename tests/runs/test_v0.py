@@ -23,9 +23,9 @@ from vqclip.config import resolve as configs
 from vqclip.config.renames import RENAMES
 from vqclip.jobs.batch_folder import MANIFEST
 from vqclip.media.image import read_metadata, save_png
+from vqclip.runs.folder_layout import PREVIOUS, SNAPSHOT
 from vqclip.runs.provenance import provenance
 from vqclip.runs.run import read_config
-from vqclip.runs.snapshot import PREVIOUS, SNAPSHOT
 
 V0 = Path(__file__).parents[1] / "fixtures" / "v0"
 

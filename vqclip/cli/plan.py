@@ -16,9 +16,9 @@ from vqclip.pipeline.film_video import frame_rate
 from vqclip.pipeline.inputs import read_inputs
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import Status, status
+from vqclip.runs.folder_layout import IMAGE, VIDEO
 from vqclip.runs.job import slug
-from vqclip.runs.record import IMAGE
-from vqclip.runs.run import VIDEO, check_parent
+from vqclip.runs.run import check_parent
 from vqclip.start.chosen import chosen_start
 
 DRAWN = "drawn when the work begins"

@@ -11,13 +11,21 @@ from vqclip.requirements.pairs import suggestion
 from vqclip.requirements.status import check, missing, status
 from vqclip.weights.requirement import Requirement
 
+LARGER = "--preset pairs/classic and vqclip models list"
+
 
 def provide(
-    needs: Iterable[Requirement], *, pull: bool, quiet: bool, device: torch.device | None = None
+    needs: Iterable[Requirement],
+    *,
+    pull: bool,
+    quiet: bool,
+    device: torch.device | None = None,
+    larger: str = LARGER,
 ) -> None:
     """See that the weights are here, or fetch them if that was asked for; raises WeightsError with the line to type.
 
-    Where they may be chosen anew, a line says before which ones suit the `device`.
+    Where they may be chosen anew, a line says before which ones suit the `device`. `larger` is where the command's user
+    finds larger ones.
     """
     needs = distinct(needs)
     absent = missing(needs)
@@ -27,13 +35,13 @@ def provide(
     for found in absent:
         fetch(found.need.name, quiet)
     if not quiet:
-        say_models(needs)
+        say_models(needs, larger)
 
 
-def say_models(needs: Iterable[Requirement]) -> None:
-    """Say which models are used, and where larger ones are found if all of them ship with vqclip."""
+def say_models(needs: Iterable[Requirement], larger: str = LARGER) -> None:
+    """Say which models are used, and where `larger` ones are found if all of them ship with vqclip."""
     needs = distinct(needs)
     if needs:
         small = all(status(need).ships for need in needs)
-        more = "; for larger ones see --preset pairs/classic and vqclip models list" if small else ""
+        more = f"; for larger ones see {larger}" if small else ""
         say("models", ", ".join(dict.fromkeys(need.name for need in needs)) + more)

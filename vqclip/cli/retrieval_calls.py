@@ -28,7 +28,7 @@ def open_retrieval(
     obey(offline)
     listen_to_library(quiet)
     needs = [need for entry in chosen_perceptors(models) for need in entry.requirements()]
-    provide(needs, pull=pull, quiet=quiet)
+    provide(needs, pull=pull, quiet=quiet, larger="vqclip models list")
     return Session(device, pull=pull, owns_process=True).retrieval
 
 

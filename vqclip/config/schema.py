@@ -118,6 +118,8 @@ class StartConfig:
 class LossConfig:
     """The keys that all terms of the loss beside the prompts have; a term's own dataclass adds others."""
 
+    keeps_given: ClassVar[bool] = False  # whether it compares with the image that the user gave
+
     weight: str = schedule()
 
 

@@ -33,6 +33,18 @@ def check(config: "Config") -> None:
     _check_mask(config)
     _check_upscale(config)
     _check_transparent(config)
+    _check_losses(config)
+
+
+def _check_losses(config: "Config") -> None:
+    """Refuse a loss that compares with the user's image where there is none."""
+    if config.init is not None or config.source.video is not None:
+        return
+    for name, term in config.losses.items():
+        if term.keeps_given and not Schedule.parse(term.weight).is_zero:
+            raise ConfigError(
+                f"losses.{name} keeps the edges of a given image; add --init FILE, or restyle a video"
+            )
 
 
 def _check_mask(config: "Config") -> None:

@@ -16,8 +16,9 @@ from vqclip.config import resolve as configs
 from vqclip.config.diff import flatten
 from vqclip.gallery.find import run_id
 from vqclip.pipeline.progress_video import VIDEO as PROGRESS
-from vqclip.runs.record import IMAGE, read_record
-from vqclip.runs.run import CONFIG, STEPS, VIDEO, read_provenance
+from vqclip.runs.folder_layout import CONFIG, IMAGE, STEPS, VIDEO
+from vqclip.runs.record import read_record
+from vqclip.runs.run import read_provenance
 
 MOST_POINTS = 80  # of a curve of losses
 PROGRESS_KINDS = (".mp4", ".gif", ".webp")

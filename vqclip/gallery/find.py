@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vqclip.base.errors import UsageError
-from vqclip.runs.run import CONFIG, PROVENANCE
+from vqclip.runs.folder_layout import is_run
 
 
 def find_runs(places: Iterable[Path]) -> list[Path]:
@@ -29,11 +29,6 @@ def find_runs(places: Iterable[Path]) -> list[Path]:
 def run_id(folder: Path) -> str:
     """Name a run folder by twelve hexadecimal digits that follow from its path."""
     return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
-
-
-def is_run(folder: Path) -> bool:
-    """Tell whether a folder is that of a run."""
-    return (folder / CONFIG).is_file() and (folder / PROVENANCE).is_file()
 
 
 def _below(place: Path) -> Iterator[Path]:

@@ -12,8 +12,8 @@ from vqclip.base.files import atomic
 from vqclip.gallery.entry import Entry
 from vqclip.media.image import load_image, to_pil
 from vqclip.media.video_reader import VideoReader
+from vqclip.runs.folder_layout import VIDEO
 from vqclip.runs.frame_store import FrameStore
-from vqclip.runs.run import VIDEO
 
 LARGEST = 640  # pixels: the longer side of a thumbnail
 FRAME = 320  # pixels: the longer side of an image in a strip

@@ -14,8 +14,8 @@ from vqclip.jobs.batch import Task
 from vqclip.jobs.batch_folder import MANIFEST, read_manifest
 from vqclip.media.contact_sheet import contact_sheet, thumbnails
 from vqclip.runs import snapshot
-from vqclip.runs.record import IMAGE
-from vqclip.runs.run import VIDEO, writing
+from vqclip.runs.folder_layout import IMAGE, VIDEO
+from vqclip.runs.run import writing
 
 SHEET = "contact.png"
 

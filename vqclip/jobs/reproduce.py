@@ -14,8 +14,8 @@ from vqclip.config.schema import Config
 from vqclip.jobs.worker import BATCH_SEEDS, Worker
 from vqclip.media.image import from_pil, load_image, read_metadata
 from vqclip.pipeline.events import Compared, Differs, Events, Finished, Result
+from vqclip.runs.folder_layout import IMAGE
 from vqclip.runs.frame_store import FrameStore
-from vqclip.runs.record import IMAGE
 
 LARGEST_BATCH = 64  # images in one batch
 

@@ -25,9 +25,10 @@ from vqclip.pipeline.render import RenderRequest, decode_image, render, render_b
 from vqclip.requirements import install
 from vqclip.requirements.needs import requirements
 from vqclip.requirements.status import locations_from, missing
+from vqclip.runs.folder_layout import CONFIG
 from vqclip.runs.job import Job
 from vqclip.runs.provenance import digests, provenance
-from vqclip.runs.run import CONFIG, Run, origin
+from vqclip.runs.run import Run, origin
 
 BATCH_SEEDS = "together"  # the provenance's key for the seeds of an image's batch
 

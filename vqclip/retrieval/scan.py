@@ -8,6 +8,7 @@ from typing import NamedTuple
 from vqclip.base.errors import UsageError, cause
 from vqclip.base.files import IMAGE_SUFFIXES
 from vqclip.retrieval.records import Skipped
+from vqclip.runs.folder_layout import FRAMES, STILLS, is_run
 
 
 class Stamp(NamedTuple):
@@ -21,7 +22,8 @@ class Stamp(NamedTuple):
 def scan(folder: Path) -> tuple[dict[str, Stamp], list[Skipped]]:
     """Give the images under a folder by their names in it, and what was passed by. Raises UsageError for no folder.
 
-    Links are followed, each folder is read once, and names that begin with a dot are left out.
+    Links are followed, and each folder is read once. Names that begin with a dot are left out, and so are the frames of
+    the runs that lie there.
     """
     if not os.path.isdir(folder):
         raise UsageError(f"{folder} is no folder; name the one that holds the images")
@@ -38,13 +40,18 @@ def scan(folder: Path) -> tuple[dict[str, Stamp], list[Skipped]]:
                 skipped.append(Skipped(Path(where), f"{where} leads to a folder that is read already"))
                 continue
             seen.add((here.st_dev, here.st_ino))
-            names = sorted(os.listdir(where))
+            names = sorted(set(os.listdir(where)) - _left_out(Path(where)))
         except OSError as error:
             skipped.append(Skipped(Path(where), f"{where} can't be read: {cause(error)}"))
             continue
         for name in names:
             _sort_in(os.path.join(inside, name), folder, found, skipped, pending)
     return found, skipped
+
+
+def _left_out(folder: Path) -> set[str]:
+    """Name what isn't read of a folder: the frames of a run, whose image or video stands for them."""
+    return {FRAMES, STILLS} if is_run(folder) else set()
 
 
 def _sort_in(

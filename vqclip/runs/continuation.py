@@ -14,8 +14,9 @@ from vqclip.config.schedule import Moment, Schedule
 from vqclip.config.schema import Config, OptimizerConfig, StageConfig
 from vqclip.config.timeline import stages
 from vqclip.runs import snapshot
+from vqclip.runs.folder_layout import SNAPSHOT, STEPS
 from vqclip.runs.record import read_record
-from vqclip.runs.run import STEPS, Run, origin, read_config, read_provenance
+from vqclip.runs.run import Run, origin, read_config, read_provenance
 
 _FILMS = ("film", "story", "motion", "source")  # sections whose schedules run over frames
 
@@ -41,7 +42,7 @@ def continued(folder: Path, steps: int) -> Run:
 def _check(folder: Path, config: Config, steps: int) -> None:
     record = read_record(folder)
     if config.is_film:
-        again = f"paint the film again: vqclip reproduce {folder}/image.png"
+        again = f"render the film again: vqclip reproduce {folder}/image.png"
         raise UsageError(
             f"{folder} is a film, whose frames each begin with the last one; more steps change all of them; {again}"
         )
@@ -54,7 +55,7 @@ def _check(folder: Path, config: Config, steps: int) -> None:
             f"{folder} ended at step {record['steps']} on a plateau, and more steps change nothing; "
             "generate it again with --set plateau.patience=0"
         )
-    if not (folder / snapshot.SNAPSHOT).is_file():
+    if not (folder / SNAPSHOT).is_file():
         raise RunError(
             f"{folder} kept no snapshot to go on from (batches and earlier versions keep none); "
             f"generate it again: vqclip generate -c {folder}/config.yaml --steps {steps}"

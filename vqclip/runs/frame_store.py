@@ -16,6 +16,7 @@ from torch import Tensor
 from vqclip.base.errors import RunError
 from vqclip.base.files import atomic, sweep
 from vqclip.media.image import save_png
+from vqclip.runs.folder_layout import FRAMES
 
 
 class FrameStore:
@@ -23,7 +24,7 @@ class FrameStore:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._latents, self._images = folder / "latents", folder / "frames"
+        self._latents, self._images = folder / "latents", folder / FRAMES
 
     @property
     def images(self) -> list[Path]:

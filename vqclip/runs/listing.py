@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from vqclip.base import lock
 from vqclip.base.errors import RunError, VqclipError, cause
 from vqclip.config.schema import Config
-from vqclip.runs.record import RECORD, read_record
+from vqclip.runs.folder_layout import CONFIG, SNAPSHOT, STEPS, is_run
+from vqclip.runs.record import read_record
+from vqclip.weights.safetensors_header import read_metadata
 
-CONFIG = "config.yaml"
 DEEPEST = 3  # folders below the one that is listed: a batch's runs lie in its folder jobs/
 # All that vqclip writes into a run folder, unfinished files too; a file of any other name is the user's, and stays.
 _NAMES = (
@@ -45,20 +47,11 @@ class Listed:
     bytes: int
 
 
-def is_run(folder: Path) -> bool:
-    """Tell whether a folder, not a link to one, holds a run."""
-    return (
-        not folder.is_symlink()
-        and (folder / CONFIG).is_file()
-        and any((folder / name).is_file() for name in ("provenance.json", RECORD))
-    )
-
-
 def runs_in(folder: Path) -> Iterator[Listed]:
     """Describe the runs in a folder and in the batches there, without following links; raises RunError."""
     if not folder.is_dir():
         raise RunError(f"there is no folder {folder}; name the one that has the runs")
-    yield from map(describe, [folder] if is_run(folder) else _find(folder, DEEPEST))
+    yield from map(describe, [folder] if _is_own(folder) else _find(folder, DEEPEST))
 
 
 def _find(folder: Path, depth: int) -> Iterator[Path]:
@@ -67,10 +60,14 @@ def _find(folder: Path, depth: int) -> Iterator[Path]:
     except OSError as error:
         raise RunError(f"{folder} can't be read: {cause(error)}") from None
     for path in inner:
-        if is_run(path):
+        if _is_own(path):
             yield path
         elif depth > 1:
             yield from _find(path, depth - 1)
+
+
+def _is_own(folder: Path) -> bool:
+    return not folder.is_symlink() and is_run(folder)
 
 
 def describe(folder: Path) -> Listed:
@@ -115,7 +112,7 @@ def check_removable(folder: Path) -> None:
     """Raise RunError if a folder is a link, no run folder, or in use."""
     if folder.is_symlink():
         raise RunError(f"{folder} is a link; name the run folder itself: {os.path.realpath(folder)}")
-    if not is_run(folder):
+    if not _is_own(folder):
         raise RunError(f"{folder} is no run folder, and stays; `vqclip runs` lists those that are")
     if lock.is_held(folder):
         raise RunError(f"{folder} is in use; wait for its end, or stop it")
@@ -152,11 +149,24 @@ def _steps(config: Config) -> int | None:
 
 
 def _last_step(folder: Path, config: Config | None) -> int:
-    """Read the last step in the step log, counted over all frames."""
-    try:
-        lines = (folder / "steps.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
-        entry = json.loads(lines[-1])
-        before = config.steps + (entry["frame"] - 1) * config.film.steps if config and entry["frame"] else 0
-        return int(before + entry["step"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        return 0
+    """Read the last step, counted over all frames, of the step log and of the snapshot, which is written more often."""
+    last = 0
+    for read in (_logged, _kept):
+        try:
+            place = read(folder)
+            before = (
+                config.steps + (place["frame"] - 1) * config.film.steps if config and place["frame"] else 0
+            )
+            last = max(last, int(before + place["step"]))
+        except (OSError, VqclipError, ValueError, KeyError, TypeError, IndexError):
+            continue
+    return last
+
+
+def _logged(folder: Path) -> dict[str, Any]:
+    lines = (folder / STEPS).read_text(encoding="utf-8", errors="replace").splitlines()
+    return dict(json.loads(lines[-1]))
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    return dict(json.loads(read_metadata(folder / SNAPSHOT)["state"]))

@@ -7,9 +7,9 @@ from typing import Any
 
 from vqclip.base.errors import cause
 from vqclip.base.files import write_text
+from vqclip.runs.folder_layout import IMAGE, RECORD
 
 log = logging.getLogger(__name__)
-IMAGE, RECORD = "image.png", "painting.json"
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -22,15 +22,22 @@ from vqclip.config.schema import Config
 from vqclip.guidance.state import MakeOptimizer, State
 from vqclip.media.image import save_png
 from vqclip.runs import snapshot
+from vqclip.runs.folder_layout import (
+    CONFIG,
+    DRAWING,
+    IMAGE,
+    PREVIOUS,
+    PROVENANCE,
+    RECORD,
+    STEPS,
+    STILLS,
+    VIDEO,
+)
 from vqclip.runs.frame_store import FrameStore
 from vqclip.runs.job import slug
-from vqclip.runs.record import IMAGE, RECORD, read_record
+from vqclip.runs.record import read_record
 
 log = logging.getLogger(__name__)
-
-CONFIG, PROVENANCE, STEPS, VIDEO = "config.yaml", "provenance.json", "steps.jsonl", "film.mp4"
-DRAWING = "image.svg"
-STILLS = "steps"
 
 
 def folder_name(config: Config) -> str:
@@ -174,7 +181,7 @@ class Run:
                 return snapshot.forget(self.folder)
         try:
             snapshot.write(self.folder, state, self.config.digest)
-            snapshot.forget(self.folder, [snapshot.PREVIOUS])
+            snapshot.forget(self.folder, [PREVIOUS])
         except OSError as error:
             log.warning(
                 "no steps can be added to this run later: its snapshot can't be written: %s", cause(error)
@@ -190,7 +197,7 @@ class Run:
             sweep(self.folder)
             self.frames.tidy()
             if self.record():
-                snapshot.forget(self.folder, [snapshot.PREVIOUS])
+                snapshot.forget(self.folder, [PREVIOUS])
 
     def _trim_log(self, position: tuple[int, int]) -> None:
         """Keep the lines up to a frame's step: later ones will be written again, and the last may be incomplete."""

@@ -13,12 +13,11 @@ from torch import Tensor
 from vqclip.base.errors import RunError
 from vqclip.base.files import atomic
 from vqclip.guidance.state import MakeOptimizer, State
+from vqclip.runs.folder_layout import PREVIOUS, SNAPSHOT
 
 log = logging.getLogger(__name__)
 
 Tensors = dict[str, Tensor]
-
-SNAPSHOT, PREVIOUS = "snapshot.safetensors", "snapshot.previous.safetensors"
 
 
 def write(folder: Path, state: State, digest: str) -> None:

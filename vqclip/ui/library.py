@@ -11,8 +11,7 @@ from vqclip.gallery.data import page_data, readable, run_data
 from vqclip.gallery.entry import PROGRESS_KINDS, Entry
 from vqclip.gallery.find import find_runs, run_id
 from vqclip.pipeline.progress_video import VIDEO as PROGRESS
-from vqclip.runs.record import IMAGE, RECORD
-from vqclip.runs.run import CONFIG, STEPS, VIDEO
+from vqclip.runs.folder_layout import CONFIG, IMAGE, RECORD, STEPS, VIDEO
 
 THUMBNAILS = ".gallery"  # in the folder of the runs
 

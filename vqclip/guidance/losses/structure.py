@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from vqclip.base.errors import ConfigError
 from vqclip.config.rules import schedule, within
 from vqclip.guidance.interfaces import LossTerm, Measure, Scene
 
@@ -21,14 +20,13 @@ class Structure(LossTerm):
     An edge's strength is the length of the brightness's gradient after a blur over `blur` x `blur` pixels.
     """
 
+    keeps_given: ClassVar[bool] = True
+
     weight: str = schedule(minimum=0, default="1")
     blur: int = within(1, 99, default=3)
 
     def prepare(self, scene: Scene) -> Measure:
-        if scene.given is None:
-            raise ConfigError(
-                "losses.structure keeps the edges of a given image; add --init FILE, or restyle a video"
-            )
+        assert scene.given is not None, "Config.check refuses it without an image"
         return partial(self._compare, given=scene.given().detach())
 
     def value(self, image: "Tensor", latent: "Latent", scene: Scene) -> "Tensor":
