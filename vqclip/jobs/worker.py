@@ -62,6 +62,7 @@ class Worker:
 
     def pipeline(self, config: Config, base: Path | None = None, cache: ModelCache | None = None) -> Pipeline:
         """Load the models of a Config, unless they are in a cache; fetch missing ones first if `pull` allows it."""
+        determinism.enter(self.device)  # an earlier image may have had to leave it
         base = self.base if base is None else base
         locations = self._locations(config, base)
         if self.pull:
