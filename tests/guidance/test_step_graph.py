@@ -6,7 +6,7 @@ The graphs are stand-ins that do on a CPU what a device would: they fill the sam
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -40,6 +40,9 @@ class Replays:
 
     def aside(self, work: Callable[[], Any]) -> Any:
         return work()
+
+    def rehearse(self, work: Callable[[], Any]) -> tuple[Any, str | None]:
+        return work(), None
 
     def capture(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
         self.captures += 1
@@ -88,6 +91,16 @@ class Refusing(Replays):
     def capture(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
         work()
         raise self.error
+
+
+class Waiting(Replays):
+    """Its device is waited for; a capture would be cut off, and torch would keep its memory."""
+
+    def rehearse(self, work: Callable[[], Any]) -> tuple[Any, str | None]:
+        return work(), "line 7 of odd.py"
+
+    def capture(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+        raise AssertionError("this step can't be captured")
 
 
 class Painting:
@@ -211,6 +224,7 @@ def test_one_of_several_that_has_settled_is_left_alone(tiny: Tiny) -> None:
         (Refusing(KeyError("capturable")), "capturable"),
         (Refusing(torch.OutOfMemoryError("CUDA out of memory. Tried")), "out of memory"),
         (Refusing(MemoryError()), "MemoryError"),
+        (Waiting(), "waits for the device at line 7 of odd.py"),
     ],
 )
 def test_what_can_not_be_replayed_is_painted_all_the_same(
@@ -262,6 +276,45 @@ def test_a_film_is_captured_frame_by_frame(tiny: Tiny, tmp_path: Any) -> None:
         frames.append([run.frames.mix({k: 1.0}) for k in range(4)])
         assert backend is None or backend.captures == 4
     assert all(torch.equal(a, b) for a, b in zip(*frames, strict=True))
+
+
+class RefusedError(Exception):
+    """An error of who takes the steps."""
+
+
+def holds_memory(graphs: StepGraphs | None) -> bool:
+    assert graphs
+    return any(part is not None for part in (graphs._replay, graphs._outputs, graphs._inputs))
+
+
+@pytest.mark.parametrize("end", ["finished", "left", "failed"])
+def test_a_graph_is_dropped_with_the_last_step_however_the_loop_ends(tiny: Tiny, end: str) -> None:
+    """Its memory, that of a whole step, is free for what comes after: the finished image is decoded in one piece."""
+    painting = Painting(tiny(steps=8), Replays())
+    graphs = painting.studio.graphs
+    with suppress(RefusedError):
+        for (step,) in optimize(painting.frame, painting.studio, painting.states):
+            assert holds_memory(graphs)
+            if step.index == 6 and end == "left":
+                break
+            if step.index == 6 and end == "failed":
+                raise RefusedError
+    assert not holds_memory(graphs)
+
+
+def test_a_start_that_optimises_drops_its_graph(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept while the image is made; its memory isn't."""
+    made: list[StepGraphs] = []
+
+    def step_graphs(*_: Any) -> StepGraphs:
+        made.append(StepGraphs(Replays()))
+        return made[-1]
+
+    monkeypatch.setattr("vqclip.pipeline.pipeline.step_graphs", step_graphs)
+    pipeline = Pipeline(tiny(start={"name": "ascent", "steps": 8, "side": 16}), CPU)
+    pipeline.first_image(pipeline.film.frame(0), torch.Generator().manual_seed(1))
+    assert [graphs._backend.captures for graphs in made] == [0, 1]  # type: ignore[union-attr]
+    assert not any(map(holds_memory, made))
 
 
 def test_graphs_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,8 +49,17 @@ def optimize(frame: Frame, objective: Objective, states: Sequence[State]) -> Ite
     learning rate η and the penalties' weights v_j follow schedules. Crops are random and new in each step.
 
     All states must be at the same step; the loop goes on from there, and changes them in place. An image whose loss has
-    reached a plateau gets no more steps.
+    reached a plateau gets no more steps. Where the loop ends, also by the caller, the captured graph's memory is freed.
     """
+    try:
+        yield from _optimize_stages(frame, objective, states)
+    finally:
+        if objective.graphs:
+            objective.graphs.release()
+
+
+def _optimize_stages(frame: Frame, objective: Objective, states: Sequence[State]) -> Iterator[list[Step]]:
+    """Take each stage's steps, at its latent's size, as `optimize` says."""
     for stage in frame.stages:
         if states[0].step >= stage.end:
             continue

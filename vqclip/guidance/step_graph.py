@@ -2,7 +2,11 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -19,6 +23,8 @@ TOLERANCES = {torch.float32: 0.01}
 TOLERANCE = 0.05  # for 16-bit types
 
 NOT_THEN = ("0", "false", "no", "off")  # values of VQCLIP_GRAPH
+# What torch says where the host waits for a device, and once where it is first asked to say so.
+WAITS, IS_ASKED = "called a synchronizing CUDA operation", "Synchronization debug mode is a prototype"
 
 Draw = TypeVar("Draw")
 Result = TypeVar("Result")
@@ -32,32 +38,74 @@ class Backend(Protocol):
         """Run `work` on the stream that captures use, and give its result."""
         ...
 
+    def rehearse(self, work: Callable[[], Any], /) -> tuple[Any, str | None]:
+        """Run `work` as `aside` does; give also the line of code that waits for the device, as no capture may."""
+        ...
+
     def capture(self, work: Callable[[], Any], /) -> tuple[Any, Callable[[], None]]:
         """Capture `work`; give the tensors that it returns, and a function that replays it into them."""
         ...
 
 
 class CudaGraphs:
-    """Capture with torch.cuda.graph on one device. Captures share one memory pool: drop one before the next."""
+    """Capture with torch.cuda.graph on one device. Each graph has a memory pool of its own, freed with the graph."""
 
     def __init__(self, device: torch.device):
         self._side: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._pool = torch.cuda.graph_pool_handle()
 
     def aside(self, work: Callable[[], Any]) -> Any:
         current = torch.cuda.current_stream(self._side.device)
         self._side.wait_stream(current)
-        with torch.cuda.stream(self._side):
-            result = work()
-        current.wait_stream(self._side)
-        return result
+        try:
+            with torch.cuda.stream(self._side):
+                return work()
+        finally:
+            current.wait_stream(self._side)
+
+    def rehearse(self, work: Callable[[], Any]) -> tuple[Any, str | None]:
+        with _noted_waits() as places:
+            result = self.aside(work)
+        return result, places[0] if places else None
 
     def capture(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-        graph = torch.cuda.CUDAGraph()
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._side.device)
+        # Where a capture fails, torch leaves this thread on the side stream; the outer context brings it back.
         # Other threads, which decode or write videos, may use the device during the capture.
-        with torch.cuda.graph(graph, self._pool, self._side, capture_error_mode="thread_local"):
+        with (
+            torch.cuda.stream(current),
+            torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"),
+        ):
             result = work()
         return result, graph.replay
+
+
+@contextmanager
+def _noted_waits() -> Iterator[list[str]]:
+    """List the lines of code at which this thread waits for a device meanwhile.
+
+    torch warns in all threads. It could also raise, but that would stop another thread, which may wait.
+    """
+    places, thread = [], threading.get_ident()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", IS_ASKED)
+        warnings.filterwarnings("always", WAITS)
+        show = warnings.showwarning
+
+        def note(
+            message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+        ) -> None:
+            if not str(message).startswith(WAITS):
+                show(message, category, filename, lineno, file, line)
+            elif threading.get_ident() == thread:
+                places.append(f"line {lineno} of {Path(filename).name}")
+
+        warnings.showwarning = note
+        mode = torch.cuda.get_sync_debug_mode()
+        try:
+            torch.cuda.set_sync_debug_mode("warn")
+            yield places
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
 
 
 def step_graphs(device: torch.device, precision: torch.dtype) -> "StepGraphs | None":
@@ -103,6 +151,10 @@ class StepGraphs:
             return self._backend.aside(step)
         return self._first(self._backend, step, lambda: captured(inputs), live())
 
+    def release(self) -> None:
+        """Drop the graph, and with it the memory of a whole step; the next steps are ordinary ones."""
+        self._begin((), None)
+
     def _begin(self, owner: Sequence[object], inputs: DeviceRecord[Any] | None) -> None:
         self._owner, self._inputs, self._steps = tuple(owner), inputs, 0
         self._replay: Callable[[], None] | None = None
@@ -117,11 +169,14 @@ class StepGraphs:
         """Run an ordinary step, capture it, replay it from the same state, and compare the two.
 
         Where the capture or the comparison fails, keep the ordinary step's result, and run ordinary steps from then on.
+        A step that waits for the device isn't captured: torch keeps the memory of a capture that was cut off.
         """
         before = _copied(live)
-        expected = backend.aside(ordinary)
+        expected, place = backend.rehearse(ordinary)
         after = _copied(live)
         try:
+            if place:
+                raise ValueError(f"a step waits for the device at {place}")
             _restore(live, before)
             outputs, replay = backend.capture(captured)
             _restore(live, before)
@@ -131,7 +186,7 @@ class StepGraphs:
             self._outputs, self._replay = outputs, replay
             return _copied(outputs)
         except Exception as error:  # an old driver, an odd model, too little memory: none is a reason to stop
-            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            why = _reason(error)
         _restore(live, after)
         self._backend = None
         log.warning("steps aren't replayed as one graph, but run one kernel at a time: %s", why)
@@ -143,6 +198,12 @@ class StepGraphs:
         furthest = float(torch.stack(shares).max())
         if furthest > self._tolerance:
             raise ValueError(f"a replay was off by {furthest:.1%} of an ordinary step")
+
+
+def _reason(error: BaseException) -> str:
+    """Give an error's first line, and the earlier error's: torch raises one more where it ends a failed capture."""
+    errors = [each for each in (error, error.__context__) if each is not None]
+    return ", after: ".join(str(each).strip().partition("\n")[0] or type(each).__name__ for each in errors)
 
 
 def _difference(found: Tensor, expected: Tensor) -> Tensor:
