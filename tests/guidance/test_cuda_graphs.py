@@ -115,6 +115,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     }  # fmt: skip
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
+    monkeypatch.setattr(CudaGraphs, "is_cut_off", False)
     return cuda
 
 
@@ -134,6 +135,23 @@ def test_a_capture_that_is_cut_off_brings_the_thread_back_too(cuda: Cuda, begins
     cuda.begins = begins
     with pytest.raises(RuntimeError):
         CudaGraphs(CUDA).capture(cuda.read)
+    assert cuda.current is cuda.main
+
+
+def test_no_capture_follows_one_that_was_cut_off(cuda: Cuda) -> None:
+    """Of any Pipeline of the process: each would keep another step's memory."""
+    with pytest.raises(RuntimeError):
+        CudaGraphs(CUDA).capture(cuda.read)
+    cuda.cut_off = False
+    with pytest.raises(RuntimeError, match="earlier capture"):
+        CudaGraphs(CUDA).capture(object)
+    assert len(cuda.pools) == 1
+
+
+def test_a_shortage_of_memory_is_no_reason_to_capture_no_more(cuda: Cuda) -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        CudaGraphs(CUDA).capture(fail)
+    CudaGraphs(CUDA).capture(object)
     assert cuda.current is cuda.main
 
 

@@ -48,7 +48,13 @@ class Backend(Protocol):
 
 
 class CudaGraphs:
-    """Capture with torch.cuda.graph on one device. Each graph has a memory pool of its own, freed with the graph."""
+    """Capture with torch.cuda.graph on one device. Each graph has a memory pool of its own, freed with the graph.
+
+    Where torch can't end a capture, its allocator takes the capture for one that goes on. Another would lose memory
+    again, so that the process makes no more.
+    """
+
+    is_cut_off = False  # whether torch couldn't end a capture of this process
 
     def __init__(self, device: torch.device):
         self._side: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -68,15 +74,28 @@ class CudaGraphs:
         return result, places[0] if places else None
 
     def capture(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+        if CudaGraphs.is_cut_off:
+            raise RuntimeError("torch couldn't end an earlier capture")
         graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._side.device)
-        # Where a capture fails, torch leaves this thread on the side stream; the outer context brings it back.
+        # The outermost context brings the thread back to its stream where torch doesn't.
         # Other threads, which decode or write videos, may use the device during the capture.
         with (
             torch.cuda.stream(current),
+            self._noting_the_end(),
             torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"),
         ):
             result = work()
         return result, graph.replay
+
+    @contextmanager
+    def _noting_the_end(self) -> Iterator[None]:
+        """Note where torch couldn't end a capture: it leaves the thread on the side stream then."""
+        try:
+            yield
+        except Exception:
+            if torch.cuda.current_stream(self._side.device) == self._side:
+                CudaGraphs.is_cut_off = True
+            raise
 
 
 @contextmanager
