@@ -11,6 +11,7 @@ from conftest import Tiny, paint
 from PIL import Image
 from torch import Tensor
 
+from vqclip.base.device import strengths
 from vqclip.base.errors import ConfigError, ImageError
 from vqclip.config import resolve as configs
 from vqclip.guidance.filtered_drawer import FilteredDrawer
@@ -34,6 +35,17 @@ class Tools:
 
 TOOLS = Tools()
 RECTANGULAR = [group for group in GROUPS if group not in HEXAGONAL]
+
+
+def made_by(tensor: Tensor) -> list[str]:
+    """List the functions that made a tensor, as autograd names them."""
+    nodes, names = [tensor.grad_fn], []
+    while nodes:
+        node = nodes.pop()
+        if node is not None:
+            names.append(node.name())
+            nodes += [before for before, _ in node.next_functions]
+    return names
 
 
 def random_image(height: int = 32, width: int = 48) -> Tensor:
@@ -134,6 +146,26 @@ class TestOthers:
         Image.new("RGB", (60, 60)).save(tmp_path / "a.png")
         with pytest.raises(ImageError, match=r"a\.png is no Hald CLUT: .* it is 60x60"):
             Clut(file="a.png").open(Tools(tmp_path))
+
+    @pytest.mark.parametrize("degrees", [0, 3, -50, 90, 180])
+    @pytest.mark.parametrize(("height", "width"), [(1, 5), (7, 12), (32, 20)])
+    def test_a_gpu_rotates_as_a_cpu_by_sums_that_repeat(
+        self, monkeypatch: pytest.MonkeyPatch, degrees: int, height: int, width: int
+    ) -> None:
+        """Images and gradients agree; torch's own gradient, whose order varies there, isn't asked."""
+        generator = torch.Generator().manual_seed(1)
+        images = torch.rand(2, 3, height, width, generator=generator, requires_grad=True)
+        grad = torch.rand(2, 3, height, width, generator=generator)
+        results = []
+        for ordered in (True, False):
+            own = dataclasses.replace(strengths(CPU), ordered_gradients=ordered)
+            monkeypatch.setattr("vqclip.base.device.strengths", lambda _, own=own: own)
+            rotated = Rotate(degrees=degrees).open(TOOLS)(images)
+            results.append((rotated, torch.autograd.grad(rotated, images, grad)[0]))
+            repeats = "GridSampleBackward" in made_by(rotated)
+            assert repeats != ordered
+        for found, expected in zip(*results, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
     def test_a_tile_repeats(self) -> None:
         image = Tile(times=2).open(TOOLS)(random_image(32, 48))

@@ -26,6 +26,8 @@ class Rotate(Filter):
         import torch  # noqa: PLC0415
         import torch.nn.functional as F  # noqa: PLC0415
 
+        from vqclip.base.device import strengths  # noqa: PLC0415  # torch
+
         height, width = images.shape[2:]
         y, x = (
             (torch.arange(side, device=images.device, dtype=images.dtype) * 2 + 1 - side) / 2
@@ -34,5 +36,24 @@ class Rotate(Filter):
         turn = radians(self.degrees)
         right = cos(turn) * x[None, :] + sin(turn) * y[:, None]
         down = cos(turn) * y[:, None] - sin(turn) * x[None, :]
-        grid = torch.stack([right * 2 / width, down * 2 / height], -1).expand(len(images), -1, -1, -1)
+        grid = torch.stack([right * 2 / width, down * 2 / height], -1)[None]
+        if not strengths(images.device).ordered_gradients:
+            return _sample_in_order(images, grid)
+        grid = grid.expand(len(images), -1, -1, -1)
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def _sample_in_order(images: "Tensor", grid: "Tensor") -> "Tensor":
+    """Sample images (k 3 h w) at a grid (1 h w 2), mirrored beyond [-1, 1], with gradients that repeat on a GPU."""
+    import torch  # noqa: PLC0415
+
+    from vqclip.guidance.crop_sampling import GridSample  # noqa: PLC0415  # torch
+
+    mirrored = 1 - ((grid + 1) % 4 - 2).abs()
+    # Beyond the middle of the outermost pixel its colour goes on.
+    x, y = (
+        mirrored[..., k].clamp(1 / side - 1, 1 - 1 / side)
+        for k, side in ((0, images.shape[3]), (1, images.shape[2]))
+    )
+    inside = torch.stack([x, y], -1)
+    return torch.cat([GridSample.apply(image, inside) for image in torch.split(images, 1)])
