@@ -3,10 +3,11 @@
 The graphs are stand-ins that do on a CPU what a device would: they fill the same tensors again.
 """
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -237,6 +238,8 @@ def test_what_can_not_be_replayed_is_painted_all_the_same(
     assert words in line
     assert "\n" not in line
     assert_same(painting, Painting(rich, None).go())
+    assert painting.studio.graphs
+    assert not painting.studio.graphs.has_replayed
     assert painting.studio.budget == Painting(rich).studio.budget
 
 
@@ -290,16 +293,20 @@ def holds_memory(graphs: StepGraphs | None) -> bool:
 @pytest.mark.parametrize("end", ["finished", "left", "failed"])
 def test_a_graph_is_dropped_with_the_last_step_however_the_loop_ends(tiny: Tiny, end: str) -> None:
     """Its memory, that of a whole step, is free for what comes after: the finished image is decoded in one piece."""
-    painting = Painting(tiny(steps=8), Replays())
+    painting = Painting(tiny(steps=8, latent={"stages": [{"scale": 1.0, "share": 1}]}), Replays())
     graphs = painting.studio.graphs
-    with suppress(RefusedError):
+    with contextlib.suppress(RefusedError):
         for (step,) in optimize(painting.frame, painting.studio, painting.states):
             assert holds_memory(graphs)
+            assert graphs
+            assert graphs.has_replayed == (step.index > WARM_UP + 1)
             if step.index == 6 and end == "left":
                 break
             if step.index == 6 and end == "failed":
                 raise RefusedError
     assert not holds_memory(graphs)
+    assert graphs
+    assert graphs.has_replayed  # the check of a GPU asks after the last step
 
 
 def test_a_start_that_optimises_drops_its_graph(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

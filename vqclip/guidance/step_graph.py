@@ -144,6 +144,7 @@ class StepGraphs:
 
     def __init__(self, backend: Backend | None, precision: torch.dtype = torch.float32):
         self._backend, self._tolerance = backend, TOLERANCES.get(precision, TOLERANCE)
+        self.has_replayed = False  # whether any step so far was a replay
         self._begin((), None)
 
     def run(
@@ -160,6 +161,7 @@ class StepGraphs:
         assert self._inputs is not None
         inputs = self._inputs.load(draw)
         if self._replay is not None:
+            self.has_replayed = True
             self._replay()
             return _copied(self._outputs)
         if self._backend is None:
