@@ -117,7 +117,7 @@ def falling(progress: float, step: int, warmup: int = 100, floor: float = 0.02) 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("share", 1.0)
 
 
 def save_snapshot(state: Mapping[str, Any], path: Path) -> None:

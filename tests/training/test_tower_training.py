@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+import torch.nn.functional as F
 from fake_gpu import fake_gpu
 from packed_training import WITHOUT_THEM, Clock, small_pack
 from safetensors.torch import load_file
@@ -24,7 +26,9 @@ from training.scenes.batches import Painter
 from training.scenes.draws import SceneDraws
 from training.scenes.table_painter import TablePainter
 from training.scenes.tables import ScenePool, tabulate, zoom
-from training.towers.lite import features, normalise
+from training.towers.depthwise import swift
+from training.towers.lite import features, folded, normalise
+from training.towers.painted import LIFE, PaintedPool
 from training.towers.robust_losses import Attack, attacked
 from training.towers.start import Start
 from training.towers.trainer import Plan, Trainer, tiny
@@ -158,6 +162,50 @@ def test_an_attack_stays_within_its_radius_and_moves_what_is_seen(start: Start) 
     assert float(cosines[0]) < float(cosines[1]) - 0.02
 
 
+@pytest.mark.parametrize("coarse", [1, 4])
+def test_a_coarse_attack_changes_squares_alike_and_by_more(start: Start, coarse: int) -> None:
+    torch.manual_seed(0)
+    images, projection = torch.full((2, 3, 64, 64), 0.5), start.projection.requires_grad_(False)
+    frozen = start.tower.requires_grad_(False)
+    clean = features(frozen, images)
+    change = attacked(frozen, images, clean, projection, Attack(coarse=coarse)) - images
+    assert float(change.abs().max()) == pytest.approx(4 / 255 * coarse**0.5, rel=1e-4)
+    beside = (change[..., 1:] - change[..., :-1]).abs().mean() / change.abs().mean()
+    assert bool(beside < 0.5) == (coarse > 1)
+
+
+def test_depthwise_gradients_in_fp32_agree_with_those_of_bf16(start: Start) -> None:
+    images = torch.rand(2, 3, 104, 104)
+    plain = folded(start.tower).requires_grad_(True)
+    ours = swift(copy.deepcopy(plain))
+    assert torch.equal(features(ours, images), features(plain, images))
+    slopes = []
+    for tower_ in (plain.bfloat16(), ours.bfloat16()):
+        leaf = images.clone().requires_grad_()
+        features(tower_, leaf).square().mean().backward()
+        slopes.append([leaf.grad, *(parameter.grad for parameter in tower_.parameters())])
+    for theirs, mine in zip(*slopes, strict=True):
+        assert F.cosine_similarity(theirs.float().flatten(), mine.float().flatten(), dim=0) > 0.995
+
+
+def test_painted_images_grow_more_like_their_sentences_and_then_begin_anew(start: Start) -> None:
+    torch.manual_seed(0)
+    head, seeing = start.projection.requires_grad_(False), start.tower.requires_grad_(False)
+    pool = PaintedPool(2, 3, start.reader(["a red circle", "two yellow rings on a dark green background"]))
+    likenesses = []
+    for drawn in range(8 * LIFE):
+        painted = pool.climb(seeing, head)
+        if drawn % 8 == 0:  # the pool's first two, which are new at the beginning
+            alike = (head.see(features(seeing, painted.images)) * painted.vectors).sum(1)
+            likenesses.append(float(alike[0]))
+    assert likenesses[LIFE - 1] > likenesses[0] + 0.1
+    assert float((pool.climb(seeing, head).images[0] - 0.5).abs().mean()) < 0.2
+    true = torch.full((2,), 0.9)
+    scale = torch.tensor(50.0)
+    mild, harsh = (pool.believed(seeing, head, painted, true - share, scale) for share in (0.0, 0.9))
+    assert float(mild) < float(harsh)
+
+
 def run(file: Path, out: Path, minutes: str, *more: str) -> None:
     threads = str(torch.get_num_threads())
     arguments = [
@@ -224,10 +272,9 @@ def test_a_killed_training_goes_on_from_its_last_snapshot_and_needs_few_packages
 def test_a_step_never_waits_for_a_gpu(
     packed: PackedClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    plan = tiny(Plan(minutes=0.03, painted=2, coarse=(2,)))
     with fake_gpu(monkeypatch) as gpu:
-        trainer = Trainer(
-            tiny(Plan(minutes=0.03)), packed, tower.START, torch.device("cuda"), tmp_path, tmp_path
-        )
+        trainer = Trainer(plan, packed, tower.START, torch.device("cuda"), tmp_path, tmp_path)
         for _ in range(3):
             gpu.copies = 0
             with gpu.stepping():

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training import work
+from training.towers.depthwise import swift
 from training.towers.heads import Heads
 from training.towers.lite import features, folded, unfolded
 from training.towers.robust_losses import Attack, Told, apart, attacked, misnamed
@@ -62,7 +63,7 @@ def harden(
     """
     heads = copy.deepcopy(heads).eval().requires_grad_(False)
     master = folded(tower).requires_grad_(True)
-    before, worker = (copy.deepcopy(master).bfloat16().requires_grad_(False) for _ in range(2))
+    before, worker = (swift(copy.deepcopy(master).bfloat16().requires_grad_(False)) for _ in range(2))
     optimizer = torch.optim.AdamW(master.parameters(), rate, betas=(0.9, 0.99), weight_decay=1e-4)
     average = work.Average(master, decay=0.99)
     kept: dict[str, Any] = {"master": master, "average": average, "optimizer": optimizer}

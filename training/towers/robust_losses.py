@@ -45,6 +45,7 @@ class Attack:
     radius: float = 4 / 255
     steps: int = 1
     stride: float = 1.0  # of the radius
+    coarse: int = 1  # side in pixels of the squares that change alike, by the root of it more
 
 
 def apart(ours: Tensor, clean: Tensor, head: Head, embedding: float = 2.0) -> Tensor:
@@ -55,15 +56,23 @@ def apart(ours: Tensor, clean: Tensor, head: Head, embedding: float = 2.0) -> Te
 
 def attacked(tower: Foreign, images: Tensor, clean: Tensor, head: Head, attack: Attack) -> Tensor:
     """Find the pictures within the ball that look most unlike themselves."""
-    noise = (2 * torch.rand_like(images) - 1) * attack.radius
+    radius = attack.radius * attack.coarse**0.5
+    n, c, s, _ = images.shape
+    noise = (2 * torch.rand(n, c, *[s // attack.coarse] * 2, device=images.device) - 1) * radius
     for _ in range(attack.steps):
-        leaf = (images + noise).clamp(0, 1).requires_grad_()
+        leaf = _added(images, noise).requires_grad_()
         away = apart(features(tower, leaf), clean, head).sum()
         torch.autograd.backward(away, torch.ones_like(away))
         assert leaf.grad is not None
-        ascent = attack.stride * attack.radius * leaf.grad.sign()
-        noise = (noise + ascent).clamp(-attack.radius, attack.radius)
-    return (images + noise).clamp(0, 1).detach()
+        uphill = F.interpolate(leaf.grad, noise.shape[2:], mode="area").sign()
+        noise = (noise + attack.stride * radius * uphill).clamp(-radius, radius)
+    return _added(images, noise).detach()
+
+
+def _added(images: Tensor, noise: Tensor) -> Tensor:
+    if noise.shape != images.shape:
+        noise = F.interpolate(noise, images.shape[2:], mode="bilinear", align_corners=False)
+    return (images + noise).clamp(0, 1)
 
 
 def misnamed(seen: Tensor, shown: Tensor, said: Told, others: Told, scale: Tensor) -> Tensor:

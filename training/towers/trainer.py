@@ -19,9 +19,11 @@ from training.packed.clip import PackedClip
 from training.scenes.draws import SceneDraws
 from training.scenes.table_painter import Sheet, TablePainter
 from training.scenes.tables import ScenePool, zoom
+from training.towers.depthwise import swift
 from training.towers.figures import Held
 from training.towers.lite import features, folded, unfolded
 from training.towers.noise import spoilt
+from training.towers.painted import PaintedPool
 from training.towers.robust_losses import Attack, Told, apart, attacked, misnamed
 from training.towers.start import Projection, Start, state_of, tower_of
 from training.work import Foreign
@@ -37,10 +39,15 @@ class Plan:
     batch: int = 512
     sides: tuple[int, ...] = (96, 112, 128)  # one of them a step
     rate: float = 1e-3
+    projecting: float = 0.05  # the projection's rate, as a share of the tower's
     radius: float = 4.0  # of the attack, of 255
     ramp: float = 0.0  # share of the time in which the radius grows to its full size
     attack_steps: int = 1
     stride: float = 1.0  # of an attack's step, as a share of the radius
+    coarse: tuple[int, ...] = (1,)  # one of them a step: side of the squares that an attack changes alike
+    painted: int = 0  # images a step that the present tower painted
+    climb: int = 2  # steps of each of them whenever it is drawn
+    disbelief: float = 0.3  # weight of not believing them
     keep: float = 1.0  # weight of the distance to the teacher's clean view
     embedding: float = 2.0  # weight of the embeddings' distance beside the features'
     naming: float = 0.5  # weight of the sentences
@@ -87,7 +94,9 @@ class Trainer:
         untouched = folded(tower_of(packed.untouched)).requires_grad_(False)
         model = Model(folded(begun.tower), copy.deepcopy(begun.projection))
         before = untouched if plan.teacher == "untouched" else model.tower
-        self._before, self._worker = (copy.deepcopy(t).bfloat16().to(device) for t in (before, model.tower))
+        self._before, self._worker = (
+            swift(copy.deepcopy(t).bfloat16().to(device)) for t in (before, model.tower)
+        )
         self._before.requires_grad_(False)
         self._anchor = begun.projection.requires_grad_(False).to(device)
         self.average = work.Average(model, plan.decay)
@@ -95,12 +104,19 @@ class Trainer:
         self.model = model.to(device).requires_grad_(True)
         begun.reader.to(device)
         self._held = Held(packed, begun, untouched.to(device), plan.steady)
-        self._optimizer = torch.optim.AdamW(model.parameters(), plan.rate, (0.9, 0.99), weight_decay=1e-4)
-        self._losses, self._seen = torch.zeros(2, device=device), 0
+        self._optimizer = torch.optim.AdamW(
+            model.tower.parameters(), plan.rate, (0.9, 0.99), weight_decay=1e-4
+        )
+        self._optimizer.add_param_group(
+            {"params": list(model.projection.parameters()), "share": plan.projecting}
+        )
+        self._losses, self._seen = torch.zeros(3, device=device), 0
+        self._scale = torch.full((), min(60.0, begun.scale), device=device)
         self.step, self._spent = 0, 0.0
         self._resume()
         self._painter = TablePainter(packed.sprites, packed.walls, device)
         self._pool, self._others = self._draw_first(packed)
+        self._painted = PaintedPool(plan.painted, plan.climb, self._others.vectors) if plan.painted else None
 
     def run(self) -> None:
         """Train; held-out figures are logged every half minute, or less often where they would take a tenth
@@ -123,7 +139,8 @@ class Trainer:
         work.set_rate(self._optimizer, plan.rate * work.falling(progress, self.step))
         radius = plan.radius / 255 * min(1.0, (progress + 0.01) / max(plan.ramp, 0.01))
         self._pool.add(max(1, plan.batch // plan.reuse))
-        self._descend(self._batch(random), Attack(radius, plan.attack_steps, plan.stride))
+        coarse = int(random.choice(plan.coarse))
+        self._descend(self._batch(random), Attack(radius, plan.attack_steps, plan.stride, coarse))
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for parameter in self.model.parameters():  # one overflow shall not spoil all that was learned
             assert parameter.grad is not None
@@ -133,31 +150,40 @@ class Trainer:
         self.step += 1
 
     def _descend(self, batch: Batch, attack: Attack) -> None:
-        """Put the gradient of the attacked pictures' losses into the model: everything that sees pictures is bf16."""
+        """Put the losses' gradient into the model: everything that sees pictures is bf16."""
         model, worker, plan = self.model, self._worker, self.plan
-        with torch.no_grad():
-            for ours, theirs in zip(worker.parameters(), model.tower.parameters(), strict=True):
-                ours.copy_(theirs)
-            clean = features(self._before, batch.images)
-        worst = attacked(worker.requires_grad_(False), batch.images, clean, self._anchor, attack)
+        clean, worst = self._worst(batch, attack)
+        painted = self._painted.climb(worker, model.projection) if self._painted else None
         worker.requires_grad_(True).zero_grad()
         self._optimizer.zero_grad()
         seen = features(worker, worst)
         away = apart(seen, clean, self._anchor, plan.embedding).mean()
-        named = self._misnamed(model.projection.see(seen[: len(batch.shown)]), batch)
-        loss = plan.keep * away + plan.naming * named
+        embedded = model.projection.see(seen[: len(batch.shown)])
+        named, believed = self._misnamed(embedded, batch), torch.zeros_like(away)
+        if self._painted and painted:
+            true = (embedded * batch.said.vectors).sum(1).detach()
+            believed = self._painted.believed(worker, model.projection, painted, true, self._scale)
+        loss = plan.keep * away + plan.naming * named + plan.disbelief * believed
         torch.autograd.backward(loss, torch.ones_like(loss))
         for ours, theirs in zip(worker.parameters(), model.tower.parameters(), strict=True):
             assert ours.grad is not None
             theirs.grad = ours.grad.float()
-        self._losses += torch.stack([away, named]).detach()
+        self._losses += torch.stack([away, named, believed]).detach()
         self._seen += 1
+
+    def _worst(self, batch: Batch, attack: Attack) -> tuple[Tensor, Tensor]:
+        """Give the clean features of the pictures n f, and the attacked pictures; the worker is brought up to date."""
+        with torch.no_grad():
+            for ours, theirs in zip(self._worker.parameters(), self.model.tower.parameters(), strict=True):
+                ours.copy_(theirs)
+            clean = features(self._before, batch.images)
+        worker = self._worker.requires_grad_(False)
+        return clean, attacked(worker, batch.images, clean, self._anchor, attack)
 
     def _misnamed(self, seen: Tensor, batch: Batch) -> Tensor:
         drawn = torch.randint(len(self._others.claims), (self.plan.others,), device=self.device)
         others = Told(self._others.vectors[drawn], self._others.claims[drawn])
-        scale = torch.full((), min(60.0, self._start.scale), device=self.device)
-        return misnamed(seen, batch.shown, batch.said, others, scale)
+        return misnamed(seen, batch.shown, batch.said, others, self._scale)
 
     @torch.no_grad()
     def _batch(self, random: np.random.Generator) -> Batch:
@@ -191,7 +217,7 @@ class Trainer:
     def _look(self, clock: work.Clock) -> work.Every:
         """Log the held-out figures of the averaged weights; say when the next ones are due."""
         before = clock.spent
-        away, named = (self._losses / max(1, self._seen)).tolist()
+        away, named, believed = (self._losses / max(1, self._seen)).tolist()
         self._losses.zero_()
         self._seen = 0
         work.log(
@@ -201,6 +227,7 @@ class Trainer:
             seconds=round(clock.spent),
             apart=away,
             misnamed=named,
+            believed=believed,
             **self._held.figures(self.average.module.tower, self.average.module.projection),
         )
         return work.Every(max(self.plan.look, 10 * (clock.spent - before)))
