@@ -8,7 +8,7 @@ Triton is imported with this module. TRITON_INTERPRET=1 runs the kernels on a CP
 """
 
 # Triton reads the kernels' sources, and its types are none of Python's.
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 from typing import Any
 
