@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.device_checks import Row
-from benchmarks.gpu_check import Check, main
+from benchmarks.device_table import Check, Part, Row
+from benchmarks.gpu_check import main
 from benchmarks.plain.crops import Crops
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # kornia's
@@ -32,8 +32,8 @@ def test_a_part_that_fails_stops_no_other(tmp_path: Path) -> None:
         raise RuntimeError("an odd driver\nand a trace")
 
     check = Check(CPU, True, tmp_path, tmp_path, time.monotonic() + 600)
-    check.run("broken", broken)
-    check.run("whole", lambda: iter([Row("last", "", "1", "pass")]))
+    check.run(Part("broken", broken))
+    check.run(Part("whole", lambda: iter([Row("last", "", "1", "pass")])))
     assert [(row.name, row.verdict) for row in check.rows] == [
         ("first", "pass"), ("broken", "fail"), ("last", "pass")
     ]  # fmt: skip
@@ -42,7 +42,7 @@ def test_a_part_that_fails_stops_no_other(tmp_path: Path) -> None:
 
 def test_parts_that_the_time_no_longer_suffices_for_say_so(tmp_path: Path) -> None:
     check = Check(CPU, True, tmp_path, tmp_path, time.monotonic() - 1)
-    check.run("late", lambda: iter([Row("late", "", "1", "pass")]))
+    check.run(Part("late", lambda: iter([Row("late", "", "1", "pass")])))
     assert [row.verdict for row in check.rows] == ["not run"]
 
 
