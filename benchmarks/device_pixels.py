@@ -35,7 +35,7 @@ PIXELS, LOSSES = 0.02, 0.05  # by how much graphs may differ from ordinary steps
 
 def config(check: Check, prompt: str = PROMPT, **settings: Any) -> Config:
     """The default picture by the mini models, or a small one."""
-    small = {"size": "64x64", "steps": 6, "cutouts": {"count": 4}} if check.smoke else {}
+    small = {"size": "64x64", "steps": 5, "cutouts": {"count": 4}} if check.smoke else {}
     return configs.resolve({"prompts": [prompt], "seed": 0, **small, **settings})
 
 
@@ -49,7 +49,7 @@ def killed(check: Check) -> Iterator[Row]:
     asked, folder = config(check), check.folder / "killed"
     child = subprocess.run(
         [sys.executable, "-m", "benchmarks.killed", str(check.device), str(folder), configs.dump(asked)],
-        cwd=ROOT, check=False,
+        cwd=ROOT, check=False, timeout=check.patience,
     )  # fmt: skip
     if child.returncode >= 0 or not any(folder.glob("snapshot*")):
         raise RuntimeError(f"the process that was to be killed ended with {child.returncode}")
@@ -69,7 +69,7 @@ def reproduced(check: Check) -> Iterator[Row]:
     """Make the second image of two again from its metadata: one that was made alone, and one of a batch."""
     session = Session(str(check.device))
     asked = [replace(_of_two_clips(check), seed=seed) for seed in (0, 1)]
-    for size, name in ((1, "one by one"), (2, "as one batch")):
+    for size, name in ((2, "as one batch"), (1, "one by one"))[: 1 if check.smoke else 2]:
         runs = check.folder / f"reproduce-{size}"
         image = result(session.generate(asked, batch_size=size, runs=runs)).folder
         assert image is not None
@@ -81,8 +81,8 @@ def reproduced(check: Check) -> Iterator[Row]:
 
 
 def film(check: Check) -> Iterator[Row]:
-    """Three frames of a zoom, at once, and with a stop in between."""
-    length = {"frames": 3, "steps": 3 if check.smoke else 15}
+    """A few frames of a zoom, at once, and with a stop in between."""
+    length = {"frames": 2, "steps": 2} if check.smoke else {"frames": 3}
     asked = config(check, motion={"zoom": 1.05}, film=length)
     frames: list[list[Image.Image]] = []
     with _frames_alone():
@@ -144,13 +144,13 @@ def _of_two_clips(check: Check) -> Config:
 def _painted(check: Check, asked: Config, folder: Path | None = None) -> Image.Image:
     """A picture by a new Pipeline, in a run folder if there is one, from where that is."""
     run = None if folder is None else Run.open(folder, read_config(folder) if folder.is_dir() else asked, {})
-    return result(render(asked, Pipeline(asked, check.device), run)).image
+    return result(render(asked, Pipeline(asked, check.device, cache=check.models), run)).image
 
 
 def _paint_and_stop(check: Check, asked: Config, folder: Path) -> None:
     """Paint into a new run folder, and stop after more than half of the steps."""
-    stop = StopToken()
-    for event in render(asked, Pipeline(asked, check.device), Run.open(folder, asked, {}), stop):
+    stop, pipeline = StopToken(), Pipeline(asked, check.device, cache=check.models)
+    for event in render(asked, pipeline, Run.open(folder, asked, {}), stop):
         if isinstance(event, Stepped) and event.done >= 0.6 * event.steps:
             stop.stop()
 

@@ -9,7 +9,6 @@ from benchmarks.device_table import Check, Row
 from vqclip.media.contact_sheet import contact_sheet, thumbnails
 from vqclip.media.image import save_png
 from vqclip.pipeline.events import result
-from vqclip.pipeline.model_cache import ModelCache
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import render
 from vqclip.runs.provenance import provenance
@@ -60,12 +59,11 @@ def ranked(check: Check, paths: list[Path]) -> Row:
 
 def _painted(check: Check, asked: list[str]) -> Iterator[Path]:
     """Paint prompts while there is time, and give each picture's file."""
-    cache = ModelCache(check.device)
     for i, prompt in enumerate(asked):
         if check.left <= 0:
             return
         chosen = config(check, prompt)
-        image = result(render(chosen, Pipeline(chosen, check.device, cache=cache))).image
+        image = result(render(chosen, Pipeline(chosen, check.device, cache=check.models))).image
         path = check.out / f"{i:02d}-{'-'.join(prompt.split())}.png"
         save_png(image, path, image_metadata(chosen, provenance(chosen, check.device)))
         yield path

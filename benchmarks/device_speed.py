@@ -38,11 +38,12 @@ def steps(check: Check, case: Case) -> Iterator[Row]:
 
 def precisions(check: Check) -> Iterator[Row]:
     """A step's time in each arithmetic that the device has, beside what `auto` takes."""
+    pace = replace(check.pace, blocks=min(2, check.pace.blocks))
     for case in check.cases():
         named, fast = _prepared(check, case), devices.strengths(check.device)
         there = {"bfloat16": fast.bfloat16, "float16": fast.float16, "tf32": fast.tf32, "float32": True}
         found = {
-            name: measure_vqclip(named, check.pace, check.device, precision=name)
+            name: measure_vqclip(named, pace, check.device, precision=name)
             for name in there if there[name]
         }  # fmt: skip
         taken = devices.arithmetic("auto", check.device)
@@ -56,10 +57,10 @@ def precisions(check: Check) -> Iterator[Row]:
 def together(check: Check) -> Iterator[Row]:
     """Seconds an image of `--count`, all its images as one batch, by their number; models are loaded before."""
     asked = config(check)
-    pipeline = Pipeline(asked, check.device)
+    pipeline = Pipeline(asked, check.device, cache=check.models)
     seconds = {}
     _paint_together(pipeline, 1)  # which chooses kernels
-    for count in COUNTS[:2] if check.smoke else COUNTS:
+    for count in COUNTS[1:2] if check.smoke else COUNTS:
         began = time.perf_counter()
         _paint_together(pipeline, count)
         synchronize(check.device)

@@ -56,7 +56,7 @@ def answer(check: Check, task: str, *words: str, given: Any = None, **environmen
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.device_child", task, *words], cwd=ROOT, check=False,
         env=os.environ | environment, input=json.dumps(given), stdout=subprocess.PIPE, text=True,
-        timeout=max(1.0, check.left),
+        timeout=check.patience,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{task} ended with {done.returncode}; it has said why above")

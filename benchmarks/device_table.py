@@ -1,10 +1,12 @@
 """The table of a device's check: its rows, its parts, and what is left of its time."""
 
 import json
+import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from rich.table import Table
 from benchmarks.cases import CASES, SMOKE, Case
 from benchmarks.device_steps import SMALL, WHOLE, Measured, Pace
 from vqclip.base import device as devices
+from vqclip.pipeline.model_cache import ModelCache
 
 # Milliseconds of a step on an H200.
 TARGETS = {"real-256": 13.0, "real-512": 22.0, "mini-256": 6.0}
@@ -49,6 +52,11 @@ class Check:
     rows: list[Row] = field(default_factory=list)
     measured: dict[str, Measured] = field(default_factory=dict)  # steps by case
 
+    @cached_property
+    def models(self) -> ModelCache:
+        """Networks that are loaded once: they are frozen, and all that a painting changes is its Pipeline's."""
+        return ModelCache(self.device)
+
     @property
     def pace(self) -> Pace:
         return SMALL if self.smoke else WHOLE
@@ -67,6 +75,11 @@ class Check:
         """Seconds that are left."""
         return self.until - time.monotonic()
 
+    @property
+    def patience(self) -> float:
+        """Seconds after which a process of the check is ended."""
+        return max(1.0, self.left)
+
     def cases(self) -> list[Case]:
         return [SMOKE] if self.smoke else [case for case in CASES if case.name in TARGETS]
 
@@ -82,6 +95,8 @@ class Check:
         try:
             for row in part.rows():
                 self.add(row)
+        except subprocess.TimeoutExpired:
+            self.add(Row(part.name, "", "the time was over before it ended", "not run"))
         except Exception as error:  # the parts after it may still hold
             traceback.print_exc()
             line = str(error).strip().partition("\n")[0][:120]

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
-    parser.add_argument("--minutes", type=float, default=8.0, help="no part begins later")
+    parser.add_argument("--minutes", type=float, default=8.0, help="no part begins that takes longer")
     parser.add_argument("--out", type=Path, default=Path("runs/gpu_check"), help="table, pictures, sheet")
     parser.add_argument("--smoke", action="store_true", help="small sizes, few steps: to see that all works")
     given = parser.parse_args(arguments)
