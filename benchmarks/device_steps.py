@@ -62,9 +62,9 @@ def vqclip_steps(case: Case, steps: int, device: torch.device, **settings: Any) 
     yield from optimize(frame, objective, [state])
 
 
-def measure_vqclip(case: Case, pace: Pace, device: torch.device) -> Measured:
+def measure_vqclip(case: Case, pace: Pace, device: torch.device, **settings: Any) -> Measured:
     with _peak(device) as peak:
-        steps = vqclip_steps(case, pace.steps, device)
+        steps = vqclip_steps(case, pace.steps, device, **settings)
         next(steps)
         seconds = timed(steps, pace, device)
     return Measured(seconds, peak[0])
@@ -116,9 +116,9 @@ def profile(case: Case, pace: Pace, device: torch.device) -> Profiled:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for a device's work."""
+    """Wait for the work of this device, which needn't be the current one."""
     if not strengths(device).host:
-        torch.get_device_module(device).synchronize()
+        torch.accelerator.synchronize(device)
 
 
 def _take(steps: Iterator[Any], count: int) -> Sequence[Any]:

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vqclip.models.kernels import ON_CPU, PUBLIC, TOLERANCE, attend_wide, kernels_for
 
@@ -93,6 +95,50 @@ def test_compiles_for_gpus(
 def test_they_are_asked_for_and_never_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernels_for(torch.device("cpu")) is ON_CPU
     assert kernels_for(torch.device("meta")) is PUBLIC
+
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The current device of each launch, of kernels that do nothing, on a machine whose current device is 0."""
+    pytest.importorskip("triton")
+    from vqclip.models import triton_kernels  # noqa: PLC0415
+
+    found: list[int] = []
+    current = [0]
+
+    def exchange(device: int) -> int:
+        before = current[0]
+        current[0] = device if device >= 0 else before
+        return before
+
+    for name in ("_exchange_device", "_maybe_exchange_device"):
+        monkeypatch.setattr(torch.cuda, name, exchange)
+    for name in KERNELS:
+        launch = lambda *given: found.append(current[0])  # noqa: E731
+        monkeypatch.setattr(triton_kernels, name, defaultdict(lambda launch=launch: launch))
+    return found
+
+
+def norm_forth_and_back(device: str) -> None:
+    from vqclip.models import triton_kernels  # noqa: PLC0415
+
+    norm = torch.nn.GroupNorm(4, 8, device=device).requires_grad_(False)
+    y = triton_kernels.norm_silu(torch.empty(1, 8, 4, 4, device=device, requires_grad=True), norm)
+    assert y.grad_fn is not None
+    y.grad_fn.apply(torch.empty_like(y))  # type: ignore[attr-defined]  # the engine asks for a real device
+
+
+def test_they_run_on_the_device_of_their_tensors_and_not_on_the_current_one(launches: list[int]) -> None:
+    with FakeTensorMode():
+        norm_forth_and_back("cuda:1")
+    assert launches == [1] * len(KERNELS)
+    assert torch.cuda._exchange_device(-1) == 0, "the current device is what it was"
+
+
+def test_nothing_is_launched_where_memory_is_counted_on_the_meta_device(launches: list[int]) -> None:
+    """A meta tensor's address is 0, which a GPU would write to."""
+    norm_forth_and_back("meta")
+    assert launches == []
 
 
 @pytest.mark.parametrize("channels", [64, 512])

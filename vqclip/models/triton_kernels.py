@@ -8,7 +8,7 @@ Triton is imported with this module. TRITON_INTERPRET=1 runs the kernels on a CP
 """
 
 # Triton reads the kernels' sources, and its types are none of Python's.
-# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 from typing import Any
 
@@ -36,11 +36,10 @@ class _NormSilu(torch.autograd.Function):
         )
         mean, rstd = (x.new_empty(x.shape[0], norm.num_groups, dtype=torch.float32) for _ in range(2))
         y = torch.empty_like(x)
-        _block_moments[sizes.by_block](x, first, second, *sizes.image, *sizes.tile)
-        _group_moments[sizes.by_group](first, second, mean, rstd, norm.eps, *sizes.image, *sizes.group)
-        _apply[sizes.by_block](
-            x, y, mean, rstd, norm.weight, norm.bias, sizes.per_group, *sizes.image, *sizes.tile
-        )
+        moments, weights = (mean, rstd), (norm.weight, norm.bias, sizes.per_group)
+        _launch(_block_moments, sizes.by_block, x, first, second, *sizes.image, *sizes.tile)
+        _launch(_group_moments, sizes.by_group, first, second, *moments, norm.eps, *sizes.image, *sizes.group)
+        _launch(_apply, sizes.by_block, x, y, *moments, *weights, *sizes.image, *sizes.tile)
         ctx.norm, ctx.sizes = norm, sizes
         ctx.save_for_backward(x, mean, rstd)
         return y
@@ -56,10 +55,23 @@ class _NormSilu(torch.autograd.Function):
         plain, along = torch.empty_like(mean), torch.empty_like(mean)
         dx = torch.empty_like(x)
         given = (x, grad, mean, rstd, norm.weight, norm.bias)
-        _block_gradients[sizes.by_block](*given, first, second, sizes.per_group, *sizes.image, *sizes.tile)
-        _group_gradients[sizes.by_group](first, second, norm.weight, plain, along, *sizes.image, *sizes.group)
-        _input_gradient[sizes.by_block](*given, plain, along, dx, sizes.per_group, *sizes.image, *sizes.tile)
+        by_block, last = sizes.by_block, (sizes.per_group, *sizes.image, *sizes.tile)
+        means = (plain, along, *sizes.image, *sizes.group)
+        _launch(_block_gradients, by_block, *given, first, second, *last)
+        _launch(_group_gradients, sizes.by_group, first, second, norm.weight, *means)
+        _launch(_input_gradient, by_block, *given, plain, along, dx, *last)
         return dx, None
+
+
+def _launch(kernel: Any, grid: tuple[int, int], first: Tensor, *others: Any) -> None:
+    """Run a kernel on the device of its first argument; on the meta device there is nothing to compute.
+
+    Triton runs a kernel on the current device, which needn't be the tensors' own, and takes a meta tensor's address,
+    0, for one that it may write to.
+    """
+    if not first.is_meta:
+        with torch.cuda.device_of(first):  # which does nothing for tensors of a CPU
+            kernel[grid](first, *others)
 
 
 class _Sizes:
