@@ -9,8 +9,8 @@ import torch
 from rich.table import Table
 
 from benchmarks.cases import Case
-from benchmarks.device_steps import SMALL, WHOLE, Pace, measure_plain, measure_vqclip, profile
 from benchmarks.models import prepared
+from benchmarks.on_device.steps import SMALL, WHOLE, Pace, measure_plain, measure_vqclip, profile
 from vqclip.base import determinism
 from vqclip.base import device as devices
 from vqclip.base.errors import OutOfMemory

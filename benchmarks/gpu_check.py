@@ -17,11 +17,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import device_pixels as pixels
-from benchmarks import device_speed as speed
-from benchmarks.device_prompts import prompts
-from benchmarks.device_start import start_up
-from benchmarks.device_table import Check, Part
+from benchmarks.on_device import pixels, speed
+from benchmarks.on_device.prompts import prompts
+from benchmarks.on_device.start_up import start_up
+from benchmarks.on_device.table import Check, Part
 from vqclip.base import determinism
 from vqclip.base import device as devices
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import device_prompts, device_speed
-from benchmarks.device_start import answer
-from benchmarks.device_steps import Measured, synchronize
-from benchmarks.device_table import Check, Part, Row
 from benchmarks.gpu_check import main, parts
+from benchmarks.on_device import prompts, speed
+from benchmarks.on_device.start_up import answer
+from benchmarks.on_device.steps import Measured, synchronize
+from benchmarks.on_device.table import Check, Part, Row
 from benchmarks.plain.crops import Crops
 from evaluation.ranking import Verdict
 from vqclip.base import device as devices
@@ -110,9 +110,9 @@ def test_tritons_kernels_are_tried_in_a_process_of_their_own(
         return {"seconds": 0.003}
 
     monkeypatch.setattr(Check, "has_graphs", True)
-    monkeypatch.setattr(device_speed, "answer", answered)
+    monkeypatch.setattr(speed, "answer", answered)
     check.measured["smoke"] = Measured(0.004, None)
-    (row,) = device_speed.with_triton(check)
+    (row,) = speed.with_triton(check)
     assert (row.value, row.verdict) == ("3.00 ms, × 0.75", "–")
     assert asked == [(("triton", "cpu"), {"VQCLIP_TRITON": "1"})]
     assert "VQCLIP_TRITON" not in os.environ
@@ -124,12 +124,10 @@ def test_what_auto_takes_must_be_as_fast_as_any_precision(
     times = {"float32": 0.010}
     monkeypatch.setattr(Check, "counts", True)
     monkeypatch.setattr(devices, "_cpu_multiplies_bfloat16", lambda: True)
-    monkeypatch.setattr(
-        device_speed, "measure_vqclip", lambda *_, precision: Measured(times[precision], None)
-    )
+    monkeypatch.setattr(speed, "measure_vqclip", lambda *_, precision: Measured(times[precision], None))
     for bfloat16, verdict in ((0.0105, "pass"), (0.012, "fail")):
         times["bfloat16"] = bfloat16
-        (row,) = device_speed.precisions(checked(tmp_path, smoke=True))
+        (row,) = speed.precisions(checked(tmp_path, smoke=True))
         assert row.verdict == verdict
         assert row.value.endswith("auto takes bfloat16")
 
@@ -138,7 +136,7 @@ def test_prompts_that_the_time_cuts_off_have_not_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Check, "counts", True)
-    rows = list(device_prompts.prompts(checked(tmp_path, seconds=-1)))
+    rows = list(prompts.prompts(checked(tmp_path, seconds=-1)))
     assert [row.verdict for row in rows] == ["not run", "not run"]
     assert rows[0].value.startswith("0 of 40")
 
@@ -154,7 +152,7 @@ def test_pictures_must_be_found_as_often_as_a_cpus(
     monkeypatch.setattr(
         "evaluation.ranking.rank", lambda *_: [Verdict(tmp_path, "", rank, "", 0.0) for rank in ranks]
     )
-    assert device_prompts.ranked(checked(tmp_path), []).verdict == verdict
+    assert prompts.ranked(checked(tmp_path), []).verdict == verdict
 
 
 def test_a_timing_waits_for_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from benchmarks.cases import CASES, PROMPT, SMOKE
-from benchmarks.device_steps import vqclip_steps
-from benchmarks.device_table import Check, Row
+from benchmarks.on_device.steps import vqclip_steps
+from benchmarks.on_device.table import Check, Row
 from vqclip.base.stop import StopToken
 from vqclip.config import resolve as configs
 from vqclip.config.schema import Config
@@ -29,7 +29,7 @@ from vqclip.runs.frame_store import FrameStore
 from vqclip.runs.run import Run, read_config
 from vqclip.session import Session
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PIXELS, LOSSES = 0.02, 0.05  # by how much graphs may differ from ordinary steps: of white, of a loss
 
 
@@ -130,7 +130,7 @@ def _last_step(check: Check, count: int, switch: str) -> tuple[Step, bool]:
         painting = vqclip_steps(SMOKE if check.smoke else CASES[0], count, check.device)
         objective: Any = next(painting)
         *_, (last,) = itertools.chain(painting)
-        return last, objective.graphs._replay is not None
+        return last, objective.graphs.has_replayed
 
 
 def _of_two_clips(check: Check) -> Config:

@@ -14,7 +14,7 @@ import torch
 from rich.table import Table
 
 from benchmarks.cases import CASES, SMOKE, Case
-from benchmarks.device_steps import SMALL, WHOLE, Measured, Pace
+from benchmarks.on_device.steps import SMALL, WHOLE, Measured, Pace
 from vqclip.base import device as devices
 from vqclip.pipeline.model_cache import ModelCache
 

@@ -1,4 +1,4 @@
-"""What a check measures in a process of its own: `python -m benchmarks.device_child TASK DEVICE` prints it as JSON.
+"""What a check measures in a process of its own: `python -m benchmarks.on_device.child TASK DEVICE` prints it as JSON.
 
 Its own, so that nothing is warm that a command would find cold, and so that a kernel that breaks the device breaks no
 other part of the check.
@@ -56,7 +56,7 @@ def start(name: str, *words: str) -> dict[str, float]:
 def triton(name: str) -> dict[str, Any]:
     """Steps with Triton's kernels, after memory was counted with them."""
     from benchmarks.cases import Case
-    from benchmarks.device_steps import Pace, measure_vqclip
+    from benchmarks.on_device.steps import Pace, measure_vqclip
     from vqclip.base import determinism
     from vqclip.base import device as devices
     from vqclip.config import resolve as configs
@@ -77,7 +77,7 @@ def triton(name: str) -> dict[str, Any]:
 def _wait(name: str) -> None:
     import torch
 
-    from benchmarks.device_steps import synchronize
+    from benchmarks.on_device.steps import synchronize
 
     synchronize(torch.device(name))
 

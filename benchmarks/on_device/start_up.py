@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.cases import CASES, PROMPT, SMOKE
-from benchmarks.device_pixels import ROOT
-from benchmarks.device_table import Check, Row
+from benchmarks.on_device.pixels import ROOT
+from benchmarks.on_device.table import Check, Row
 from vqclip.config import resolve as configs
 
 RATIO = 1.5
@@ -48,13 +48,13 @@ def start_up(check: Check) -> Iterator[Row]:
 
 
 def answer(check: Check, task: str, *words: str, given: Any = None, **environment: str) -> dict[str, Any]:
-    """What a task of `benchmarks.device_child` prints, and the `seconds` from its process' start, if it says none.
+    """What a task of `benchmarks.on_device.child` prints, and the `seconds` from its process' start, if it says none.
 
     Raises RuntimeError where the process fails, and TimeoutExpired when the check's time is over.
     """
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.device_child", task, *words], cwd=ROOT, check=False,
+        [sys.executable, "-m", "benchmarks.on_device.child", task, *words], cwd=ROOT, check=False,
         env=os.environ | environment, input=json.dumps(given), stdout=subprocess.PIPE, text=True,
         timeout=check.patience,
     )  # fmt: skip

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.device_pixels import ROOT, config
-from benchmarks.device_table import Check, Row
+from benchmarks.on_device.pixels import ROOT, config
+from benchmarks.on_device.table import Check, Row
 from vqclip.media.contact_sheet import contact_sheet, thumbnails
 from vqclip.media.image import save_png
 from vqclip.pipeline.events import result

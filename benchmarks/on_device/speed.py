@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from benchmarks.cases import Case
-from benchmarks.device_pixels import config
-from benchmarks.device_start import answer
-from benchmarks.device_steps import Measured, measure_plain, measure_vqclip, profile, synchronize
-from benchmarks.device_table import TARGETS, Check, Row
+from benchmarks.on_device.pixels import config
+from benchmarks.on_device.start_up import answer
+from benchmarks.on_device.steps import Measured, measure_plain, measure_vqclip, profile, synchronize
+from benchmarks.on_device.table import TARGETS, Check, Row
 from vqclip.base import device as devices
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import RenderRequest, render_batch
