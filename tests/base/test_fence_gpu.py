@@ -18,6 +18,7 @@ from vqclip.base.errors import UsageError
 from vqclip.config import resolve as configs
 from vqclip.media.image import save_png
 from vqclip.media.video_writer import VideoWriter
+from vqclip.pipeline.pipeline import Pipeline
 
 
 @pytest.fixture
@@ -272,6 +273,15 @@ def test_tf32_is_allowed_where_it_is_asked_for(gpu: FakeGpu, tf32_switches: list
         assert [switch.allow_tf32 for switch in tf32_switches] == 2 * [precision == "tf32"]
     assert arithmetic("tf32", torch.device("cuda")) == "tf32"
     assert arithmetic("tf32", torch.device("cpu")) == "float32"
+
+
+@pytest.mark.parametrize(("precision", "scale"), [("float16", 2.0**10), ("bfloat16", 1.0), ("float32", 1.0)])
+@pytest.mark.parametrize("drawer", [{}, {"drawer": "fft"}])
+def test_losses_are_scaled_wherever_a_network_computes_in_fp16(
+    gpu: FakeGpu, tiny: Tiny, drawer: dict[str, str], precision: str, scale: float
+) -> None:
+    pipeline = Pipeline(tiny(precision=precision, **drawer), torch.device("cuda"))
+    assert pipeline.objective(pipeline.film.frame(0)).gradient_scale == scale
 
 
 def test_fp16_is_refused_by_a_cpu_in_one_line() -> None:
