@@ -33,6 +33,7 @@ STARTS: dict[str, list[str]] = {
     "transformer that reads texts": [
         "--set", "start={name: transformer, model: READER, top_p: 0.9}", "--steps", "0", "--size", "8x8",
     ],
+    "prior": ["--set", "start={name: prior, model: NETWORK, candidates: 2}"],
     "init": ["--init", "PICTURE"],
     "image prompt": ["--image-prompt", "PICTURE"],
     "noise prompt": ["--set", "prompts=[noise:7, a red apple:-0.5]"],
@@ -52,7 +53,7 @@ WAYS: dict[str, list[str]] = {
     "wrapped crops": ["--set", "cutouts.border=wrap"],
     "regions": ["--set", "prompts=[a red apple @ left, an owl @ not 0,0,.5,.5]"],
     "a mask": ["--init", "PICTURE", "--mask", "PICTURE"],
-    "losses": ["--set", "losses={tv: 1, near_start: 1, saturation: 1}"],
+    "losses": ["--set", "losses={tv: 1, near_start: 1, near_zero: 1, saturation: 1}"],
     "losses by name": [
         "--set",
         "losses={symmetry: {axis: both}, edges: 1, vignette: 1, contrast: 1, detail: 1, tv: {weight: 1, form: log}, "
@@ -68,7 +69,7 @@ WAYS: dict[str, list[str]] = {
     "heads": ["--set", "losses.head={file: HEAD, target: 5}"],
     "a palette": ["--palette", "pico8"],
     "filters": ["--filter", "wallpaper:p6m", "--filter", "tile", "--filter", "wrap", "--filter", "rotate:3"],
-    "a CLUT": ["--filter", "clut:HALD"],
+    "filters that look colours up": ["--filter", "clut:HALD", "--filter", "lookup:pico8"],
     "transparent": ["--transparent", "--set", "losses={tv: 1, near_start: 1}"],
     "transparent tile": ["--transparent", "--tile"],
     "overlay": ["--set", "overlay={file: STAMP, every: 1, alpha: 0.5}"],

@@ -1,5 +1,6 @@
 """Every start, film, restyle and batch paints on a GPU: on one that isn't there, see fake_gpu.py."""
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from vqclip.base.device import allow_tf32, arithmetic, dtype_for
 from vqclip.base.errors import UsageError
+from vqclip.config import registry
 from vqclip.config import resolve as configs
 from vqclip.pipeline.pipeline import Pipeline
 
@@ -92,10 +94,24 @@ def test_films(words: list[str], paint: Paint) -> None:
     paint(*words)
 
 
+SKETCH = ["--set", "start=sketch", "--set", "texts.image_prior=mini-image-prior"]
+
+
 def test_the_models_that_ship_and_a_sketch(gpu: FakeGpu, vqclip: Vqclip) -> None:
-    words = ["--preset", "draft", "--steps", "1", "--size", "64x64", "--set", "start=sketch"]
+    words = ["--preset", "draft", "--steps", "1", "--size", "64x64", *SKETCH]
     done = vqclip("--debug", "generate", "two red apples on a table | fog", *words, "--device", "cuda")
     assert done.code == 0, done.err
+
+
+REGISTRIES = [registry.STARTS, registry.LOSSES, registry.FILTERS, registry.DRAWERS]
+
+
+@pytest.mark.parametrize("listed", REGISTRIES, ids=lambda listed: listed.kind)
+def test_nothing_that_a_config_names_is_left_out(listed: registry.Registry) -> None:
+    """The drawer `vqgan` is that of all others."""
+    ways = [*STARTS.values(), *WAYS.values(), *FILMS.values(), SKETCH]
+    named = set(re.findall(r"\w+", " ".join(word for words in ways for word in words)))
+    assert set(listed.shipped()) - named <= {"vqgan"}
 
 
 @pytest.mark.parametrize("name", ["adam", "nadam", "adagrad", "rmsprop", "sgd"])
