@@ -7,6 +7,8 @@ the CPU stay real. torch's autograd engine asks for the real device, so that bac
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from operator import is_
 from typing import Any
 
 import pytest
@@ -24,13 +26,15 @@ NUMBER = 1  # what every number is that is read from the device
 
 
 class FakeGpu(FakeTensorMode):
-    """While it is entered, `cuda` is a device of this machine; `copies` counts those that go to it in a step."""
+    """While it is entered, `cuda` is a device of this machine.
+
+    `copies` counts those that go to it in a step, and `captures` the steps that were captured.
+    """
 
     def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
-        self.in_step = self._inside = False
-        self.copies = 0
-        self.launched = 0
+        self.in_step = self.in_capture = self._inside = False
+        self.copies = self.captures = self.launched = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -45,7 +49,9 @@ class FakeGpu(FakeTensorMode):
         if func is aten._local_scalar_dense.default:
             self._read("a number")
             return torch.tensor(NUMBER, dtype=args[0].dtype).item()
-        self.copies += self.in_step and _sends(func, args)
+        if self.in_step and _sends(func, args):
+            self.copies += 1
+            assert not self.in_capture, "a step that is captured copies from the CPU"
         self._inside = True
         try:
             done = super().__torch_dispatch__(func, types, args, kwargs)
@@ -71,6 +77,17 @@ class FakeGpu(FakeTensorMode):
             yield
         finally:
             self.in_step = False
+
+    @contextmanager
+    def capturing(self) -> Iterator[None]:
+        """Fail the test where a capture would end, which vqclip itself would survive by steps without a graph."""
+        self.in_capture, self.captures = True, self.captures + 1
+        try:
+            yield
+        except Exception as error:
+            pytest.fail(f"no graph of this step: {error}")
+        finally:
+            self.in_capture = False
 
 
 def _lies_there(leaf: Any) -> bool:
@@ -147,34 +164,53 @@ def _zeros(meta: Any) -> Tensor:
     return torch.zeros(meta.shape, dtype=meta.dtype, device=meta.device)
 
 
-class Aside:
-    """A backend of step graphs without streams, which ask for a driver; steps are too few here for a capture."""
+class FakeGraphs:
+    """A backend of step graphs without streams, which ask for a driver. Its replays give what the capture gave."""
 
-    def __init__(self, device: torch.device):
+    def __init__(self, gpu: FakeGpu, device: torch.device):
         assert device.type == "cuda"
+        self._gpu = gpu
 
     def aside(self, work: Callable[[], Any]) -> Any:
         return work()
 
+    def capture(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+        with self._gpu.capturing():
+            return work(), lambda: None
+
 
 @contextmanager
 def fake_gpu(patch: pytest.MonkeyPatch, capability: tuple[int, int] = (9, 0)) -> Iterator[FakeGpu]:
-    """A machine that has one; steps may neither read from it nor meet it with tensors of the CPU."""
+    """A machine that has one; steps may neither read from it nor meet it with tensors of the CPU.
+
+    Each stage's second step is captured, and nothing compares it with an ordinary one, as there are no numbers.
+    """
     gpu = FakeGpu()
     patch.setattr("vqclip.base.device.present", lambda: ["cuda:0", "cpu"])
     patch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
     patch.setattr(torch.cuda, "get_device_name", lambda *_: "none")
     patch.setattr(torch.cuda, "mem_get_info", lambda *_: (64 * 2**30, 80 * 2**30))
     patch.setattr(torch.autograd, "backward", backward)
-    patch.setattr("vqclip.guidance.step_graph.CudaGraphs", Aside)
+    patch.setattr("vqclip.guidance.step_graph.CudaGraphs", partial(FakeGraphs, gpu))
+    patch.setattr("vqclip.guidance.step_graph.WARM_UP", 1)
+    patch.setattr("vqclip.guidance.step_graph.StepGraphs._check", lambda *_: None)
     patch.setattr("vqclip.guidance.optimize.take_step", watched(gpu, optimize.take_step))
     with gpu:
         yield gpu
 
 
 def watched(gpu: FakeGpu, take_step: Callable[..., Any]) -> Callable[..., Any]:
-    def take(*args: Any, **kwargs: Any) -> Any:
+    """Fail steps that read from the device, and those after a stage's first that copy more to it than their draw."""
+    known: list[list[object]] = []  # what made up the stages so far
+
+    def take(frame: Any, objective: Any, states: Any, draw: Any = None) -> Any:
+        stage = [frame, objective, *(state.latent.z for state in states)]
+        is_known = any(len(stage) == len(one) and all(map(is_, stage, one)) for one in known)
+        known.append(stage)
+        before = gpu.copies
         with gpu.stepping():
-            return take_step(*args, **kwargs)
+            steps = take_step(frame, objective, states, draw)
+        assert not is_known or gpu.copies == before + 1
+        return steps
 
     return take

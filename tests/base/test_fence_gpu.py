@@ -1,23 +1,28 @@
 """Every start, film, restyle and batch paints on a GPU: on one that isn't there, see fake_gpu.py."""
 
+import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from conftest import Done, Tiny, Vqclip
-from fake_gpu import FakeGpu, backward, fake_gpu
-from PIL import Image
-from tiny_transformers import random_transformer, write_transformer
+from fake_gpu import FakeGpu, FakeGraphs, backward, fake_gpu, watched
+from fence_paths import FILMS, STARTS, WAYS, with_files
+from torch import Tensor
 
 from vqclip.base.device import allow_tf32, arithmetic, dtype_for
 from vqclip.base.errors import UsageError
+from vqclip.config import registry
 from vqclip.config import resolve as configs
-from vqclip.media.image import save_png
-from vqclip.media.video_writer import VideoWriter
+from vqclip.pipeline.pipeline import Pipeline
 
 
 @pytest.fixture
@@ -29,171 +34,54 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGpu]:
 @pytest.fixture
 def tiny_yaml(tiny: Tiny, tmp_path: Path) -> Path:
     """A config file on the tiny models, in the arithmetic that suits the device."""
-    values = configs.to_dict(tiny(precision="auto", steps=2, film={"steps": 2}))
+    stages = [{"scale": 1, "share": 1}]
+    values = configs.to_dict(tiny(precision="auto", steps=2, film={"steps": 2}, latent={"stages": stages}))
     del values["prompts"], values["seed"]
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(values))
     return path
 
 
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "given.png"
-    save_png(Image.new("RGB", (20, 12), "teal"), path, {})
-    return path
-
-
-STARTS: dict[str, list[str]] = {
-    "noise": ["--set", "start=noise"],
-    "codes": ["--set", "start=codes"],
-    "gradient": ["--set", "start=gradient"],
-    "grey": ["--set", "start=grey"],
-    "ascent": ["--set", "start={name: ascent, steps: 2}"],
-    "transformer": ["--set", "start={name: transformer, model: NETWORK, candidates: 2}"],
-    "transformer, windows": [
-        "--set",
-        "start={name: transformer, model: NETWORK, enlarge: windows}",
-        "--steps",
-        "0",
-    ],
-    "transformer that completes an image": [
-        "--set",
-        "start={name: transformer, model: NETWORK, candidates: 2}",
-        "--init",
-        "PICTURE",
-        "--extend",
-        "right=4",
-        "--size",
-        "8x8",
-    ],
-    "transformer that completes an image and draws no more": [
-        "--set",
-        "start={name: transformer, model: NETWORK}",
-        "--init",
-        "PICTURE",
-        "--mask",
-        "PICTURE",
-        "--steps",
-        "0",
-        "--size",
-        "16x16",
-    ],
-    "transformer that reads texts": [
-        "--set",
-        "start={name: transformer, model: READER, top_p: 0.9}",
-        "--steps",
-        "0",
-        "--size",
-        "8x8",
-    ],
-    "init": ["--init", "PICTURE"],
-    "image prompt": ["--image-prompt", "PICTURE"],
-    "noise prompt": ["--set", "prompts=[noise:7, a red apple:-0.5]"],
-}
-WAYS: dict[str, list[str]] = {
-    "tile": ["--tile"],
-    "every chance of crops": [
-        "--set", "cutouts={count: 5, jitter: 1, noise: 0.1, erase: 0.5, border: grey, warp: 1, flip: 0.5}",
-    ],
-    "wrapped crops": ["--set", "cutouts.border=wrap"],
-    "losses": ["--set", "losses={tv: 1, near_start: 1, saturation: 1}"],
-    "losses by name": [
-        "--set",
-        "losses={symmetry: {axis: both}, edges: 1, vignette: 1, contrast: 1, detail: 1, tv: {weight: 1, form: log}, "
-        "palette: {colours: [red, blue]}}",
-    ],
-    "the structure of an init": ["--init", "PICTURE", "--loss", "structure"],
-    "a palette": ["--palette", "pico8"],
-    "filters": ["--filter", "wallpaper:p6m", "--filter", "tile", "--filter", "wrap", "--filter", "rotate:3"],
-    "drops of the rate": ["--set", "optimizer.drops=[1i]", "--set", "plateau={patience: 1, drops: 1}"],
-    "fp32": ["--set", "precision=float32"],
-    "tf32": ["--set", "precision=tf32"],
-    "fp16": ["--set", "precision=float16"],
-    "larger than a cell": ["--size", "17x15"],
-    "fft": ["--drawer", "fft"],
-    "lines": ["--drawer", "lines", "--set", "drawer={name: lines, strokes: 5, fills: 3}"],
-    "hexagons": ["--drawer", "pixel", "--set", "drawer={name: pixel, shape: hex, pixels: 6x4}"],
-    "pyramid": ["--drawer", "pyramid", "--tile"],
-    "several at once": ["--count", "3", "--batch-size", "3"],
-    "several, ranked": ["--count", "2", "--best", "1", "--judge", "EYE"],
-}  # fmt: skip
-
-
-FILMS: dict[str, list[str]] = {
-    "story": ["story", "a ^ b", "--frames", "2", "--fade", "0.5"],
-    "looped story": ["story", "a ^ b", "--frames", "3", "--loop", "--set", "film={overlap: 2, window: 3}"],
-    "zoom": ["zoom", "a", "--frames", "2", "--zoom", "1.1", "--turn", "3"],
-    "zoom that paints what comes in": ["zoom", "a", "--frames", "2", "--zoom", "0.8", "--border", "paint"],
-    "pan": ["zoom", "a", "--frames", "2", "--right", "3", "--border", "wrap", "--set", "start=codes"],
-    "zoom of lines": [
-        "zoom",
-        "a",
-        "--frames",
-        "2",
-        "--zoom",
-        "1.1",
-        "--set",
-        "drawer={name: lines, strokes: 5, fills: 3}",
-    ],
-    "zoom of a pyramid": ["zoom", "a", "--frames", "2", "--zoom", "1.1", "--set", "drawer=pyramid"],
-    "pan of pixels": [
-        "zoom",
-        "a",
-        "--frames",
-        "2",
-        "--right",
-        "3",
-        "--border",
-        "wrap",
-        "--set",
-        "drawer=pixel",
-    ],
-    "restyle": ["restyle", "CLIP", "a", "--pull-to-source", "0.5"],
-    "restyle along the flow": ["restyle", "CLIP", "a", "--flow", "--size", "20x16"],
-}
-
 Paint = Callable[..., Done]
 
 
 @pytest.fixture
-def paint(
-    gpu: FakeGpu,
-    vqclip: Vqclip,
-    tiny_yaml: Path,
-    picture: Path,
-    tiny_clip: Path,
-    tiny_vqgan: Path,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
-) -> Paint:
-    """A command on the GPU that has to end well, with files in the place of their names."""
+def paint(gpu: FakeGpu, vqclip: Vqclip, tiny_yaml: Path, tiny_vqgan: Path, tmp_path: Path) -> Paint:
+    """A command on the GPU that has to end well, with files in the place of their names, and with a captured step."""
 
     def run(command: str, *words: str) -> Done:
-        files = {"PICTURE": str(picture), "EYE": str(tiny_clip)}
-        for name, kind in (("NETWORK", "coordinates"), ("READER", "bart")):
-            network = random_transformer(kind, vqgan=str(tiny_vqgan))
-            files[name] = str(write_transformer(tmp_path / f"{kind}.safetensors", network))
-        if "CLIP" in words:
-            files["CLIP"] = str(request.getfixturevalue("clip"))
-        given = [files.get(word, word) for word in words]
-        given = [
-            word.replace("NETWORK", files["NETWORK"]).replace("READER", files["READER"]) for word in given
-        ]
+        given = with_files(list(words), tmp_path, tiny_vqgan)
         done = vqclip("--debug", command, *given, "-c", tiny_yaml, "--device", "cuda")
         assert done.code == 0, done.err
         assert "cuda" in done.err
+        assert gpu.captures or ("--steps", "0") in pairwise(words)
         return done
 
     return run
 
 
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    """A video of two frames."""
-    with VideoWriter(tmp_path / "clip.mp4", 20, 16, 10, {}, "clip") as video:
-        for colour in ("teal", "tan"):
-            video.write(Image.new("RGB", (20, 16), colour))
-    return tmp_path / "clip.mp4"
+class Doubles:
+    """In place of spandrel's loader: an upscaler that repeats pixels."""
+
+    input_channels, output_channels, scale = 3, 3, 2
+
+    def __init__(self, device: torch.device):
+        assert device.type == "cuda"
+
+    def load_from_state_dict(self, tensors: dict[str, Tensor]) -> "Doubles":
+        return self
+
+    def eval(self) -> None:
+        pass
+
+    def __call__(self, image: Tensor) -> Tensor:
+        assert image.is_cuda
+        return F.interpolate(image, scale_factor=2)
+
+
+@pytest.fixture(autouse=True)
+def upscalers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spandrel", SimpleNamespace(ModelLoader=Doubles))
 
 
 @pytest.mark.parametrize("words", [*STARTS.values(), *WAYS.values()], ids=[*STARTS, *WAYS])
@@ -206,10 +94,24 @@ def test_films(words: list[str], paint: Paint) -> None:
     paint(*words)
 
 
+SKETCH = ["--set", "start=sketch", "--set", "texts.image_prior=mini-image-prior"]
+
+
 def test_the_models_that_ship_and_a_sketch(gpu: FakeGpu, vqclip: Vqclip) -> None:
-    words = ["--preset", "draft", "--steps", "1", "--size", "64x64", "--set", "start=sketch"]
+    words = ["--preset", "draft", "--steps", "1", "--size", "64x64", *SKETCH]
     done = vqclip("--debug", "generate", "two red apples on a table | fog", *words, "--device", "cuda")
     assert done.code == 0, done.err
+
+
+REGISTRIES = [registry.STARTS, registry.LOSSES, registry.FILTERS, registry.DRAWERS]
+
+
+@pytest.mark.parametrize("listed", REGISTRIES, ids=lambda listed: listed.kind)
+def test_nothing_that_a_config_names_is_left_out(listed: registry.Registry) -> None:
+    """The drawer `vqgan` is that of all others."""
+    ways = [*STARTS.values(), *WAYS.values(), *FILMS.values(), SKETCH]
+    named = set(re.findall(r"\w+", " ".join(word for words in ways for word in words)))
+    assert set(listed.shipped()) - named <= {"vqgan"}
 
 
 @pytest.mark.parametrize("name", ["adam", "nadam", "adagrad", "rmsprop", "sgd"])
@@ -274,6 +176,15 @@ def test_tf32_is_allowed_where_it_is_asked_for(gpu: FakeGpu, tf32_switches: list
     assert arithmetic("tf32", torch.device("cpu")) == "float32"
 
 
+@pytest.mark.parametrize(("precision", "scale"), [("float16", 2.0**10), ("bfloat16", 1.0), ("float32", 1.0)])
+@pytest.mark.parametrize("drawer", [{}, {"drawer": "fft"}])
+def test_losses_are_scaled_wherever_a_network_computes_in_fp16(
+    gpu: FakeGpu, tiny: Tiny, drawer: dict[str, str], precision: str, scale: float
+) -> None:
+    pipeline = Pipeline(tiny(precision=precision, **drawer), torch.device("cuda"))
+    assert pipeline.objective(pipeline.film.frame(0)).gradient_scale == scale
+
+
 def test_fp16_is_refused_by_a_cpu_in_one_line() -> None:
     with pytest.raises(UsageError, match="float16 needs a GPU"):
         dtype_for("float16", torch.device("cpu"))
@@ -298,6 +209,19 @@ class TestTheFence:
         with gpu.stepping():
             torch.ones(2).to("cuda").add_(1)
         assert gpu.copies == 1
+
+    def test_copies_in_a_capture(self, gpu: FakeGpu) -> None:
+        graphs = FakeGraphs(gpu, torch.device("cuda"))
+        with gpu.stepping(), pytest.raises(pytest.fail.Exception, match="copies from the CPU"):
+            graphs.capture(lambda: torch.ones(2).to("cuda"))
+
+    def test_copies_in_every_step_of_a_stage(self, gpu: FakeGpu) -> None:
+        state = SimpleNamespace(latent=SimpleNamespace(z=torch.ones(2)))
+        take = watched(gpu, lambda *_: [torch.ones(2).to("cuda") for _ in range(2)])
+        stage = object(), object(), [state]
+        take(*stage)
+        with pytest.raises(AssertionError):
+            take(*stage)
 
     def test_gradients_are_those_of_torch(self) -> None:
         x = torch.randn(2, 3, requires_grad=True)

@@ -4,12 +4,14 @@ import dataclasses
 import inspect
 from collections import Counter
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 import torch
 from conftest import Tiny
+from fence_paths import write_head, write_vgg
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -22,8 +24,9 @@ from vqclip.guidance.masking import MaskedDrawer
 from vqclip.guidance.objective import Objective, PerceptorLoss
 from vqclip.guidance.optimize import Step, take_step
 from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
-from vqclip.guidance.records import mapped
+from vqclip.guidance.records import mapped, tensors
 from vqclip.guidance.state import State
+from vqclip.guidance.transparent_drawer import TransparentDrawer
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import numbers
 
@@ -41,7 +44,10 @@ READS = (
 
 
 class Watch(TorchDispatchMode):
-    """Counts copies from the CPU by who asks for them; forbids reading what isn't there."""
+    """Counts copies from the CPU by who asks for them; forbids to read what isn't there, and 64-bit floats.
+
+    MPS, whose kernels these are, has no such floats.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,6 +57,8 @@ class Watch(TorchDispatchMode):
         brings = func is aten._to_copy.default and torch.device((kwargs or {}).get("device") or META) == CPU
         assert not ((func in READS or brings) and args[0].is_meta), f"a step reads: {func} in {asker()}"
         done = func(*args, **(kwargs or {}))
+        for made in tensors([done]):
+            assert not (made.is_meta and made.dtype == torch.float64), f"64-bit floats: {func} in {asker()}"
         given = {aten._to_copy.default: args[:1], aten.copy_.default: args[1:2]}.get(func, ())
         if any(not x.is_meta for x in given) and done.is_meta:
             self.copies[asker()] += 1
@@ -86,9 +94,9 @@ def on_meta(record: Any) -> Any:
 
 
 def scene_without_numbers(penalty: Penalty) -> Penalty:
-    """A penalty whose scene, if it has one, has moved to the meta device."""
+    """A penalty whose scene, if it has one, has moved to the meta device; others send tables in their first step."""
     measure: Any = penalty.measure
-    scene = measure.keywords.get("scene")
+    scene = getattr(measure, "keywords", {}).get("scene")
     if scene is None:
         return penalty
     if scene.embed is not None:
@@ -105,6 +113,7 @@ def without_numbers_too(drawer: Any) -> Any:
         return drawer
     if isinstance(drawer, MaskedDrawer):
         drawer._canvases = on_meta(drawer._canvases)
+    if isinstance(drawer, FilteredDrawer | MaskedDrawer | TransparentDrawer):
         drawer._drawer = without_numbers_too(drawer._drawer)
         return drawer
     drawer.device = META
@@ -116,22 +125,26 @@ def without_numbers_too(drawer: Any) -> Any:
     return drawer
 
 
-def take_one(pipeline: Pipeline, images: int) -> tuple[Watch, list[State]]:
-    """A step of a frame whose models and latents lie on the meta device."""
+def take_two(pipeline: Pipeline, images: int) -> tuple[Watch, list[State]]:
+    """Two steps of a frame whose models and latents lie on the meta device; the Watch saw the second.
+
+    The first may copy tables, as no first step of a stage is captured.
+    """
     frame = pipeline.film.frame(0)
+    for known in pipeline._embeddings:
+        known.perceptor.device = META  # heads ask where they shall lie
     objective = pipeline.objective(frame)
     begun = [pipeline.begin(frame, objective, seed) for seed in range(images)]
-    drawer: Any = objective.drawer
-    drawer = without_numbers_too(drawer._drawer if isinstance(drawer, FilteredDrawer) else drawer)
     objective: Objective = dataclasses.replace(
         objective,
-        drawer=drawer,
+        drawer=without_numbers_too(objective.drawer),
         perceptor_losses=[without_numbers(view) for view in objective.perceptor_losses],
         penalties=[scene_without_numbers(penalty) for penalty in objective.penalties],
     )
     states = [State.begin(state.latent.z.to(META), pipeline.make_optimizer, state.seed) for state in begun]
-    with Watch() as watch:
-        steps = take_step(frame, objective, states)
+    for _ in range(2):
+        with Watch() as watch:
+            steps = take_step(frame, objective, states)
     assert all(loss.is_meta for step in steps for loss in step.losses.values())
     return watch, states
 
@@ -166,6 +179,15 @@ STEPS: dict[str, dict[str, Any]] = {
     "recomputed": {"recompute": True},
     "negative": {"prompts": ["a red apple | fog:-0.5:-0.7"]},
     "bf16": {"precision": "bfloat16"},
+    "every filter with a table": {"filters": ["wallpaper:p4m", "wallpaper:p6", "clut:init.png"]},
+    "structure": {"init": "init.png", "losses": {"structure": 1}},
+    "style": {"losses": {"style": {"image": "init.png"}}},
+    "style by a VGG": {
+        "losses": {"style": {"image": "init.png", "network": "vgg.safetensors", "distance": "sliced"}}
+    },
+    "heads": {"losses": {"head": {"file": "head.safetensors"}}, "pictures": 2},
+    "transparent": {"transparent": "1", "losses": {"tv": 1, "near_start": 1}, "pictures": 2},
+    "transparent tile": {"transparent": "1", "tile": True},
     "fft": {"drawer": "fft", "pictures": 2},
     "lines": {"drawer": {"name": "lines", "strokes": 4, "fills": 2}, "pictures": 2},
     "recomputed lines": {"drawer": {"name": "lines", "strokes": 4, "fills": 2}, "recompute": True},
@@ -185,17 +207,26 @@ def test_a_step_waits_for_no_number(given: dict[str, Any], tiny: Tiny) -> None:
     """And copies once from the CPU: what was drawn by chance."""
     settings = dict(given)
     Image.new("RGB", (8, 8)).save("init.png")
+    write_vgg(Path("vgg.safetensors"))
+    write_head(Path("head.safetensors"))
     images, recompute = settings.pop("pictures", 1), settings.pop("recompute", False)
     pipeline = Pipeline(tiny(**settings), CPU)
     pipeline._budget.recompute = recompute
-    watch, states = take_one(pipeline, images)
+    watch, states = take_two(pipeline, images)
     assert watch.copies == COPIES
-    assert all(state.latent.z.is_meta and state.step == 1 for state in states)
+    assert all(state.latent.z.is_meta and state.step == 2 for state in states)
 
 
 @pytest.mark.parametrize("name", ["adam", "nadam", "sgd", "rmsprop"])
 def test_so_does_every_optimisers(name: str, tiny: Tiny) -> None:
-    watch, _ = take_one(Pipeline(tiny(optimizer={"name": name}), CPU), 1)
+    watch, _ = take_two(Pipeline(tiny(optimizer={"name": name}), CPU), 1)
+    assert watch.copies == COPIES
+
+
+def test_so_do_perceptors_at_crops_of_two_sizes(tiny: Tiny, other_clip: Path) -> None:
+    models = tiny().perceptors[0].model, str(other_clip)
+    config = tiny(perceptors=[{"model": model} for model in models], cutouts={"count": 4, "noise": 0.1})
+    watch, _ = take_two(Pipeline(config, CPU), 1)
     assert watch.copies == COPIES
 
 

@@ -382,6 +382,12 @@ class TestDevicePath:
             )
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
+    def test_a_number_of_the_table_depends_on_its_place_alone(self) -> None:
+        """So that a perceptor at larger crops, which needs a longer table, changes no other's noise."""
+        longest = normal_numbers(1000, torch.device("cpu"))
+        for count in (1, 2, 7, 500, 999):
+            assert torch.equal(normal_numbers(count, torch.device("cpu")), longest[:count])
+
     def test_noise_out_of_the_table_is_normal_and_another_for_each_crop_and_seed(
         self, plain: CutoutsConfig
     ) -> None:

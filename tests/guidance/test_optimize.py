@@ -280,7 +280,17 @@ def test_other_errors_are_no_shortage(tiny: Tiny) -> None:
     assert setting.objective.budget == MemoryBudget()
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 1 GiB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+    ],
+)
 def test_a_shortage_outside_of_steps_is_told_plainly(error: Exception) -> None:
     with pytest.raises(OutOfMemory, match="make smaller images"), plain_shortages():
         raise error

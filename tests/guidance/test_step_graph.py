@@ -8,6 +8,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,12 +146,12 @@ def assert_same(one: Painting, other: Painting) -> None:
 
 
 @pytest.fixture
-def rich(tiny: Tiny) -> Config:
-    """A tile of two stages that two perceptors look at, with every kind of chance, and schedules that change."""
+def rich(tiny: Tiny, other_clip: Path) -> Config:
+    """A tile of two stages that three perceptors look at, one of them at larger crops, with every kind of chance."""
     eye = tiny().perceptors[0].model
     return tiny(
         tile=True, steps=20, prompts=["a red apple | rust:-0.3:-0.5"],
-        perceptors=[{"model": eye}, {"model": eye, "crops": 7, "weight": 0.5}],
+        perceptors=[{"model": eye}, {"model": eye, "crops": 7, "weight": 0.5}, {"model": str(other_clip)}],
         cutouts={"anchors": 1, "smallest": 0.2, "noise": 0.1, "erase": 0.5, "border": "grey", "beyond": 0.3},
         losses={"tv": "0.3 -> 0.1", "near_start": "0.2", "saturation": "0.1"},
         latent={"stages": [{"scale": 0.5, "share": 1}, {"scale": 1.0, "share": 1}]},

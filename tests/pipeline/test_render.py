@@ -301,12 +301,17 @@ class TestOverflow:
 
         monkeypatch.setattr(OpenCLIPPerceptor, "embed_crops", see)
 
+    @pytest.mark.parametrize("drawer", [{}, {"drawer": "fft"}])
     def test_a_short_type_gives_way_to_float32(
-        self, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
-    ) -> None:
-        """From the last state that was whole, with one line, and every step is in the log once."""
+        self, drawer: dict[str, str], tiny: Tiny, monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture, tmp_path: Path,
+    ) -> None:  # fmt: skip
+        """From the last state that was whole, with one line, and every step is in the log once.
+
+        Also where the perceptors alone compute in that type.
+        """
         self.overflowing(monkeypatch, torch.bfloat16)
-        config = tiny(steps=35, precision="bfloat16")
+        config = tiny(steps=35, precision="bfloat16", **drawer)
         run = Run.create(tmp_path, config, {})
         painting = paint(config, run)
         assert [message for message in caplog.messages if "float32" in message] == [

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -126,6 +128,17 @@ def allow_tf32(precision: str, device: torch.device) -> None:
     if strengths(device).tf32:
         is_wanted = precision == "tf32"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = is_wanted
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Keep TF32 out of the fp32 products within: those of coordinates, and those by which something is chosen."""
+    switch = torch.backends.cuda.matmul
+    before, switch.allow_tf32 = switch.allow_tf32, False
+    try:
+        yield
+    finally:
+        switch.allow_tf32 = before
 
 
 def threads(device: torch.device) -> int | None:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from vqclip.base.device import strengths
+from vqclip.base.device import exact_products, strengths
 from vqclip.guidance.cutout_draws import Placement
 
 _FINE = 2.0**36  # parts of the largest gradient; 2^26 of those, summed up, still fit into 64 bits
@@ -94,7 +94,8 @@ def _crop_points(maps: Tensor, size: int) -> Tensor:
     axis = (torch.arange(size, device=maps.device) + 0.5) * 2 / size - 1
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     points = torch.stack([x, y, torch.ones_like(x)], -1)
-    mapped = torch.einsum("nij,yxj->nyxi", maps, points)
+    with exact_products():
+        mapped = torch.einsum("nij,yxj->nyxi", maps, points)
     return mapped[..., :2] / mapped[..., 2:].clamp(min=1e-3)
 
 

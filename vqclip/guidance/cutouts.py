@@ -98,17 +98,20 @@ def kept(blanks: Tensor, size: int) -> Tensor:
 
 
 def normal_numbers(count: int, device: torch.device) -> Tensor:
-    """Compute normal numbers (count) on a device without a generator; they are the same each time.
+    """Compute normal numbers (count) on a device without a generator; each depends on its index alone, not on `count`.
 
-    Box and Muller's transform (1958) of a hash of 0, 1, 2, …: the finaliser of MurmurHash3 (Appleby, 2011).
+    Box and Muller's transform (1958) of a hash of 0, 1, 2, …: the finaliser of MurmurHash3 (Appleby, 2011). The cosine
+    and the sine of a pair lie side by side.
     """
-    mask, half = 0xFFFFFFFF, (count + 1) // 2
+    mask, pairs = 0xFFFFFFFF, math.ceil(count / 2)
 
     def hashed(x: Tensor) -> Tensor:  # 32 bits to 32 bits, held in 64; products wrap in bits that are cut off
         for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
             x = ((x ^ (x >> shift)) * factor) & mask
         return x ^ (x >> 16)
 
-    bits = hashed(torch.arange(1, 2 * half + 1, device=device)).float().add(0.5) / 2.0**32
-    radius, angle = (-2 * bits[:half].log()).sqrt(), 2 * math.pi * bits[half:]
-    return torch.cat([radius * angle.cos(), radius * angle.sin()])[:count]
+    def uniform(first: int) -> Tensor:
+        return hashed(torch.arange(first, 2 * pairs + 1, 2, device=device)).float().add(0.5) / 2.0**32
+
+    radius, angle = (-2 * uniform(1).log()).sqrt(), 2 * math.pi * uniform(2)
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], 1).flatten()[:count]

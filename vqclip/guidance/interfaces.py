@@ -34,7 +34,7 @@ class Drawer(Protocol):
     """Decode latents (n d y x), which are optimised, into images (n 3 h w) in [0, 1].
 
     `unit` is the unit of learning rates and of distances between latents. `encodes` tells whether `encode` can turn an
-    image into a latent. `dtype` is the type of the arithmetic.
+    image into a latent.
     """
 
     width: int
@@ -44,8 +44,6 @@ class Drawer(Protocol):
     def device(self) -> "torch.device": ...
     @property
     def unit(self) -> float: ...
-    @property
-    def dtype(self) -> "torch.dtype": ...
     @property
     def encodes(self) -> bool: ...
 

@@ -23,7 +23,13 @@ Result = TypeVar("Result")
 
 _ADVICE = "memory doesn't suffice, even crop by crop: make smaller images (--size) or with smaller models"
 # How errors of torch's allocators and libraries say that memory ran out; CUDA's has a class of its own.
-_WORDS = ("can't allocate memory", "out of memory", "could not create a memory")
+_WORDS = (
+    "can't allocate memory",
+    "out of memory",
+    "could not create a memory",
+    "alloc_failed",  # cuBLAS, cuDNN, cuFFT
+    "unable to find an engine",  # torch, where the workspace of none of cuDNN's kernels fits
+)
 
 
 @dataclass

@@ -63,6 +63,7 @@ class Objective:
     drops: Sequence[Moment] = ()  # when the rate is multiplied by `drop_factor`, besides at a plateau
     drop_factor: float = 0.1
     overlay: Overlay | None = None
+    dtype: torch.dtype = torch.float32  # of the networks' arithmetic
 
     @property
     def stride(self) -> float:
@@ -72,7 +73,7 @@ class Objective:
     @property
     def gradient_scale(self) -> float:
         """Give the factor that scales losses before the backward pass, as fp16 turns small gradients into 0."""
-        return 2.0**10 if self.drawer.dtype == torch.float16 else 1.0
+        return 2.0**10 if self.dtype == torch.float16 else 1.0
 
     def rate_at(self, step: int, steps: int) -> float:
         """Give the learning rate, in the latent's numbers, at a step of `steps`; a plateau's drops come on top."""

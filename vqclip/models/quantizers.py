@@ -6,6 +6,8 @@ Letters in shapes: n images, y x latent cells, d latent channels, k codes.
 import torch
 from torch import Tensor, nn
 
+from vqclip.base.device import exact_products
+
 
 def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     """The index of the code closest to each cell: z (n d y x), codebook (k d) -> (n y x).
@@ -14,7 +16,8 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     """
     cells = z.permute(0, 2, 3, 1).flatten(0, 2).float()
     codes = codebook.float()
-    distances = torch.addmm(codes.square().sum(1), cells, codes.T, alpha=-2)
+    with exact_products():
+        distances = torch.addmm(codes.square().sum(1), cells, codes.T, alpha=-2)
     return distances.argmin(1).view(z.shape[0], *z.shape[2:])
 
 

@@ -156,6 +156,7 @@ class Pipeline:
             drops=[Moment.parse(text, "optimizer.drops") for text in optimizer.drops],
             drop_factor=optimizer.drop_factor,
             overlay=self._inputs.overlay,
+            dtype=self._dtype,
         )
 
     def _terms(self) -> dict[str, Any]:

@@ -208,7 +208,7 @@ class _Rendering:
         """Read a step's losses; raises NotFinite, with the command to type, if one or the latent isn't finite."""
         losses = numbers(step)
         if not (all(map(math.isfinite, losses.values())) and self.state.latent.z.isfinite().all()):
-            is_short = self.objective.drawer.dtype != torch.float32
+            is_short = self.objective.dtype != torch.float32
             advice = "precision=float32" if is_short else "optimizer.learning_rate=0.01"
             raise NotFinite(f"the losses of step {step.index} aren't finite numbers; add --set {advice}")
         return losses
@@ -220,7 +220,7 @@ class _Rendering:
 
     def recover(self, frame: Frame) -> None:
         """Go on from the copied State in float32; raises NotFinite if it was float32 already."""
-        if self.objective.drawer.dtype == torch.float32 and self.last:
+        if self.objective.dtype == torch.float32 and self.last:
             self.read(self.last)
         self.pipeline = self.pipeline.in_float32()
         self.objective = self.pipeline.objective(frame)

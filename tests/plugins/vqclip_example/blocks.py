@@ -9,7 +9,7 @@ from vqclip.guidance import motion, ops
 
 
 class BlocksDrawer:
-    unit, dtype, encodes = 1.0, torch.float32, True
+    unit, encodes = 1.0, True
 
     def __init__(self, side: int, width: int, height: int, device: torch.device):
         self.side, self.width, self.height, self.device = side, width, height, device

@@ -11,6 +11,8 @@ distance at first order. So the weights are found without gradients, and the gra
 import torch
 from torch import Tensor
 
+from vqclip.base.device import exact_products
+
 SAMPLES = 8  # stretches of a curve, at whose ends the nearest point is looked for
 REFINEMENTS = 2  # Newton steps from there
 EDGES = 24  # straight lines that stand for a curve where the inside is looked for
@@ -25,7 +27,8 @@ def bernstein(t: Tensor) -> Tensor:
 def along(points: Tensor, number: int) -> Tensor:
     """Compute the points (s k 2) of curves (s 4 2) that divide them into so many stretches."""
     t = torch.linspace(0, 1, number + 1, device=points.device)
-    return bernstein(t[None])[0].T @ points
+    with exact_products():
+        return bernstein(t[None])[0].T @ points
 
 
 @torch.no_grad()
@@ -35,7 +38,8 @@ def nearest(points: Tensor, pixels: Tensor) -> Tensor:
     t = torch.zeros_like(best)
     for k, sample in enumerate(along(points, SAMPLES).unbind(1)):
         # The square of the distance without the pixel's own, which all samples share.
-        away = torch.addmm(sample.square().sum(1, keepdim=True), sample, pixels, alpha=-2)
+        with exact_products():
+            away = torch.addmm(sample.square().sum(1, keepdim=True), sample, pixels, alpha=-2)
         t = torch.where(away < best, k / SAMPLES, t)
         best = best.minimum(away)
     return _refined(t, points, pixels)
@@ -88,7 +92,8 @@ def inside(points: Tensor, pixels: Tensor) -> Tensor:
 
 def distance(points: Tensor, weights: Tensor, pixels: Tensor) -> Tensor:
     """Measure the distance (s p) of pixels from the points that weights (s 4 p) give, differentiably in the points."""
-    x, y = (points.mT @ weights - pixels).unbind(1)
+    with exact_products():
+        x, y = (points.mT @ weights - pixels).unbind(1)
     return (x * x + y * y + 1e-6).sqrt()
 
 

@@ -18,7 +18,7 @@ from vqclip.guidance.ops import cover
 class FFTDrawer:
     """Draw images (n 3 h w) of spectra. They repeat without a seam, so that a tile needs nothing more."""
 
-    unit, dtype, encodes = 1.0, torch.float32, True
+    unit, encodes = 1.0, True
 
     def __init__(self, width: int, height: int, device: torch.device, tile: bool = False):
         self.width, self.height, self.device, self.tile = width, height, device, tile

@@ -31,7 +31,7 @@ OPACITY = 0.9  # of a curve
 class LinesDrawer:
     """Draw images (n 3 h w) of curves; steps draw small ones, and what is saved is drawn sharply at full size."""
 
-    unit, dtype, encodes = 1.0, torch.float32, True
+    unit, encodes = 1.0, True
 
     def __init__(self, width: int, height: int, device: torch.device, strokes: int, fills: int):
         self.width, self.height, self.device = width, height, device

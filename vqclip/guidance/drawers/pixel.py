@@ -20,7 +20,7 @@ HEX_ROW = math.sqrt(3) / 2  # the distance of a regular honeycomb's rows, where 
 class PixelDrawer:
     """Draw images (n 3 h w) in which each pixel has the colour of the cell that its middle lies in."""
 
-    unit, dtype, encodes = 1.0, torch.float32, True
+    unit, encodes = 1.0, True
 
     def __init__(
         self, width: int, height: int, device: torch.device, grid: tuple[int, int], shape: str = "square",
@@ -82,12 +82,12 @@ class PixelDrawer:
     def _cells(self, shape: tuple[int, int]) -> Tensor:
         """Give the number of the cell (h·w) that each pixel's middle lies in; cells count along rows."""
         if shape not in self._maps:
-            y = (torch.arange(self.height, device=self.device, dtype=torch.float64) + 0.5)[
-                :, None
-            ] / self.height
-            x = (torch.arange(self.width, device=self.device, dtype=torch.float64) + 0.5)[None] / self.width
-            row, column = _SHAPES[self.shape](y, x, *shape, self.tile)
-            self._maps[shape] = (row * shape[1] + column).flatten()
+            # On the CPU: not every device has 64-bit floats.
+            y, x = (
+                (torch.arange(side, dtype=torch.float64) + 0.5) / side for side in (self.height, self.width)
+            )
+            row, column = _SHAPES[self.shape](y[:, None], x[None], *shape, self.tile)
+            self._maps[shape] = (row * shape[1] + column).flatten().to(self.device)
         return self._maps[shape]
 
 

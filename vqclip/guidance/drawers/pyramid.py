@@ -32,7 +32,7 @@ class PyramidDrawer:
     come before texture.
     """
 
-    unit, dtype, encodes = 1.0, torch.float32, True
+    unit, encodes = 1.0, True
 
     def __init__(
         self, width: int, height: int, device: torch.device, tile: bool = False, falloff: float = 0.0

@@ -1,8 +1,7 @@
 """Structure: a larger weight keeps the edges of the image that the user gave: the init, or the source's frame."""
 
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vqclip.config.rules import schedule, within
 from vqclip.guidance.interfaces import LossTerm, Measure, Scene
@@ -26,17 +25,25 @@ class Structure(LossTerm):
     blur: int = within(1, 99, default=3)
 
     def prepare(self, scene: Scene) -> Measure:
+        from vqclip.guidance.ops import cover  # noqa: PLC0415  # torch
+
         assert scene.given is not None, "Config.check refuses it without an image"
-        return partial(self._compare, given=scene.given().detach())
+        given = scene.given().detach()
+        edges: dict[
+            Any, Tensor
+        ] = {}  # of the given image; a copy from the CPU in each step would rule out graphs
+
+        def measure(image: "Tensor", latent: "Latent") -> "Tensor":
+            known = image.device, image.shape[2:]
+            if known not in edges:
+                edges[known] = self.edges(cover(given, *image.shape[2:]).to(image))
+            wanted = edges[known]
+            return ((self.edges(image) - wanted) / wanted.mean().clamp(min=1e-3)).square().mean()
+
+        return measure
 
     def value(self, image: "Tensor", latent: "Latent", scene: Scene) -> "Tensor":
         return self.prepare(scene)(image, latent)
-
-    def _compare(self, image: "Tensor", latent: "Latent", *, given: "Tensor") -> "Tensor":
-        from vqclip.guidance.ops import cover  # noqa: PLC0415  # torch
-
-        wanted = self.edges(cover(given, *image.shape[2:]).to(image))
-        return ((self.edges(image) - wanted) / wanted.mean().clamp(min=1e-3)).square().mean()
 
     def edges(self, image: "Tensor") -> "Tensor":
         """Compute the strength of edges (1 h-1 w-1) of an image (1 3 h w)."""
