@@ -174,6 +174,9 @@ class FakeGraphs:
     def aside(self, work: Callable[[], Any]) -> Any:
         return work()
 
+    def rehearse(self, work: Callable[[], Any]) -> tuple[Any, str | None]:
+        return work(), None
+
     def capture(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
         with self._gpu.capturing():
             return work(), lambda: None

@@ -146,9 +146,10 @@ class TestAliases:
     def test_are_read_as_our_names(self, alias: str, name: str) -> None:
         if name in ("head", "style"):
             pytest.skip("it has keys that must be given")
-        base = configs.resolve({"seed": 1, "losses": {name: "0.5"}})
-        assert configs.resolve({"seed": 1, "losses": {alias: "0.5"}}) == base
-        assert configs.resolve({"seed": 1}, settings=[f"losses.{alias}=0.5"]) == base
+        given = {"seed": 1, "init": "a.png"}
+        base = configs.resolve({**given, "losses": {name: "0.5"}})
+        assert configs.resolve({**given, "losses": {alias: "0.5"}}) == base
+        assert configs.resolve(given, settings=[f"losses.{alias}=0.5"]) == base
 
     def test_mean_terms_that_exist(self) -> None:
         assert set(ALIASES.values()) <= set(LOSSES.names())
