@@ -31,7 +31,7 @@ EXCEPTIONS = {
 SEEING = ("classify", "search", "embed", "rank")
 FILMS = ("story", "zoom", "restyle")
 MAKING = ("generate", "vary", *FILMS)
-SKETCHING = ("README", "starts")  # the other documents' commands start from grey: a sketch takes a second
+SKETCHING = ("README",)  # the other documents' commands start from grey: a sketch takes a second
 
 
 def commands(document: Path) -> list[list[str]]:
@@ -116,6 +116,8 @@ def small(words: Sequence[str]) -> list[str]:
     size = words[words.index("--size") + 1] if "--size" in words else "256x256"
     sides = size.split("x") if size[0].isdigit() else ["256", "256"]
     options = ["--steps", "2"]
+    if "prior" in words:  # each sample takes a second
+        options += ["--set", "start.candidates=1"]
     if "--extend" not in words:  # which makes room for the whole init image
         options += ["--size", "x".join(str(int(side) // 16) for side in sides)]
     if words[0] in FILMS:

@@ -92,7 +92,7 @@ WAYS: dict[str, list[str]] = {
 
 FILMS: dict[str, list[str]] = {
     "story": ["story", "a ^ b", "--frames", "2", "--fade", "0.5"],
-    "looped story": ["story", "a ^ b", "--frames", "3", "--loop", "--set", "film={overlap: 2, window: 3}"],
+    "looped story": ["story", "a ^ b", "--frames", "2", "--loop", "--set", "film={overlap: 2, window: 3}"],
     "zoom": ["zoom", "a", "--frames", "2", "--zoom", "1.1", "--turn", "3"],
     "zoom that paints what comes in": ["zoom", "a", "--frames", "2", "--zoom", "0.8", "--border", "paint"],
     "pan": ["zoom", "a", "--frames", "2", "--right", "3", "--border", "wrap", "--set", "start=codes"],
