@@ -29,9 +29,8 @@ class Structure(LossTerm):
 
         assert scene.given is not None, "Config.check refuses it without an image"
         given = scene.given().detach()
-        edges: dict[
-            Any, Tensor
-        ] = {}  # of the given image; a copy from the CPU in each step would rule out graphs
+        # The given image's, by device and size: a copy from the CPU in each step would rule out graphs.
+        edges: dict[Any, Tensor] = {}
 
         def measure(image: "Tensor", latent: "Latent") -> "Tensor":
             known = image.device, image.shape[2:]
