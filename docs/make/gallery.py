@@ -31,9 +31,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="as many steps as the first picture makes in this time")
     parser.add_argument("--folder", type=Path, default=Path("runs/gallery"), help="where the PNGs go")
     parser.add_argument(
-        "--out", type=Path, default=Path("docs/gallery"), help="the sheet and page, without ending"
+        "--out", type=Path, default=Path("docs/gallery"), help="the sheet and page; an ending is left out"
     )
     options = parser.parse_args()
+    options.out = options.out.with_suffix("")
     judge = Judge.open(WEIGHTS)  # before anything is painted: it may be missing
     prompts = read_prompts(options.prompts)
     options.folder.mkdir(parents=True, exist_ok=True)
