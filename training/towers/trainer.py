@@ -38,7 +38,7 @@ class Plan:
     minutes: float = 9.0
     batch: int = 512
     sides: tuple[int, ...] = (96, 112, 128)  # one of them a step
-    rate: float = 5e-4  # for 16 pictures a step 1e-4 is safe and 4e-4 too much; it may grow as the root of that
+    rate: float = 5e-4  # it may grow as the root of the batch: for 16 pictures 1e-4 is safe, 4e-4 isn't
     projecting: float = 0.05  # the projection's rate, as a share of the tower's
     radius: float = 4.0  # of the attack, of 255
     ramp: float = 0.0  # share of the time in which the radius grows to its full size
