@@ -1,12 +1,14 @@
 """Under `precision: tf32`, products that place or choose something keep all their digits."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vqclip.base.device import strengths
 from vqclip.guidance.crop_sampling import _crop_points
 from vqclip.guidance.drawers.curves import fill_coverage, stroke_coverage
 from vqclip.models.quantizers import nearest
@@ -46,9 +48,20 @@ PLACES: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("compute", PLACES.values(), ids=PLACES)
-def test_coordinates_and_choices_are_not_rounded(compute: Callable[[], Any]) -> None:
+def test_coordinates_and_choices_are_not_rounded(
+    compute: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounding = replace(strengths(torch.device("cpu")), tf32=True)
+    monkeypatch.setattr("vqclip.base.device.strengths", lambda _: rounding)
     with Products() as products:
         compute()
         torch.rand(2, 2) @ torch.rand(2, 2)  # a network's, which comes after
     assert len(products.allowed) > 1
     assert products.allowed == [False] * (len(products.allowed) - 1) + [True]
+
+
+def test_a_device_without_tf32_leaves_the_switch_alone() -> None:
+    """Another library of the process may have set it by torch's newer names, which don't mix with the older."""
+    with Products() as products:
+        nearest(torch.rand(1, 5, 4, 4), torch.rand(7, 5))
+    assert products.allowed == [True] * len(products.allowed)

@@ -259,7 +259,13 @@ class Trainer:
             return
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        try:
+            self._optimizer.load_state_dict(state["optimizer"])
+        except ValueError:
+            raise SystemExit(
+                f"{self._snapshot} is of an earlier version of this training; delete it"
+            ) from None
+        self._optimizer.param_groups[1]["share"] = self.plan.projecting
         self.step, self._spent = state["step"], state["spent"]
 
 

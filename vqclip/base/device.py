@@ -131,8 +131,11 @@ def allow_tf32(precision: str, device: torch.device) -> None:
 
 
 @contextmanager
-def exact_products() -> Iterator[None]:
-    """Keep TF32 out of the fp32 products within: those of coordinates, and those by which something is chosen."""
+def exact_products(device: torch.device) -> Iterator[None]:
+    """Keep TF32 out of a device's fp32 products within: those of coordinates, or those that choose something."""
+    if not strengths(device).tf32:
+        yield
+        return
     switch = torch.backends.cuda.matmul
     before, switch.allow_tf32 = switch.allow_tf32, False
     try:

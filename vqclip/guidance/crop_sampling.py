@@ -94,7 +94,7 @@ def _crop_points(maps: Tensor, size: int) -> Tensor:
     axis = (torch.arange(size, device=maps.device) + 0.5) * 2 / size - 1
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     points = torch.stack([x, y, torch.ones_like(x)], -1)
-    with exact_products():
+    with exact_products(maps.device):
         mapped = torch.einsum("nij,yxj->nyxi", maps, points)
     return mapped[..., :2] / mapped[..., 2:].clamp(min=1e-3)
 

@@ -16,7 +16,7 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     """
     cells = z.permute(0, 2, 3, 1).flatten(0, 2).float()
     codes = codebook.float()
-    with exact_products():
+    with exact_products(cells.device):
         distances = torch.addmm(codes.square().sum(1), cells, codes.T, alpha=-2)
     return distances.argmin(1).view(z.shape[0], *z.shape[2:])
 

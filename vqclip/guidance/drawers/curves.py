@@ -27,7 +27,7 @@ def bernstein(t: Tensor) -> Tensor:
 def along(points: Tensor, number: int) -> Tensor:
     """Compute the points (s k 2) of curves (s 4 2) that divide them into so many stretches."""
     t = torch.linspace(0, 1, number + 1, device=points.device)
-    with exact_products():
+    with exact_products(points.device):
         return bernstein(t[None])[0].T @ points
 
 
@@ -38,7 +38,7 @@ def nearest(points: Tensor, pixels: Tensor) -> Tensor:
     t = torch.zeros_like(best)
     for k, sample in enumerate(along(points, SAMPLES).unbind(1)):
         # The square of the distance without the pixel's own, which all samples share.
-        with exact_products():
+        with exact_products(points.device):
             away = torch.addmm(sample.square().sum(1, keepdim=True), sample, pixels, alpha=-2)
         t = torch.where(away < best, k / SAMPLES, t)
         best = best.minimum(away)
@@ -92,7 +92,7 @@ def inside(points: Tensor, pixels: Tensor) -> Tensor:
 
 def distance(points: Tensor, weights: Tensor, pixels: Tensor) -> Tensor:
     """Measure the distance (s p) of pixels from the points that weights (s 4 p) give, differentiably in the points."""
-    with exact_products():
+    with exact_products(points.device):
         x, y = (points.mT @ weights - pixels).unbind(1)
     return (x * x + y * y + 1e-6).sqrt()
 
