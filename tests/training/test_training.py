@@ -14,6 +14,7 @@ import open_clip
 import pytest
 import torch
 import yaml
+from packed_training import Clock
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -35,21 +36,6 @@ from vqclip.models.vqgan import VQGAN, Architecture  # noqa: E402
 from vqclip.start.sketchbook import SIDE, read_sketchbook  # noqa: E402
 
 Step = Callable[[Trainer], dict[str, float]]
-
-
-class Clock:
-    """Time that passes by being looked at: how much is trained hangs on no machine's speed."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        """A quarter of a second later at each look."""
-        self.now += 0.25
-        return self.now
-
-    def time(self) -> float:
-        return self.now
 
 
 @pytest.fixture(autouse=True)
