@@ -22,8 +22,8 @@ from training.scenes.compose import one_thread
 from training.towers.heads import EMBED, Features, Heads, Imagined, collect, fit
 from training.towers.lite import MEAN, STD, TOWER, folded, normalise, pretrained_tower
 from training.towers.retrieval import retrieval, steady
-from training.towers.robust import Batch, harden, noisy
-from training.towers.robust_losses import Told
+from training.towers.robust import harden, noisy
+from training.towers.robust_losses import Batch, Told
 from training.towers.sentences import Sentences, corpus
 from training.towers.text import begin_tokens, distil
 from training.work import Foreign

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +22,11 @@ from training import work
 from training.towers.depthwise import swift
 from training.towers.heads import Heads
 from training.towers.lite import features, folded, unfolded
-from training.towers.robust_losses import Attack, Told, apart, attacked, misnamed
+from training.towers.robust_losses import Attack, Batch, Told, apart, attacked, misnamed
 from training.work import Foreign
 
 SIDES = (96, 112, 128)  # smaller pictures are cheaper, and objects come in more sizes
 NAMING = 0.15  # the weight of the sentences' loss, which is some three times as large as the distance
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pictures n 3 s s; what the first k of them show, k 5, and a sentence for each."""
-
-    images: Tensor
-    shown: Tensor
-    said: Told
 
 
 Draw = Callable[[int, int], Batch]  # how many, and their side

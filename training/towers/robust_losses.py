@@ -36,6 +36,15 @@ class Told:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Pictures n 3 s s; what the first k of them show, k 5, and a sentence for each."""
+
+    images: Tensor
+    shown: Tensor
+    said: Told
+
+
+@dataclass(frozen=True)
 class Attack:
     """Projected gradient ascent within an L∞ ball, from a random point of it.
 

@@ -24,7 +24,7 @@ from training.towers.figures import Held
 from training.towers.lite import features, folded, unfolded
 from training.towers.noise import spoilt
 from training.towers.painted import PaintedPool
-from training.towers.robust_losses import Attack, Told, apart, attacked, misnamed
+from training.towers.robust_losses import Attack, Batch, Told, apart, attacked, misnamed
 from training.towers.start import Projection, Start, state_of, tower_of
 from training.work import Foreign
 
@@ -69,15 +69,6 @@ class Model(nn.Module):
         super().__init__()
         self.tower: Foreign = tower
         self.projection: Projection = projection
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pictures n 3 s s; what the first k of them show, k 5, and a sentence for each."""
-
-    images: Tensor
-    shown: Tensor
-    said: Told
 
 
 class Trainer:
