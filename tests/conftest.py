@@ -5,6 +5,7 @@ The tests need no network and no trained weights; only test_mini.py paints with 
 
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -248,6 +249,13 @@ class Done:
     @property
     def lines(self) -> list[str]:
         return self.out.splitlines()
+
+
+@pytest.fixture(scope="session")
+def forks() -> Any:
+    """A context of multiprocessing for fresh processes that need not import torch and open_clip first."""
+    multiprocessing.set_forkserver_preload(["open_clip", "torch"])
+    return multiprocessing.get_context("forkserver")
 
 
 Vqclip = Callable[..., Done]
