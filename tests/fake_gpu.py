@@ -60,7 +60,9 @@ class FakeGpu(FakeTensorMode):
         finally:
             self._inside = False
         done = _lay_out(func, args, done)
-        return self._fetch(done) if isinstance(done, FakeTensor) else tree_map_only(FakeTensor, self._fetch, done)
+        if isinstance(done, FakeTensor):
+            return self._fetch(done)
+        return tree_map_only(FakeTensor, self._fetch, done)
 
     def _fetch(self, tensor: FakeTensor) -> Tensor:
         """What comes to the CPU gets numbers."""
@@ -205,8 +207,25 @@ def fake_gpu(patch: pytest.MonkeyPatch, capability: tuple[int, int] = (9, 0)) ->
     patch.setattr("vqclip.guidance.step_graph.WARM_UP", 1)
     patch.setattr("vqclip.guidance.step_graph.StepGraphs._check", lambda *_: None)
     patch.setattr("vqclip.guidance.optimize.take_step", watched(gpu, optimize.take_step))
-    with gpu:
+    with gpu, _switches_put_back(patch):
         yield gpu
+
+
+@contextmanager
+def _switches_put_back(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put back what determinism.enter sets for the whole process."""
+    patch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    for place, name in (
+        (torch.backends.cudnn, "deterministic"),
+        (torch.backends.cudnn, "benchmark"),
+        (torch.utils.deterministic, "fill_uninitialized_memory"),
+    ):
+        patch.setattr(place, name, getattr(place, name))
+    before = torch.get_deterministic_debug_mode()
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
 
 
 def watched(gpu: FakeGpu, take_step: Callable[..., Any]) -> Callable[..., Any]:
