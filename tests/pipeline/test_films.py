@@ -177,14 +177,14 @@ class TestSource:
         """The stronger, the nearer is the last frame's latent to the source's own."""
         away = []
         for pull in ("0", "1", "30"):
-            config = tiny(source={"video": str(clip), "pull": pull}, size="32x32", film={"steps": 8})
+            config = tiny(source={"video": str(clip), "pull": pull}, size="32x32", film={"steps": 4})
             z, pipeline = latents(make(config, tmp_path / pull))[-1], Pipeline(config, CPU)
             objective = pipeline.objective(pipeline.film.frame(6))
             source = objective.drawer.encode(
                 list(VideoReader(clip).frames())[6], objective.drawer.latent_shape()
             )
             away.append(float((z - source).square().mean()))
-        assert away == sorted(away, reverse=True)
+        assert away[0] > away[1] > away[2]
 
     def test_no_frame_of_the_source_is_kept(self, tiny: Tiny, clip: Path) -> None:
         """Two pictures at the most, however long the video is."""
