@@ -5,16 +5,19 @@ The tests need no network and no trained weights; only test_mini.py paints with 
 
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import typer
 import yaml
 from safetensors.torch import save_file
 
@@ -137,13 +140,35 @@ def tiny_vqgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_merges() -> Iterator[None]:
+    """Let tokenizers share open_clip's own merges, which each reads anew: that takes a quarter of a tiny painting."""
+    from open_clip.tokenizer import SimpleTokenizer  # noqa: PLC0415  # takes seconds
+
+    begin, known = SimpleTokenizer.__init__, dict[str, dict[str, Any]]()
+
+    def begin_shared(self: Any, *given: Any, **named: Any) -> None:
+        key = repr((given, named))
+        if given or "bpe_path" in named:  # merges of a file, which may change
+            begin(self, *given, **named)
+        elif key in known:
+            vars(self).update(known[key])
+        else:
+            begin(self, **named)
+            known[key] = dict(vars(self))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SimpleTokenizer, "__init__", begin_shared)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory, shared_merges: None) -> Path:
     """A folder that open_clip loads as `local-dir:`."""
     return write_clip(tmp_path_factory.mktemp("tiny-clip"), seed=0)
 
 
 @pytest.fixture(scope="session")
-def other_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other_clip(tmp_path_factory: pytest.TempPathFactory, shared_merges: None) -> Path:
     return write_clip(tmp_path_factory.mktemp("other-clip"), seed=1, image_size=24)
 
 
@@ -226,12 +251,21 @@ class Done:
         return self.out.splitlines()
 
 
+@pytest.fixture(scope="session")
+def forks() -> Any:
+    """A context of multiprocessing for fresh processes that need not import torch and open_clip first."""
+    multiprocessing.set_forkserver_preload(["open_clip", "torch"])
+    return multiprocessing.get_context("forkserver")
+
+
 Vqclip = Callable[..., Done]
+parser = cache(typer.main.get_command)
 
 
 @pytest.fixture
 def vqclip(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Vqclip:
-    """The console script, in this process."""
+    """The console script, in this process, which builds the parser once."""
+    monkeypatch.setattr("typer.main.get_command", parser)
 
     def run(*words: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["vqclip", *map(str, words)])

@@ -38,9 +38,11 @@ class FakeGpu(FakeTensorMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func is torch.ops.prim.device.default:  # a third of all questions
+            return args[0].device
         if self._inside:  # the fake mode asks itself, as when it takes in a tensor of the CPU
             return super().__torch_dispatch__(func, types, args, kwargs)
-        if not tree_any(_lies_there, (args, kwargs)):
+        if not (any(map(_lies_there, args)) or tree_any(_lies_there, (args, kwargs))):
             # A driver pins memory, and there is none.
             with no_dispatch():
                 return func(*args, **kwargs | ({"pin_memory": False} if kwargs.get("pin_memory") else {}))
@@ -57,7 +59,10 @@ class FakeGpu(FakeTensorMode):
             done = super().__torch_dispatch__(func, types, args, kwargs)
         finally:
             self._inside = False
-        return tree_map_only(FakeTensor, self._fetch, _lay_out(func, args, done))
+        done = _lay_out(func, args, done)
+        if isinstance(done, FakeTensor):
+            return self._fetch(done)
+        return tree_map_only(FakeTensor, self._fetch, done)
 
     def _fetch(self, tensor: FakeTensor) -> Tensor:
         """What comes to the CPU gets numbers."""
@@ -165,17 +170,21 @@ def _zeros(meta: Any) -> Tensor:
 
 
 class FakeGraphs:
-    """A backend of step graphs without streams, which ask for a driver. Its replays give what the capture gave."""
+    """A backend of step graphs without streams, which ask for a driver. Its replays give what the capture gave.
+
+    A rehearsal gives what the step before gave, as it is the same work on tensors without numbers.
+    """
 
     def __init__(self, gpu: FakeGpu, device: torch.device):
         assert device.type == "cuda"
-        self._gpu = gpu
+        self._gpu, self._given = gpu, None
 
     def aside(self, work: Callable[[], Any]) -> Any:
-        return work()
+        self._given = work()
+        return self._given
 
     def rehearse(self, work: Callable[[], Any]) -> tuple[Any, str | None]:
-        return work(), None
+        return self._given, None
 
     def capture(self, work: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
         with self._gpu.capturing():
@@ -198,8 +207,25 @@ def fake_gpu(patch: pytest.MonkeyPatch, capability: tuple[int, int] = (9, 0)) ->
     patch.setattr("vqclip.guidance.step_graph.WARM_UP", 1)
     patch.setattr("vqclip.guidance.step_graph.StepGraphs._check", lambda *_: None)
     patch.setattr("vqclip.guidance.optimize.take_step", watched(gpu, optimize.take_step))
-    with gpu:
+    with gpu, _switches_put_back(patch):
         yield gpu
+
+
+@contextmanager
+def _switches_put_back(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put back what determinism.enter sets for the whole process."""
+    patch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    for place, name in (
+        (torch.backends.cudnn, "deterministic"),
+        (torch.backends.cudnn, "benchmark"),
+        (torch.utils.deterministic, "fill_uninitialized_memory"),
+    ):
+        patch.setattr(place, name, getattr(place, name))
+    before = torch.get_deterministic_debug_mode()
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
 
 
 def watched(gpu: FakeGpu, take_step: Callable[..., Any]) -> Callable[..., Any]:

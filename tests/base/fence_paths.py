@@ -82,7 +82,7 @@ WAYS: dict[str, list[str]] = {
     "fp16 beside a drawer in fp32": ["--set", "precision=float16", "--drawer", "fft"],
     "larger than a cell": ["--size", "17x15"],
     "fft": ["--drawer", "fft"],
-    "lines": ["--drawer", "lines", "--set", "drawer={name: lines, strokes: 5, fills: 3}"],
+    "lines": ["--drawer", "lines", "--set", "drawer={name: lines, strokes: 2, fills: 1}"],
     "pixel": ["--drawer", "pixel"],
     "hexagons": ["--drawer", "pixel", "--set", "drawer={name: pixel, shape: hex, pixels: 6x4}"],
     "pyramid": ["--drawer", "pyramid", "--tile"],
@@ -97,7 +97,7 @@ FILMS: dict[str, list[str]] = {
     "zoom that paints what comes in": ["zoom", "a", "--frames", "2", "--zoom", "0.8", "--border", "paint"],
     "pan": ["zoom", "a", "--frames", "2", "--right", "3", "--border", "wrap", "--set", "start=codes"],
     "zoom of lines": [
-        "zoom", "a", "--frames", "2", "--zoom", "1.1", "--set", "drawer={name: lines, strokes: 5, fills: 3}",
+        "zoom", "a", "--frames", "2", "--zoom", "1.1", "--set", "drawer={name: lines, strokes: 2, fills: 1}",
     ],
     "zoom of a pyramid": ["zoom", "a", "--frames", "2", "--zoom", "1.1", "--set", "drawer=pyramid"],
     "pan of pixels": [

@@ -89,6 +89,17 @@ def test_generate(words: list[str], paint: Paint) -> None:
     paint("generate", "a red apple", *words)
 
 
+def test_steps_without_a_graph_send_their_draw_alone_too(
+    gpu: FakeGpu, vqclip: Vqclip, tiny_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rehearsal of a capture takes no such step here."""
+    monkeypatch.setenv("VQCLIP_GRAPH", "0")
+    words = [*WAYS["every chance of crops"], *WAYS["losses"]]
+    done = vqclip("--debug", "generate", "a", *words, "-c", tiny_yaml, "--device", "cuda")
+    assert done.code == 0, done.err
+    assert not gpu.captures
+
+
 @pytest.mark.parametrize("words", FILMS.values(), ids=FILMS)
 def test_films(words: list[str], paint: Paint) -> None:
     paint(*words)

@@ -86,6 +86,8 @@ def test_keeps_the_contract(launcher: Launcher, jobs: Jobs, tiny: Tiny, tmp_path
     what is finished isn't painted again."""
     missing = Job(tiny(init="nowhere.png"), tmp_path / "jobs" / "missing")
     mine = [*jobs(3), missing]
+    launch(serial(Worker("cpu", 1)), mine[:1])
+    before = (mine[0].folder / IMAGE).stat().st_mtime_ns
     heard = launch(launcher, mine)
     assert sorted(event.job for event in heard if isinstance(event.event, Started)) == [0, 1, 2, 3]
     ends = {event.job: event.event for event in heard if event.is_end}
@@ -97,14 +99,15 @@ def test_keeps_the_contract(launcher: Launcher, jobs: Jobs, tiny: Tiny, tmp_path
     alone = [Job(job.config, tmp_path / "alone" / job.folder.name) for job in mine[:3]]
     launch(serial(Worker("cpu", 1)), alone)
     assert pixels(mine[:3]) == pixels(alone)
-
-    before = [(job.folder / IMAGE).stat().st_mtime_ns for job in mine[:3]]
-    again = launch(launcher, mine[:3])
-    assert sum(isinstance(event.event, Finished) for event in again) == 3
-    assert [(job.folder / IMAGE).stat().st_mtime_ns for job in mine[:3]] == before
+    assert (mine[0].folder / IMAGE).stat().st_mtime_ns == before
 
 
 class TestProcesses:
+    @pytest.fixture(autouse=True)
+    def forked(self, forks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Begin workers without their imports; test_keeps_the_contract begins them as they are."""
+        monkeypatch.setattr(multiprocessing, "get_context", lambda _: forks)
+
     def test_a_dead_workers_job_is_tried_again_and_given_up_after_two_retries(
         self, jobs: Jobs, tmp_path: Path
     ) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from vqclip.base.errors import RunError, UsageError
 from vqclip.base.stop import StopToken
+from vqclip.cli.app import main
 from vqclip.config import resolve as configs
 from vqclip.config.schema import Config
 from vqclip.media.ffmpeg import executable
@@ -59,6 +61,20 @@ def film(run: Run, stop_at: int | None = None) -> list[np.ndarray]:
         if isinstance(event, VideoSaved):
             return pictures(event.path)
     return []
+
+
+def paint_and_be_killed(words: list[str]) -> None:
+    """Run a command that is killed before it keeps its fourth picture."""
+    append = MjpegFile.append
+
+    def append_or_die(book: MjpegFile, image: Image.Image) -> None:
+        if len(book) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        append(book, image)
+
+    MjpegFile.append = append_or_die  # type: ignore[method-assign]
+    sys.argv = ["vqclip", *words]
+    main()
 
 
 def pictures(video: Path) -> list[np.ndarray]:
@@ -175,35 +191,31 @@ class TestGenerate:
 
 
 class TestResumed:
-    @pytest.mark.parametrize("index", [1, 3, STEPS - 1])
     @pytest.mark.parametrize("kind", [".mp4", ".gif"])
-    def test_is_as_if_it_had_never_been_interrupted(
-        self, tiny: Tiny, tmp_path: Path, index: int, kind: str
-    ) -> None:
+    def test_is_as_if_it_had_never_been_interrupted(self, tiny: Tiny, tmp_path: Path, kind: str) -> None:
         """The process may have been killed later than its last snapshot, and in the middle of a picture."""
         config = tiny(steps=STEPS)
         whole = film(begin(config, tmp_path / "whole", kind=kind))
-        run = begin(config, tmp_path / "cut", kind=kind)
-        assert film(run, stop_at=index) == []
-        frames = run.folder / MJPEG
-        assert len(MjpegFile(frames)) == index
-        with frames.open("ab") as file:
-            file.write(2 * frames.read_bytes() + frames.read_bytes()[:-40])
-        cut = film(run)
-        assert len(cut) == len(whole) == STEPS + 1
-        assert all(map(np.array_equal, cut, whole))
+        for index in (1, 3, STEPS - 1):
+            run = begin(config, tmp_path / f"cut at {index}", kind=kind)
+            assert film(run, stop_at=index) == []
+            frames = run.folder / MJPEG
+            assert len(MjpegFile(frames)) == index
+            with frames.open("ab") as file:
+                file.write(2 * frames.read_bytes() + frames.read_bytes()[:-40])
+            cut = film(run)
+            assert len(cut) == len(whole) == STEPS + 1, index
+            assert all(map(np.array_equal, cut, whole)), index
 
-    def test_survives_a_kill_between_any_two_writes(self, vqclip: Vqclip, small: list[str]) -> None:
+    def test_survives_a_kill_between_any_two_writes(
+        self, vqclip: Vqclip, small: list[str], forks: Any
+    ) -> None:
         """SIGKILL in the middle of painting; `vqclip resume` ends it, and puts the video where it was asked for."""
-        code = (
-            "import os, sys; from vqclip.pipeline import progress_video as progress; from vqclip.cli.app import main;"
-            "append = progress.MjpegFile.append;"
-            "progress.MjpegFile.append = lambda book, image:"
-            " os.kill(os.getpid(), 9) if len(book) == 3 else append(book, image);"
-            "main()"
-        )
         words = ["generate", "a", *small, "--video", "a.mp4"]
-        assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code, *words]) == -signal.SIGKILL
+        killed = forks.Process(target=paint_and_be_killed, args=(words,))
+        killed.start()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
         (run,) = Path("runs").iterdir()
         assert not Path("a.mp4").exists()
         assert vqclip("resume", str(run)).code == 0

@@ -36,7 +36,9 @@ class Checkpoint:
         """Return the first value of this name among the settings, however deep, or None."""
         waiting = deque(self.settings.values())
         for _ in range(MOST_SETTINGS):
-            inside = _plain_entries(waiting.popleft()) if waiting else None
+            if not waiting:
+                break
+            inside = _plain_entries(waiting.popleft())
             if inside is not None and name in inside:
                 return _plain(inside[name])
             waiting.extend(islice((inside or {}).values(), MOST_SETTINGS - len(waiting)))
