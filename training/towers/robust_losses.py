@@ -50,7 +50,7 @@ class Attack:
     """Projected gradient ascent within an L∞ ball, from a random point of it.
 
     One step from there hardens nearly as well as several (arXiv 2001.03994) at two thirds of the price of two.
-    In an L2 ball (`norm` "l2") the root mean square of the change is at most `radius`, so that few pixels may change more.
+    In an L2 ball (`norm` "l2") the root mean square of the change is at most `radius`: few pixels may change by more.
     """
 
     radius: float = 4 / 255

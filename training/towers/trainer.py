@@ -136,7 +136,9 @@ class Trainer:
         self._pool.add(max(1, plan.batch // plan.reuse))
         coarse = int(random.choice(plan.coarse))
         against = str(random.choice(plan.against)) if len(plan.against) > 1 else plan.against[0]
-        self._descend(self._batch(random), against, Attack(radius, plan.attack_steps, plan.stride, coarse, plan.norm))
+        self._descend(
+            self._batch(random), against, Attack(radius, plan.attack_steps, plan.stride, coarse, plan.norm)
+        )
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for parameter in self.model.parameters():  # one overflow shall not spoil all that was learned
             assert parameter.grad is not None
