@@ -30,7 +30,10 @@ from vqclip.models.vqgan_loading import read_vqgan
 from vqclip.start.phrases import COLOURS
 
 SIDE, WALL = 104, (432, 288)
-FINE = 80  # quality of the WebPs that figures are taken of
+FINE, COARSE = (
+    80,
+    45,
+)  # quality of the WebPs that figures are taken of, and of those that the tower learns from
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
 
 
@@ -84,7 +87,7 @@ def pack_clip(data: Dataset, out: Path, side: int) -> tuple[int, int]:
     import open_clip  # noqa: PLC0415  # the training itself does without
 
     rows = data.rows("train")
-    tried = np.concatenate([data.rows(split) for split in clip.SPLITS])
+    tried = np.concatenate([data.rows(split) for split in (*clip.SPLITS, *clip.ADDED_SPLITS)])
     tried = tried if len(tried) else rows
     walls = data.wallpaper_rows("train")
     index, tried_index = ([_row(data, int(row)) for row in some] for some in (rows, tried))
@@ -94,7 +97,7 @@ def pack_clip(data: Dataset, out: Path, side: int) -> tuple[int, int]:
     return file.save(
         out,
         {
-            **file.webps("sprites", (_shrunk(data.sprites[row], side) for row in rows)),
+            **file.webps("sprites", (_shrunk(data.sprites[row], side) for row in rows), COARSE, 6),
             **file.webps("tried", (Image.fromarray(data.sprites[row]) for row in tried), FINE),
             **file.webps("walls", (Image.fromarray(data.wallpapers[row]).resize(WALL) for row in walls)),
             "index": file.as_lines(index),
