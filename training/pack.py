@@ -65,8 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def pack(data: Dataset, out: Path, side: int, start: Path | None = None) -> tuple[int, int]:
     """Write the file; return its size in bytes and the number of its cut-outs."""
-    rows = np.concatenate([data.rows("train"), data.rows(file.HELD_OUT)])
-    walls = data.wallpaper_rows("train")
+    rows = np.concatenate([data.rows("train", added=False), data.rows(file.HELD_OUT)])
+    walls = data.wallpaper_rows("train", added=False)
     index = [_row(data, int(row)) for row in rows]
     architecture, vqgan = read_vqgan(CHECKPOINTS / "mini-vqgan" / "model.safetensors")
     tensors = {

@@ -20,13 +20,14 @@ from packed_training import WITHOUT_THEM, Clock, small_pack
 from safetensors.torch import load_file
 
 from training import parts, smaller_clip, tower, tower_join, work
-from training.packed.clip import SPLITS, PackedClip
+from training.packed.clip import ADDED_SPLITS, SPLITS, PackedClip
 from training.packed.file import LARGEST, Packed
 from training.scenes.batches import Painter
 from training.scenes.draws import SceneDraws
 from training.scenes.table_painter import TablePainter
 from training.scenes.tables import ScenePool, tabulate, zoom
 from training.towers.depthwise import swift
+from training.towers.figures import Held
 from training.towers.lite import features, folded, normalise
 from training.towers.painted import PaintedPool
 from training.towers.robust_losses import Attack, attacked
@@ -172,6 +173,19 @@ def test_a_coarse_attack_changes_squares_alike_and_by_more(start: Start, coarse:
     assert float(change.abs().max()) == pytest.approx(4 / 255 * coarse**0.5, rel=1e-4)
     beside = (change[..., 1:] - change[..., :-1]).abs().mean() / change.abs().mean()
     assert bool(beside < 0.5) == (coarse > 1)
+
+
+def test_added_splits_have_figures_and_leave_those_of_the_first_alone(
+    packed: PackedClip, start: Start
+) -> None:
+    added = [{**row, "split": ADDED_SPLITS[i % 2]} for i, row in enumerate(packed.tried_index[:4])]
+    more = replace(
+        packed, tried=torch.cat([packed.tried, packed.tried[:4]]), tried_index=[*packed.tried_index, *added]
+    )
+    tower = folded(start.tower)
+    few, many = (Held(one, start, tower, 2).figures(tower, start.projection) for one in (packed, more))
+    assert few == {name: value for name, value in many.items() if not name.startswith("added")}
+    assert {"added names first", "added photos five"} < many.keys()
 
 
 def test_depthwise_gradients_in_fp32_agree_with_those_of_bf16(start: Start) -> None:

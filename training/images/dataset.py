@@ -1,7 +1,7 @@
 """Build and read the data set: cut-outs as RGBA, wallpapers as RGB, an index of words.
 
 data/sprites.npy      n 144 144 4   uint8, straight alpha
-data/sprites.jsonl    a line each: source, style, name, words, licence, split
+data/sprites.jsonl    a line each: source, style, name, words, licence, split, added
 data/wallpapers.npy   m 288 432 3   uint8
 data/wallpapers.jsonl a line each: source, file, split
 """
@@ -50,14 +50,17 @@ class Dataset:
             _read_lines(folder / "wallpapers.jsonl"),
         )
 
-    def rows(self, split: str) -> np.ndarray:
-        """Which cut-outs belong to a split."""
-        return np.array([i for i, row in enumerate(self.index) if row["split"] == split], dtype=np.int64)
+    def rows(self, split: str, added: bool = True) -> np.ndarray:
+        """Which cut-outs belong to a split; with or without those of sources that were added later."""
+        return _of_split(self.index, split, added)
 
-    def wallpaper_rows(self, split: str) -> np.ndarray:
-        return np.array(
-            [i for i, row in enumerate(self.wallpaper_index) if row["split"] == split], dtype=np.int64
-        )
+    def wallpaper_rows(self, split: str, added: bool = True) -> np.ndarray:
+        return _of_split(self.wallpaper_index, split, added)
+
+
+def _of_split(index: list[dict[str, Any]], split: str, added: bool) -> np.ndarray:
+    kept = [i for i, row in enumerate(index) if row["split"] == split and (added or not row.get("added"))]
+    return np.array(kept, dtype=np.int64)
 
 
 def render(sprite: Sprite) -> np.ndarray | None:
@@ -116,17 +119,7 @@ def build(out: Path, sprites: list[Sprite], walls: list[tuple[str, Path]], proce
             len(walls),
         )
     _write_lines(out / "sprites.jsonl", [_row(sprites[i]) for i in kept])
-    _write_lines(
-        out / "wallpapers.jsonl",
-        [
-            {
-                "source": walls[i][0],
-                "file": wall_name(walls[i][1]),
-                "split": "photos" if k % 12 == 5 and walls[i][0] not in ADDED_WALLS else "train",
-            }
-            for k, i in enumerate(walls_kept)
-        ],
-    )
+    _write_lines(out / "wallpapers.jsonl", [_wall_row(*walls[i], k) for k, i in enumerate(walls_kept)])
 
 
 def build_smoke(out: Path, count: int = 24) -> None:
@@ -190,7 +183,14 @@ def _row(sprite: Sprite) -> dict[str, Any]:
         "words": list(sprite.words),
         "licence": sprite.licence,
         "split": sprite.split,
+        "added": sprite.added,
     }
+
+
+def _wall_row(source: str, path: Path, number: int) -> dict[str, Any]:
+    added = source == ADDED_WALLS
+    split = "photos" if number % 12 == 5 and not added else "train"
+    return {"source": source, "file": wall_name(path), "split": split, "added": added}
 
 
 def smoke_walls(out: Path) -> list[tuple[str, Path]]:

@@ -106,13 +106,13 @@ def gcompris(folder: Path) -> Iterator[Sprite]:
             name = name_of(path.stem)
             if name is not None:
                 yield Sprite(
-                    "gcompris-qt-data", WHOLE_PHOTO, name, (), "CC-BY-SA-4.0, CC0-1.0 …", str(path), True
+                    "gcompris-qt-data", WHOLE_PHOTO, name, (), "CC-BY-SA, CC-BY, CC0", str(path), True
                 )
     for pattern in DRAWINGS:
         for path in sorted(root.glob(f"{pattern}/*.svg")):
             name = name_of(path.stem)
             if name is not None:
-                yield Sprite("gcompris-qt-data", "cartoon", name, (), "CC-BY-SA-4.0", str(path), True)
+                yield Sprite("gcompris-qt-data", "cartoon", name, (), "CC-BY-SA, GPL-3", str(path), True)
 
 
 def cartoons(package: Path) -> Iterator[Sprite]:

@@ -73,7 +73,6 @@ ITEMS = {
     "altar evil": "altar",
     "ankh necklace": "necklace",
     "archery target": "archery target",
-    "ball": "ball",
     "bonestack": "pile of bones",
     "branch bare": "branch",
     "burial": "grave",
@@ -87,7 +86,7 @@ ITEMS = {
     "grain sheaf": "sheaf of grain",
     "holy water": "bottle of holy water",
     "leather pack": "leather bag",
-    "leanto": "lean to",
+    "leanto": "shelter of branches",
     "nest empty": "bird nest",
     "nest full": "bird nest with eggs",
     "oak leaning": "oak tree",
@@ -192,7 +191,7 @@ def landscape_photos(package: Path) -> Iterator[Sprite]:
     for name, path in landscapes(package):
         if name not in VAGUE:
             yield Sprite(
-                "endless-sky-data", WHOLE_PHOTO, name, (), "public domain, CC-BY-SA …", str(path), True
+                "endless-sky-data", WHOLE_PHOTO, name, (), "public domain, CC-BY-SA", str(path), True
             )
 
 
@@ -242,4 +241,4 @@ def _ending(name: str, vocabulary: set[str]) -> str | None:
 
 
 def _sprite(style: str, name: str, path: Path) -> Sprite:
-    return Sprite("wesnoth-data", style, name, (), "GPL-2+, CC-BY-SA-4.0", str(path), True)
+    return Sprite("wesnoth-data", style, name, (), "GPL-2+", str(path), True)

@@ -17,7 +17,8 @@ CODE_POINTS = re.compile(r"[0-9a-f]{2,5}(-[0-9a-f]{2,5})*")
 DRESS = ("duo", "flat")  # of a key: a variant of the same icon
 NO_THINGS = {
     "android", "automatic", "down", "export", "import", "cursor", "filter", "loading", "bin", "connector", "farm",
-    "apc", "black sea", "antarctica", "south america", "grab", "load", "leak", "led", "electric", "foam", "fuji", "headshot",
+    "apc",
+    "black sea", "antarctica", "south america", "grab", "load", "leak", "led", "electric", "foam", "fuji", "headshot",
     "male", "mac", "pc", "cpu", "platform", "upgrade", "world", "detour", "diagram", "trail", "union jack", "portal",
     "martini", "booze", "meal", "giant", "hole", "life support", "luger", "uzi", "embryo", "fetus", "gibbet",
     "jerusalem cross", "polar star", "sea creature", "squib", "timer", "charger", "frame", "theater", "carrion", "bud",
