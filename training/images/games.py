@@ -86,7 +86,7 @@ ITEMS = {
     "grain sheaf": "sheaf of grain",
     "holy water": "bottle of holy water",
     "leather pack": "leather bag",
-    "leanto": "shelter of branches",
+    "leanto": "wooden shelter",
     "nest empty": "bird nest",
     "nest full": "bird nest with eggs",
     "oak leaning": "oak tree",
