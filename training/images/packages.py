@@ -9,6 +9,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from training.images.qt_resources import read_resources
+
 EMOJI_SETS = (
     "noto",
     "twemoji",
@@ -20,7 +22,13 @@ EMOJI_SETS = (
     "fxemoji",
     "noto-v1",
 )
-NPM_PACKAGES = (*(f"@iconify-json/{name}" for name in EMOJI_SETS), "cldr-annotations-full")
+ADDED_EMOJI_SETS = ("streamline-emojis",)  # they came after the splits were fixed
+ICON_SETS = ("flat-color-icons", "streamline-kameleon-color", "streamline-ultimate-color", "game-icons")
+NPM_PACKAGES = (
+    *(f"@iconify-json/{name}" for name in (*EMOJI_SETS, *ADDED_EMOJI_SETS, *ICON_SETS)),
+    "@lobehub/fluent-emoji-3d",
+    "cldr-annotations-full",
+)
 DEBIAN_PACKAGES = (
     "tuxpaint-stamps-default",
     "openclipart-svg",
@@ -32,6 +40,10 @@ DEBIAN_PACKAGES = (
     "lomiri-wallpapers-16.04",
     "lomiri-wallpapers-20.04",
     "sway-backgrounds",
+    "gcompris-qt-data",
+    "pysiogame",
+    "wesnoth-1.16-data",
+    "endless-sky-data",
 )
 
 
@@ -68,6 +80,21 @@ def fetch_debian(package: str, folder: Path) -> Path:
     unpacked.mkdir(parents=True)
     subprocess.run(["dpkg-deb", "-x", str(archive), str(unpacked)], check=True)
     return unpacked
+
+
+def unpack_resources(package: Path) -> Path:
+    """Write out what a package's Qt resource files carry, in a folder beside them."""
+    folder = package / "resources"
+    if folder.is_dir():
+        return folder
+    temporary = package / "resources.part"
+    for path in sorted(package.rglob("*.rcc")):
+        for inside, content in read_resources(path):
+            place = temporary / inside
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+    temporary.rename(folder)
+    return folder
 
 
 def fetch_all(folder: Path) -> dict[str, Path]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.images.games import landscapes
 from training.images.packages import EMOJI_SETS
+from training.images.sprite import Sprite
 from training.images.words import EmojiNames, read_vocabulary, without_article
 
-HELD_OUT_STYLE = "emojione-v1"
 NOT_PICTURES = re.compile(
     r"skin tone|^flag|flag of|keycap|button|o’clock|-thirty|square$|circle$|^input|squared|arrow|letter|"
     r"^(man|men|woman|women|mr\.?|mx|couple|kiss|family|people|red hair|curly hair|white hair|bald)\b.+|"
@@ -24,6 +23,11 @@ CLIP_ART = re.compile(
     r"education|recreation(?!/games/cards)|geography|signs_and_symbols/weather|computer/hardware|office)/"
 )
 STAMPS_WITHOUT_SENSE = re.compile(r"^(symbols|town/flags|town/roadsigns)")
+PLENTY = {  # words of pictures that the first sets have enough of
+    *("face", "hand", "person", "people", "man", "woman", "gesture"),
+    *("button", "symbol", "sign", "zodiac", "geometric"),
+}
+ADDED_WALLS = "endless-sky-data"  # photographs that came after the splits were fixed
 TOO_GENERAL = {
     "",
     "hash",
@@ -79,44 +83,27 @@ TOO_GENERAL = {
 }
 
 
-@dataclass(frozen=True)
-class Sprite:
-    """A cut-out to be rendered: where it is, what it shows, who allows what."""
-
-    source: str
-    style: str
-    name: str
-    words: tuple[str, ...]
-    licence: str
-    picture: str  # path of a file, or SVG text
-
-    @property
-    def split(self) -> str:
-        """Held-out names, a held-out style and held-out photographs never meet training."""
-        if self.style == "photo":
-            return "photos" if _hash(self.name) % 7 == 0 else "train"
-        if self.source.startswith("@iconify") and _hash(self.name) % 20 == 0:
-            return "names"
-        return "style" if self.style == HELD_OUT_STYLE else "train"
-
-
-def emoji(places: dict[str, Path]) -> Iterator[Sprite]:
+def emoji(
+    places: dict[str, Path], styles: Sequence[str] = EMOJI_SETS, added: bool = False
+) -> Iterator[Sprite]:
     """The emoji sets, under CLDR's names; skin tones, flags, key caps, letters and arrows are left out."""
     names = EmojiNames.read(places["cldr-annotations-full"])
     slugs = names.of_slugs()
-    for style in EMOJI_SETS:
+    for style in styles:
         package = places[f"@iconify-json/{style}"]
         icons = json.loads((package / "icons.json").read_text())
         licence = json.loads((package / "info.json").read_text())["license"]["spdx"]
         known = slugs | _names_by_key(package, names)
         seen = set()
         for key, icon in icons["icons"].items():
-            name = known.get(key)
+            name = known.get(re.sub(r"-1$", "", key) if added else key)
             if name is None or name in seen or NOT_PICTURES.search(name) or not name.isascii():
                 continue
             seen.add(name)
             words = tuple(names.synonyms[name][:24])
-            yield Sprite(f"@iconify-json/{style}", style, name, words, licence, _svg(icons, icon))
+            if added and PLENTY & {*name.split(), *words}:
+                continue
+            yield Sprite(f"@iconify-json/{style}", style, name, words, licence, svg_of(icons, icon), added)
 
 
 def stamps(package: Path) -> Iterator[Sprite]:
@@ -183,10 +170,14 @@ def wallpapers(places: dict[str, Path]) -> Iterator[tuple[str, Path]]:
             if key not in best or path.stat().st_size > best[key].stat().st_size:
                 best[key] = path
         yield from ((package, path) for path in best.values())
+    yield from ((ADDED_WALLS, path) for _, path in landscapes(places[ADDED_WALLS]))
 
 
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+def wall_name(path: Path) -> str:
+    """What a wallpaper's caption is found by: its file, its theme, or the kind of landscape."""
+    if path.parent.name == "land":
+        return "land " + re.split(r"\d", path.stem)[0]
+    return path.name if "contents" not in path.parts else path.parts[path.parts.index("contents") - 1]
 
 
 def _names_by_key(package: Path, names: EmojiNames) -> dict[str, str]:
@@ -198,7 +189,7 @@ def _names_by_key(package: Path, names: EmojiNames) -> dict[str, str]:
     return found
 
 
-def _svg(icons: dict[str, Any], icon: dict[str, Any]) -> str:
+def svg_of(icons: dict[str, Any], icon: dict[str, Any]) -> str:
     side = {edge: icon.get(edge, icons.get(edge, 16)) for edge in ("width", "height")}
     left, top = icon.get("left", 0), icon.get("top", 0)
     return (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 READ = 8  # synonyms of a name that trainings read; the sketchbook chooses among all
+VISIBLE = {5, 6, 13, 17, 20}  # WordNet's files of animals, artefacts, food, natural objects, plants
 ARTICLE = re.compile(r"^(an?|the|some) ", re.IGNORECASE)
 
 
@@ -58,6 +59,22 @@ def read_vocabulary(wordnet: Path, part: str = "noun") -> set[str]:
     """All lemmas of a part of speech, with spaces for underscores."""
     lines = (_dictionary(wordnet) / f"index.{part}").read_text(encoding="latin-1").splitlines()
     return {line.split(" ", 1)[0].replace("_", " ") for line in lines if not line.startswith("  ")}
+
+
+def read_things(wordnet: Path) -> set[str]:
+    """All nouns whose most usual meaning can be seen: animals, artefacts, food, natural objects, plants."""
+    folder, things = _dictionary(wordnet), set()
+    kinds = {
+        line.split(" ", 1)[0]: int(line.split(" ", 2)[1])
+        for line in (folder / "data.noun").read_text(encoding="latin-1").splitlines()
+        if not line.startswith("  ")
+    }
+    for line in (folder / "index.noun").read_text(encoding="latin-1").splitlines():
+        if not line.startswith("  "):
+            parts = line.split()
+            if kinds[parts[-int(parts[2])]] in VISIBLE:
+                things.add(parts[0].replace("_", " "))
+    return things
 
 
 def without_article(text: str) -> str:

@@ -14,6 +14,7 @@ from training.packed import file
 
 KIND = "clip"
 SPLITS = ("names", "style", "photos")  # what is held out
+ADDED_SPLITS = ("added names", "added photos")  # the same of sources that came later
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,8 @@ def weight(entry: dict[str, Any]) -> float:
     """Things more often than faces, people and signs; photographs most, as there are few."""
     if entry["style"] == "photo":
         return 4.0
+    if entry["style"] in ("whole photo", "silhouette"):
+        return 2.0 if entry["style"] == "whole photo" else 0.7
     words = {*entry["name"].split(), *entry["words"][:READ]}
     if words & {"face", "hand", "person", "people", "man", "woman", "gesture"}:
         return 0.3 if not words & {"animal"} else 1.0

@@ -23,6 +23,21 @@ PLAIN_TEMPLATES = (
 )
 STYLE_TEMPLATES = {
     "photo": ("a photo of {}", "a photograph of {}", "a close-up photo of {}", "a realistic picture of {}"),
+    "whole photo": ("a photo of {}", "a photograph of {}", "a realistic picture of {}"),
+    "pixel art": (
+        "pixel art of {}",
+        "a sprite of {}",
+        "a small pixel picture of {}",
+        "{} in a computer game",
+    ),
+    "fantasy painting": (
+        "a painting of {}",
+        "a digital painting of {}",
+        "fantasy art of {}",
+        "a portrait of {}",
+    ),
+    "3d emoji": ("a 3d rendering of {}", "a glossy 3d icon of {}", "a 3d emoji of {}", "a plastic toy of {}"),
+    "silhouette": ("a silhouette of {}", "a black icon of {}", "a black and white icon of {}"),
     "cartoon": ("a cartoon of {}", "a drawing of {}", "a cartoon drawing of {}", "a comic picture of {}"),
     "clip art": ("clip art of {}", "a drawing of {}", "an illustration of {}", "a vector drawing of {}"),
     "openmoji": (

@@ -64,6 +64,21 @@ PHOTOGRAPHS = {
     "adwaita-d.webp": ("purple hexagons", "a purple pattern"),
     "city.png": ("a flat house", "a geometric building"),
     "string.jpg": ("colourful ribbons", "swirling colours"),
+    "land beach": ("a beach", "waves on a shore"),
+    "land canyon": ("a canyon", "red rocks of a canyon"),
+    "land city": ("a city", "the skyline of a city"),
+    "land desert": ("a desert", "a dry landscape"),
+    "land dune": ("sand dunes", "the sand of a desert"),
+    "land fields": ("fields", "a field under a wide sky"),
+    "land forest": ("a forest", "trees on hills"),
+    "land fog": ("fog in the mountains", "a foggy landscape"),
+    "land hills": ("hills", "a landscape of hills"),
+    "land mountain": ("mountains", "a rocky mountain"),
+    "land sea": ("the sea", "waves of the sea by the rocks"),
+    "land sky": ("a cloudy sky", "clouds over the land"),
+    "land snow": ("snowy mountains", "a landscape in the snow"),
+    "land valley": ("a valley", "a valley between mountains"),
+    "land water": ("a lake", "a lake between hills"),
 }
 
 # Sky and ground, from top to bottom, and how one says it.

