@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.backends.cudnn.benchmark = True
     usual = Plan() if given.device.startswith("cuda") else Plan(**ON_A_CPU)
     plan = tiny(usual) if given.smoke else usual
-    typed = {name: getattr(given, name) for name in (*HELP, "teacher", "minutes")}
+    typed = {name: getattr(given, name) for name in (*HELP, "teacher", "norm", "against", "minutes")}
     plan = replace(plan, **{name: value for name, value in typed.items() if value is not None})
     folder = given.work or given.out / "work"
     trainer = Trainer(
@@ -88,11 +88,25 @@ def _parser() -> argparse.ArgumentParser:
         known += f", on a CPU {ON_A_CPU[name]:g}" if name in ON_A_CPU else ""
         kind = _sides if several else type(usual)
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{text} (default: {known})")
+    parser.add_argument("--norm", choices=("linf", "l2"), help="of the attack (default: linf)")
+    parser.add_argument(
+        "--against",
+        type=_targets,
+        help="what an attack moves away from: the clean view, the own sentence towards another, or one of them "
+        "a step: view, sentence or view,sentence (default: view)",
+    )
     parser.add_argument(
         "--teacher", choices=("untouched", "start"), help="whose clean view is kept (default: untouched)"
     )
     parser.add_argument("--smoke", action="store_true", help="few and small pictures")
     return parser
+
+
+def _targets(text: str) -> tuple[str, ...]:
+    targets = tuple(text.split(","))
+    if not set(targets) <= {"view", "sentence"}:
+        raise argparse.ArgumentTypeError(f"{text}: write view, sentence, or view,sentence")
+    return targets
 
 
 def _sides(text: str) -> tuple[int, ...]:

@@ -90,8 +90,13 @@ def film(check: Check) -> Iterator[Row]:
             if frames:
                 _paint_and_stop(check, asked, folder)
             _painted(check, asked, folder)
-            frames.append([Image.open(path) for path in FrameStore(folder).images])
+            frames.append([_read(path) for path in FrameStore(folder).images])
     yield same(f"a film of {len(frames[0])} frames, stopped and resumed: same pixels", *frames)
+
+
+def _read(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.copy()
 
 
 def replayed(check: Check) -> Iterator[Row]:

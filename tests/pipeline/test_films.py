@@ -22,6 +22,7 @@ from vqclip.guidance.state import State
 from vqclip.media.image import read_metadata
 from vqclip.media.video_reader import VideoReader
 from vqclip.media.video_writer import VideoWriter
+from vqclip.pipeline import render as rendering
 from vqclip.pipeline.events import Stepped
 from vqclip.pipeline.pipeline import Pipeline
 from vqclip.pipeline.render import render
@@ -44,10 +45,11 @@ def make(config: Config, folder: Path, stop_at: tuple[int, int] | None = None) -
 
 
 def paint_and_be_killed(folder: Path) -> None:
-    """Go on with a film, and be killed after the third frame's first step."""
+    """Go on with a film, and be killed after the third frame's second step; a snapshot of its first is there."""
     config = read_config(folder)
+    vars(rendering)["SNAPSHOT_EVERY"] = 0.0
     for event in render(config, Pipeline(config, CPU), Run.open(folder, config, {})):
-        if isinstance(event, Stepped) and event.step.frame == 2:
+        if isinstance(event, Stepped) and (event.step.frame, event.step.index) == (2, 2):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -105,7 +107,7 @@ class TestResumed:
 
     @pytest.mark.parametrize("kind", ["zoom", "restyle"])
     def test_survives_a_kill(self, kind: str, tiny: Tiny, clip: Path, tmp_path: Path, forks: Any) -> None:
-        """SIGKILL after the third frame's first step; `vqclip resume` ends it."""
+        """SIGKILL in the middle of the third frame; `vqclip resume` ends it."""
         settings = {"size": "20x16", "steps": 4, **KINDS[kind]}
         if kind == "restyle":
             settings["source"] = settings["source"] | {"video": str(clip)}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from training.towers.depthwise import swift
 from training.towers.figures import Held
 from training.towers.lite import features, folded, normalise
 from training.towers.painted import PaintedPool
-from training.towers.robust_losses import Attack, attacked
+from training.towers.robust_losses import Attack, apart, attacked, lured
 from training.towers.start import Start
 from training.towers.trainer import Plan, Trainer, tiny
 from vqclip.models.clip import load_clip
@@ -158,13 +159,17 @@ def test_a_part_of_a_scene_is_what_a_crop_of_it_shows(
     assert float((part - crop).abs().mean()) < 0.02
 
 
-def test_an_attack_stays_within_its_radius_and_moves_what_is_seen(start: Start) -> None:
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_an_attack_stays_within_its_radius_and_moves_what_is_seen(start: Start, norm: str) -> None:
     torch.manual_seed(0)
     images, projection = torch.rand(2, 3, 64, 64), start.projection.requires_grad_(False)
     frozen = start.tower.requires_grad_(False)
     clean = features(frozen, images)
-    worst = attacked(frozen, images, clean, projection, Attack(4 / 255, 2, 0.5))
-    assert float((worst - images).abs().max()) <= 4 / 255 + 1e-6
+    away = partial(apart, clean=clean, head=projection)
+    worst = attacked(frozen, images, away, Attack(4 / 255, 2, 0.5, norm=norm))
+    change = worst - images
+    size = change.abs().max() if norm == "linf" else change.square().mean((1, 2, 3)).sqrt().max()
+    assert float(size) <= 4 / 255 + 1e-6
     noise = (images + (2 * torch.rand_like(images) - 1) * 4 / 255).clamp(0, 1)
     cosines = [
         (projection.see(features(frozen, x)) * projection.see(clean)).sum(1).mean() for x in (worst, noise)
@@ -172,13 +177,23 @@ def test_an_attack_stays_within_its_radius_and_moves_what_is_seen(start: Start) 
     assert float(cosines[0]) < float(cosines[1]) - 0.02
 
 
+def test_an_attack_against_a_sentence_brings_pictures_nearer_to_another(start: Start) -> None:
+    torch.manual_seed(0)
+    images, head = torch.rand(2, 3, 64, 64), start.projection.requires_grad_(False)
+    frozen = start.tower.requires_grad_(False)
+    own, other = torch.nn.functional.normalize(torch.randn(2, 2, head.proj.out_features), dim=-1)
+    nearer = partial(lured, own=own, other=other, head=head)
+    worst = attacked(frozen, images, nearer, Attack(4 / 255, 2, 0.5))
+    assert bool((nearer(features(frozen, worst)) > nearer(features(frozen, images))).all())
+
+
 @pytest.mark.parametrize("coarse", [1, 4])
 def test_a_coarse_attack_changes_squares_alike_and_by_more(start: Start, coarse: int) -> None:
     torch.manual_seed(0)
     images, projection = torch.full((2, 3, 64, 64), 0.5), start.projection.requires_grad_(False)
     frozen = start.tower.requires_grad_(False)
-    clean = features(frozen, images)
-    change = attacked(frozen, images, clean, projection, Attack(coarse=coarse)) - images
+    away = partial(apart, clean=features(frozen, images), head=projection)
+    change = attacked(frozen, images, away, Attack(coarse=coarse)) - images
     assert float(change.abs().max()) == pytest.approx(4 / 255 * coarse**0.5, rel=1e-4)
     beside = (change[..., 1:] - change[..., :-1]).abs().mean() / change.abs().mean()
     assert bool(beside < 0.5) == (coarse > 1)
@@ -298,7 +313,7 @@ def test_a_killed_training_goes_on_from_its_last_snapshot_and_needs_few_packages
 def test_a_step_never_waits_for_a_gpu(
     packed: PackedClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = tiny(Plan(minutes=0.03, painted=2, coarse=(2,)))
+    plan = tiny(Plan(minutes=0.03, painted=2, coarse=(2,), against=("view", "sentence"), norm="l2"))
     with fake_gpu(monkeypatch) as gpu:
         trainer = Trainer(plan, packed, tower.START, torch.device("cuda"), tmp_path, tmp_path)
         for _ in range(3):

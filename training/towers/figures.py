@@ -6,6 +6,7 @@ Letters in shapes: n pictures 3 s s in [0, 1], e = 512 dimensions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from statistics import mean
 
 import torch
@@ -17,7 +18,7 @@ from training.packed.clip import ADDED_SPLITS, SPLITS, PackedClip
 from training.scenes.compose import Placement, affine
 from training.towers.lite import features
 from training.towers.retrieval import PROMPTS
-from training.towers.robust_losses import Attack, attacked
+from training.towers.robust_losses import Attack, apart, attacked
 from training.towers.start import Projection, Start
 from training.work import Foreign
 
@@ -65,7 +66,7 @@ class Held:
         for images in torch.split(self._steady, ATTACKED):
             with torch.no_grad():
                 clean = features(self._untouched, images)
-            worst = attacked(tower, images, clean, projection, STRONG)
+            worst = attacked(tower, images, partial(apart, clean=clean, head=projection), STRONG)
             with torch.no_grad():
                 for name, some in (("clean", images), ("attacked", worst)):
                     seen = projection.see(features(tower, some)) * projection.see(clean)

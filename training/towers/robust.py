@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,9 @@ def descend(
         for ours, theirs in zip(worker.parameters(), master.parameters(), strict=True):
             ours.copy_(theirs)
         clean = features(before, batch.images)
-    worst = attacked(worker.requires_grad_(False), batch.images, clean, heads, attack)
+    worst = attacked(
+        worker.requires_grad_(False), batch.images, partial(apart, clean=clean, head=heads), attack
+    )
     worker.requires_grad_(True).zero_grad(set_to_none=True)
     seen = features(worker, worst)
     away = apart(seen, clean, heads).mean()
@@ -132,7 +135,7 @@ def steadiness(
     for part in torch.split(images, 16):
         with torch.no_grad():
             clean = features(before, part)
-        worst = attacked(tower, part, clean, heads, attack)
+        worst = attacked(tower, part, partial(apart, clean=clean, head=heads), attack)
         with torch.no_grad():
             for name, seen in (("clean", part), ("attacked", worst)):
                 cosines[name].append((heads.see(features(tower, seen)) * heads.see(clean)).sum(1))

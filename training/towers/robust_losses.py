@@ -9,6 +9,7 @@ e = 512 dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,12 +50,14 @@ class Attack:
     """Projected gradient ascent within an L∞ ball, from a random point of it.
 
     One step from there hardens nearly as well as several (arXiv 2001.03994) at two thirds of the price of two.
+    In an L2 ball (`norm` "l2") the root mean square of the change is at most `radius`: few pixels may change by more.
     """
 
     radius: float = 4 / 255
     steps: int = 1
     stride: float = 1.0  # of the radius
     coarse: int = 1  # side in pixels of the squares that change alike, by the root of it more
+    norm: str = "linf"  # or "l2"
 
 
 def apart(ours: Tensor, clean: Tensor, head: Head, embedding: float = 2.0) -> Tensor:
@@ -63,19 +66,38 @@ def apart(ours: Tensor, clean: Tensor, head: Head, embedding: float = 2.0) -> Te
     return relative + embedding * (1 - (head.see(ours) * head.see(clean)).sum(1))
 
 
-def attacked(tower: Foreign, images: Tensor, clean: Tensor, head: Head, attack: Attack) -> Tensor:
-    """Find the pictures within the ball that look most unlike themselves."""
+def lured(ours: Tensor, own: Tensor, other: Tensor, head: Head) -> Tensor:
+    """Measure how much nearer features k f came to another's sentence than to their own (each k e)."""
+    return (head.see(ours) * (other - own)).sum(1)
+
+
+def attacked(tower: Foreign, images: Tensor, away: Callable[[Tensor], Tensor], attack: Attack) -> Tensor:
+    """Find the pictures within the ball whose features are furthest `away`, which measures n f as n."""
     radius = attack.radius * attack.coarse**0.5
     n, c, s, _ = images.shape
     noise = (2 * torch.rand(n, c, *[s // attack.coarse] * 2, device=images.device) - 1) * radius
     for _ in range(attack.steps):
         leaf = _added(images, noise).requires_grad_()
-        away = apart(features(tower, leaf), clean, head).sum()
-        torch.autograd.backward(away, torch.ones_like(away))
+        distance = away(features(tower, leaf)).sum()
+        torch.autograd.backward(distance, torch.ones_like(distance))
         assert leaf.grad is not None
-        uphill = F.interpolate(leaf.grad, noise.shape[2:], mode="area").sign()
-        noise = (noise + attack.stride * radius * uphill).clamp(-radius, radius)
+        uphill = F.interpolate(leaf.grad, noise.shape[2:], mode="area")
+        noise = _moved(noise, uphill, radius, attack)
     return _added(images, noise).detach()
+
+
+def _moved(noise: Tensor, uphill: Tensor, radius: float, attack: Attack) -> Tensor:
+    """Take a step of the attack, and come back into the ball."""
+    stride = attack.stride * radius
+    if attack.norm == "linf":
+        return (noise + stride * uphill.sign()).clamp(-radius, radius)
+    moved = noise + stride * uphill / _root_mean_square(uphill)
+    return moved * (radius / _root_mean_square(moved)).clamp_max(1)
+
+
+def _root_mean_square(values: Tensor) -> Tensor:
+    """Compute it for each of n pictures, as n 1 1 1."""
+    return values.float().square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
 
 
 def _added(images: Tensor, noise: Tensor) -> Tensor:

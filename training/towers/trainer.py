@@ -6,7 +6,9 @@ Letters in shapes: n pictures 3 s s in [0, 1], k <= n of them with a sentence, f
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from training.towers.figures import Held
 from training.towers.lite import features, folded, unfolded
 from training.towers.noise import spoilt
 from training.towers.painted import PaintedPool
-from training.towers.robust_losses import Attack, Batch, Told, apart, attacked, misnamed
+from training.towers.robust_losses import Attack, Batch, Told, apart, attacked, lured, misnamed
 from training.towers.start import Projection, Start, state_of, tower_of
 from training.work import Foreign
 
@@ -44,6 +46,8 @@ class Plan:
     ramp: float = 0.0  # share of the time in which the radius grows to its full size
     attack_steps: int = 1
     stride: float = 1.0  # of an attack's step, as a share of the radius
+    norm: str = "linf"  # of the attack, or "l2"
+    against: tuple[str, ...] = ("view",)  # one of them a step: what an attack moves away from, or "sentence"
     coarse: tuple[int, ...] = (1,)  # one of them a step: side of the squares that an attack changes alike
     painted: int = 0  # images a step that the present tower painted
     climb: int = 2  # steps of each of them whenever it is drawn
@@ -131,7 +135,10 @@ class Trainer:
         radius = plan.radius / 255 * min(1.0, (progress + 0.01) / max(plan.ramp, 0.01))
         self._pool.add(max(1, plan.batch // plan.reuse))
         coarse = int(random.choice(plan.coarse))
-        self._descend(self._batch(random), Attack(radius, plan.attack_steps, plan.stride, coarse))
+        against = str(random.choice(plan.against)) if len(plan.against) > 1 else plan.against[0]
+        self._descend(
+            self._batch(random), against, Attack(radius, plan.attack_steps, plan.stride, coarse, plan.norm)
+        )
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for parameter in self.model.parameters():  # one overflow shall not spoil all that was learned
             assert parameter.grad is not None
@@ -140,10 +147,10 @@ class Trainer:
         self.average.update(self.model)
         self.step += 1
 
-    def _descend(self, batch: Batch, attack: Attack) -> None:
+    def _descend(self, batch: Batch, against: str, attack: Attack) -> None:
         """Put the losses' gradient into the model: everything that sees pictures is bf16."""
         model, worker, plan = self.model, self._worker, self.plan
-        clean, worst = self._worst(batch, attack)
+        clean, worst = self._worst(batch, against, attack)
         painted = self._painted.climb(worker, model.projection) if self._painted else None
         worker.requires_grad_(True).zero_grad()
         self._optimizer.zero_grad()
@@ -162,14 +169,29 @@ class Trainer:
         self._losses += torch.stack([away, named, believed]).detach()
         self._seen += 1
 
-    def _worst(self, batch: Batch, attack: Attack) -> tuple[Tensor, Tensor]:
+    def _worst(self, batch: Batch, against: str, attack: Attack) -> tuple[Tensor, Tensor]:
         """Give the clean features of the pictures n f, and the attacked pictures; the worker is brought up to date."""
         with torch.no_grad():
             for ours, theirs in zip(self._worker.parameters(), self.model.tower.parameters(), strict=True):
                 ours.copy_(theirs)
             clean = features(self._before, batch.images)
         worker = self._worker.requires_grad_(False)
-        return clean, attacked(worker, batch.images, clean, self._anchor, attack)
+        away = partial(apart, clean=clean, head=self._anchor)
+        if against == "sentence":
+            away = self._lured(batch, away)
+        return clean, attacked(worker, batch.images, away, attack)
+
+    def _lured(self, batch: Batch, away: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """Measure pictures with a sentence by how near they come to another, and all others by `away`."""
+        named = len(batch.shown)
+        drawn = torch.randint(len(self._others.claims), (named,), device=self.device)
+        other = self._others.vectors[drawn]
+
+        def measured(seen: Tensor) -> Tensor:
+            nearer = lured(seen[:named], batch.said.vectors, other, self.model.projection)
+            return torch.cat([nearer, away(seen)[named:]])
+
+        return measured
 
     def _misnamed(self, seen: Tensor, batch: Batch) -> Tensor:
         drawn = torch.randint(len(self._others.claims), (self.plan.others,), device=self.device)
