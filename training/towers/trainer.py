@@ -135,7 +135,7 @@ class Trainer:
         radius = plan.radius / 255 * min(1.0, (progress + 0.01) / max(plan.ramp, 0.01))
         self._pool.add(max(1, plan.batch // plan.reuse))
         coarse = int(random.choice(plan.coarse))
-        against = str(random.choice(plan.against)) if len(plan.against) > 1 else plan.against[0]
+        against = str(random.choice(plan.against))
         self._descend(
             self._batch(random), against, Attack(radius, plan.attack_steps, plan.stride, coarse, plan.norm)
         )
@@ -176,9 +176,8 @@ class Trainer:
                 ours.copy_(theirs)
             clean = features(self._before, batch.images)
         worker = self._worker.requires_grad_(False)
-        away = partial(apart, clean=clean, head=self._anchor)
-        if against == "sentence":
-            away = self._lured(batch, away)
+        from_view = partial(apart, clean=clean, head=self._anchor)
+        away = self._lured(batch, from_view) if against == "sentence" else from_view
         return clean, attacked(worker, batch.images, away, attack)
 
     def _lured(self, batch: Batch, away: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
