@@ -74,7 +74,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_smoke_data_set_has_an_index_of_everything_drawn(data: Path) -> None:
     rows = [json.loads(line) for line in (data / "sprites.jsonl").read_text().splitlines()]
     assert len(rows) == 48
-    assert {"source", "style", "name", "words", "licence", "split"} == set(rows[0])
+    assert {"source", "style", "name", "words", "licence", "split", "added"} == set(rows[0])
 
 
 def test_a_stopped_vqgan_training_continues_where_its_snapshot_was(
