@@ -20,7 +20,7 @@ from training.packed.clip import PackedClip
 from training.towers.trainer import Plan, Trainer, tiny
 
 START = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip"
-ON_A_CPU: dict[str, Any] = {"batch": 16, "rate": 1e-4, "decay": 0.99}
+ON_A_CPU: dict[str, Any] = {"batch": 16, "painted": 6, "rate": 1e-4, "decay": 0.99}
 HELP = {
     "batch": "pictures of a step",
     "sides": "sides of the pictures, in pixels",

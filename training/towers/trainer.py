@@ -49,8 +49,8 @@ class Plan:
     norm: str = "linf"  # of the attack, or "l2"
     against: tuple[str, ...] = ("view",)  # one of them a step: what an attack moves away from, or "sentence"
     coarse: tuple[int, ...] = (1,)  # one of them a step: side of the squares that an attack changes alike
-    painted: int = 0  # images a step that the present tower painted
-    climb: int = 2  # steps of each of them whenever it is drawn
+    painted: int = 192  # images a step that the present tower painted
+    climb: int = 4  # steps of each of them whenever it is drawn: with 2 they were soon told apart
     disbelief: float = 0.3  # weight of not believing them
     keep: float = 1.0  # weight of the distance to the teacher's clean view
     embedding: float = 2.0  # weight of the embeddings' distance beside the features'
@@ -283,4 +283,4 @@ class Trainer:
 
 def tiny(plan: Plan) -> Plan:
     """A plan for trying the program out."""
-    return replace(plan, batch=4, sides=(32, 48), others=8, pool=64, steady=1)
+    return replace(plan, batch=4, sides=(32, 48), others=8, pool=64, steady=1, painted=2)
