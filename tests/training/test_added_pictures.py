@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import zlib
 from collections.abc import Sequence
@@ -141,8 +142,6 @@ def test_a_long_photograph_keeps_its_middle(size: tuple[int, int], kept: tuple[i
 
 
 def test_compressed_svgs_are_read(tmp_path: Path) -> None:
-    import gzip  # noqa: PLC0415
-
     (tmp_path / "a.svg").write_bytes(gzip.compress(b"<svg><path/></svg>"))
     assert svg_text(str(tmp_path / "a.svg")).endswith("<path/></svg>")
 
@@ -160,7 +159,13 @@ def test_another_file_is_no_qt_resource(tmp_path: Path) -> None:
         list(read_resources(tmp_path / "a.rcc"))
 
 
-def resource(version: int, plain: bytes, packed: bytes) -> bytes:
+def test_contents_that_cannot_be_read_are_not_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.rcc").write_bytes(resource(3, b"plain", b"packed", flags=4))
+    with pytest.raises(ValueError, match=r"images/bä.txt in .* is compressed by zstd"):
+        list(read_resources(tmp_path / "a.rcc"))
+
+
+def resource(version: int, plain: bytes, packed: bytes, flags: int = 1) -> bytes:
     """A resource file with a folder of two files, of which the second is compressed."""
     names, places = b"", []
     for name in ("images", "a.txt", "bä.txt"):
@@ -168,14 +173,14 @@ def resource(version: int, plain: bytes, packed: bytes) -> bytes:
         names += struct.pack(">HI", len(name), 0) + name.encode("utf-16-be")
     squeezed = struct.pack(">I", len(packed)) + zlib.compress(packed)
     contents = [struct.pack(">I", len(one)) + one for one in (plain, squeezed)]
-    tree = entries(version, places, len(contents[0]))
+    tree = entries(version, places, len(contents[0]), flags)
     header = 24 if version >= 3 else 20
     begin = header, header + len(tree), header + len(tree) + sum(map(len, contents))
     head = b"qres" + struct.pack(">4i", version, *begin) + (bytes(4) if version >= 3 else b"")
     return head + tree + b"".join(contents) + names
 
 
-def entries(version: int, places: Sequence[int], second: int) -> bytes:
+def entries(version: int, places: Sequence[int], second: int, flags: int) -> bytes:
     """The root, which has a folder, which has two files; from version 2 on each has a time."""
     time = bytes(8) if version >= 2 else b""
     return time.join(
@@ -183,7 +188,7 @@ def entries(version: int, places: Sequence[int], second: int) -> bytes:
             struct.pack(">iHii", 0, 2, 1, 1),
             struct.pack(">iHii", places[0], 2, 2, 2),
             struct.pack(">iHHHi", places[1], 0, 0, 0, 0),
-            struct.pack(">iHHHi", places[2], 1, 0, 0, second),
+            struct.pack(">iHHHi", places[2], flags, 0, 0, second),
             b"",
         )
     )
