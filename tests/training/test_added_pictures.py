@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from training.images import education, games, icons
 from training.images.dataset import Dataset, build, smoke_walls
-from training.images.opening import middle, svg_text, without_ground
+from training.images.opening import centre_crop, remove_background, svg_text
 from training.images.qt_resources import read_resources
 from training.images.sprite import WHOLE_PHOTO, Sprite, held_out
 
@@ -116,10 +116,10 @@ def test_a_key_is_a_name_where_the_whole_is_a_thing(key: str, name: str | None) 
     assert icons.thing_of(key, {"shopping basket", "camera"}) == name
 
 
-def test_the_ground_of_a_drawing_becomes_transparent_and_white_within_it_stays() -> None:
+def test_the_background_of_a_drawing_becomes_transparent_and_white_within_it_stays() -> None:
     picture = Image.new("RGB", (60, 40), "white")
     ImageDraw.Draw(picture).ellipse((15, 5, 45, 35), outline="red", width=4)
-    found = np.asarray(without_ground(picture))
+    found = np.asarray(remove_background(picture))
     assert found.shape == (40, 60, 4)
     assert found[2, 2, 3] == 0
     assert found[20, 58, 3] == 0
@@ -129,7 +129,7 @@ def test_the_ground_of_a_drawing_becomes_transparent_and_white_within_it_stays()
 def test_a_drawing_that_reaches_the_edge_is_cut_out_all_the_same() -> None:
     picture = Image.new("RGB", (60, 40), "white")
     ImageDraw.Draw(picture).rectangle((0, 15, 59, 25), fill="blue")
-    alpha = np.asarray(without_ground(picture))[..., 3]
+    alpha = np.asarray(remove_background(picture))[..., 3]
     assert alpha[5, 30] == alpha[35, 30] == 0
     assert alpha[20, 30] == 255
 
@@ -138,7 +138,7 @@ def test_a_drawing_that_reaches_the_edge_is_cut_out_all_the_same() -> None:
     ("size", "kept"), [((200, 100), (125, 100)), ((100, 300), (100, 125)), ((90, 80), (90, 80))]
 )
 def test_a_long_photograph_keeps_its_middle(size: tuple[int, int], kept: tuple[int, int]) -> None:
-    assert middle(Image.new("RGB", size), 1.25).size == kept
+    assert centre_crop(Image.new("RGB", size), 1.25).size == kept
 
 
 def test_compressed_svgs_are_read(tmp_path: Path) -> None:

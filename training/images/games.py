@@ -47,8 +47,8 @@ def _wesnoth(package: Path, vocabulary: set[str]) -> Iterator[Sprite]:
         yield _sprite("pixel art", name, root / "terrain" / "village" / f"{stem}.png")
 
 
-def landscapes(package: Path) -> list[tuple[str, Path]]:
-    """Some photographs of each kind of landscape: what it is, and the file."""
+def landscape_files(package: Path) -> list[tuple[str, Path]]:
+    """Some photographs of each kind of landscape: the name of the kind, and the file."""
     root = package / "usr" / "share" / "games" / "endless-sky" / "images" / "land"
     return [
         (name, path)
@@ -59,7 +59,7 @@ def landscapes(package: Path) -> list[tuple[str, Path]]:
 
 def landscape_photos(package: Path) -> Iterator[Sprite]:
     """The photographs whose kind is a thing with a name."""
-    for name, path in landscapes(package):
+    for name, path in landscape_files(package):
         if name not in VAGUE:
             yield Sprite(
                 "endless-sky-data", WHOLE_PHOTO, name, (), "public domain, CC-BY-SA", str(path), added=True

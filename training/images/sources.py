@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.images.games import landscapes
+from training.images.games import landscape_files
 from training.images.names import NAMES
 from training.images.packages import EMOJI_SETS
 from training.images.sprite import Sprite
@@ -114,7 +114,7 @@ def wallpapers(places: dict[str, Path]) -> Iterator[tuple[str, Path]]:
             if key not in best or path.stat().st_size > best[key].stat().st_size:
                 best[key] = path
         yield from ((package, path) for path in best.values())
-    yield from ((ADDED_WALLS, path) for _, path in landscapes(places[ADDED_WALLS]))
+    yield from ((ADDED_WALLS, path) for _, path in landscape_files(places[ADDED_WALLS]))
 
 
 def wall_name(path: Path) -> str:
