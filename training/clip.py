@@ -107,7 +107,7 @@ class Workshop:
         self.clip, self.tokens = empty_clip(plan), tokenizer()
 
     def composer(self, seed: int) -> SceneComposer:
-        train, walls = self.data.rows("train"), self.data.wallpaper_rows("train")
+        train, walls = (rows("train", added=True) for rows in (self.data.rows, self.data.wallpaper_rows))
         return SceneComposer(self.data, train, walls, seed, self.plan.side, self.names)
 
     def heads(self) -> Heads:

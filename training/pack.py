@@ -62,12 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def pack(data: Dataset, out: Path, side: int, start: Path | None = None) -> tuple[int, int]:
-    """Write the file; return its size in bytes and the number of its cut-outs.
-
-    Added sources are left out: the prior's figures were measured without them.
-    """
-    rows = np.concatenate([data.rows("train", added=False), data.rows(file.HELD_OUT)])
-    walls = data.wallpaper_rows("train", added=False)
+    """Write the file; return its size in bytes and the number of its cut-outs."""
+    rows = np.concatenate([data.rows("train"), data.rows(file.HELD_OUT)])
+    walls = data.wallpaper_rows("train")
     index = [_row(data, int(row)) for row in rows]
     architecture, vqgan = read_vqgan(CHECKPOINTS / "mini-vqgan" / "model.safetensors")
     tensors = {
@@ -90,10 +87,10 @@ def pack_clip(data: Dataset, out: Path, side: int, stand_in: bool = False) -> tu
     """
     import open_clip  # noqa: PLC0415  # the training itself does without
 
-    rows = data.rows("train")
-    tried = np.concatenate([data.rows(split) for split in (*clip.SPLITS, *clip.ADDED_SPLITS)])
+    rows = data.rows("train", added=True)
+    tried = np.concatenate([data.rows(split, added=True) for split in (*clip.SPLITS, *clip.ADDED_SPLITS)])
     tried = tried if len(tried) else rows
-    walls = data.wallpaper_rows("train")
+    walls = data.wallpaper_rows("train", added=True)
     index, tried_index = ([_row(data, int(row)) for row in some] for some in (rows, tried))
     texts = [*_sentences(), *PROMPTS, *_said([*index, *tried_index])]
     words = tokens([*texts, *(plural(text) for text in texts)], open_clip.SimpleTokenizer().encode)

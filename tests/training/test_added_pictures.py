@@ -50,8 +50,8 @@ def test_a_data_set_tells_added_pictures_from_the_first(tmp_path: Path) -> None:
     ]
     build(tmp_path, found, smoke_walls(tmp_path), processes=1)
     data = Dataset.open(tmp_path)
-    assert len(data.rows("train")) == len(names)
-    first = data.rows("train", added=False)
+    assert len(data.rows("train", added=True)) == len(names)
+    first = data.rows("train")
     assert len(first) == len(names) - len(names[::3])
     assert not any(data.index[row]["added"] for row in first)
 

@@ -50,11 +50,11 @@ class Dataset:
             _read_lines(folder / "wallpapers.jsonl"),
         )
 
-    def rows(self, split: str, added: bool = True) -> np.ndarray:
-        """Which cut-outs belong to a split; with or without those of sources that were added later."""
+    def rows(self, split: str, added: bool = False) -> np.ndarray:
+        """Which cut-outs belong to a split; those of sources that were added later only where they are asked for."""
         return _of_split(self.index, split, added)
 
-    def wallpaper_rows(self, split: str, added: bool = True) -> np.ndarray:
+    def wallpaper_rows(self, split: str, added: bool = False) -> np.ndarray:
         return _of_split(self.wallpaper_index, split, added)
 
 
