@@ -98,7 +98,7 @@ def pack_clip(data: Dataset, out: Path, side: int, stand_in: bool = False) -> tu
     return file.save(
         out,
         {
-            **file.webps("sprites", (_shrunk(data.sprites[row], side) for row in rows), COARSE, 6),
+            **file.webps("sprites", (_shrunk(data.sprites[row], side) for row in rows), COARSE, effort=6),
             **file.webps("tried", (Image.fromarray(data.sprites[row]) for row in tried), FINE),
             **file.webps("walls", (Image.fromarray(data.wallpapers[row]).resize(WALL) for row in walls)),
             "index": file.as_lines(index),
