@@ -19,7 +19,7 @@ class Case:
     warm: int = 2  # steps that aren't timed: libraries prepare themselves
     steps: int = 4  # steps that are
     memory_only: bool = False
-    peak_seconds: float = 2.0  # for which products of matrices are tried, in each arithmetic
+    peak_seconds: float = 2.0  # for how long products of matrices are timed, of each dtype
 
     @property
     def total(self) -> int:

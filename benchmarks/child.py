@@ -96,7 +96,7 @@ def paint_plainly(case: Case) -> dict[str, Any]:
 def peak(case: Case) -> dict[str, Any]:
     """The most operations a second that products of two square matrices reach, by arithmetic.
 
-    Short products, over and over for the case's seconds: some meet a moment when nobody else works on the machine.
+    Short products, repeated for `peak_seconds`: some of them run while nothing else does.
     """
     import torch
 

@@ -64,7 +64,7 @@ def train(data: Dataset, minutes: float, folder: Path, smoke: bool = False) -> J
     """Look at compositions for half of the time, then fit the heads; a finished half is kept in `folder`."""
     torch.manual_seed(101)
     sentences, side = Sentences(stand_in=smoke), 64 if smoke else SIDE
-    tower = pretrained_tower(TOWER)
+    tower = pretrained_tower(TOWER, stand_in=smoke)
     imagined = Imagined(tower.classifier, sentences, only=20 if smoke else 1000)
     judge = Judge(sentences, side)
     tower = folded(tower)

@@ -253,7 +253,7 @@ class Done:
 
 @pytest.fixture(scope="session")
 def forks() -> Any:
-    """A context of multiprocessing for fresh processes that need not import torch and open_clip first."""
+    """A context of multiprocessing that forks new processes from one that has imported torch and open_clip."""
     multiprocessing.set_forkserver_preload(["open_clip", "torch"])
     return multiprocessing.get_context("forkserver")
 
@@ -264,7 +264,7 @@ parser = cache(typer.main.get_command)
 
 @pytest.fixture
 def vqclip(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Vqclip:
-    """The console script, in this process, which builds the parser once."""
+    """The console script, in this process; all tests share one parser, as building it takes long."""
     monkeypatch.setattr("typer.main.get_command", parser)
 
     def run(*words: object) -> Done:

@@ -38,7 +38,7 @@ class FakeGpu(FakeTensorMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is torch.ops.prim.device.default:  # a third of all questions
+        if func is torch.ops.prim.device.default:  # a third of all calls
             return args[0].device
         if self._inside:  # the fake mode asks itself, as when it takes in a tensor of the CPU
             return super().__torch_dispatch__(func, types, args, kwargs)

@@ -102,12 +102,12 @@ class Workshop:
         self.plan, self.data, self.folder, self.packages = plan, data, folder, packages
         self.names = Names()
         self.sentences = Sentences(stand_in)
-        self.tower = pretrained_tower()
+        self.tower = pretrained_tower(stand_in=stand_in)
         self.imagined = Imagined(self.tower.classifier, self.sentences, only=20 if stand_in else 1000)
         self.clip, self.tokens = empty_clip(plan), tokenizer()
 
     def composer(self, seed: int) -> SceneComposer:
-        train, walls = self.data.rows("train"), self.data.wallpaper_rows("train")
+        train, walls = (rows("train", added=True) for rows in (self.data.rows, self.data.wallpaper_rows))
         return SceneComposer(self.data, train, walls, seed, self.plan.side, self.names)
 
     def heads(self) -> Heads:

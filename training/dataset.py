@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def first_sprites(places: dict[str, Path]) -> list[Sprite]:
-    """What the splits of mini-clip were fixed with."""
+    """Find the sources that mini-clip was trained and measured with."""
     return [
         *sources.emoji(places),
         *sources.stamps(places["tuxpaint-stamps-default"]),
@@ -42,7 +42,7 @@ def first_sprites(places: dict[str, Path]) -> list[Sprite]:
 
 
 def added_sprites(places: dict[str, Path], known: set[str]) -> list[Sprite]:
-    """What came later: educational programs, games, icons; silhouettes only of what has none of the known names."""
+    """Find the sources that came later; silhouettes only of things that neither these nor `known` names have."""
     wordnet = places["wordnet-base"]
     things, nouns = read_things(wordnet), read_vocabulary(wordnet)
     found = [

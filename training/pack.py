@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         build_smoke(given.data, 48)
     data = Dataset.open(given.data)
     if given.kind == "clip":
-        size, count = pack_clip(data, given.out, given.side, made_up=given.smoke)
+        size, count = pack_clip(data, given.out, given.side, stand_in=given.smoke)
     else:
         size, count = pack(data, given.out, given.side, given.start)
     print(f"{given.out}: {count} cut-outs, {size / 1e6:.1f} MB")
@@ -63,8 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def pack(data: Dataset, out: Path, side: int, start: Path | None = None) -> tuple[int, int]:
     """Write the file; return its size in bytes and the number of its cut-outs."""
-    rows = np.concatenate([data.rows("train", added=False), data.rows(file.HELD_OUT)])
-    walls = data.wallpaper_rows("train", added=False)
+    rows = np.concatenate([data.rows("train"), data.rows(file.HELD_OUT)])
+    walls = data.wallpaper_rows("train")
     index = [_row(data, int(row)) for row in rows]
     architecture, vqgan = read_vqgan(CHECKPOINTS / "mini-vqgan" / "model.safetensors")
     tensors = {
@@ -80,25 +80,25 @@ def pack(data: Dataset, out: Path, side: int, start: Path | None = None) -> tupl
     return file.save(out, tensors, {file.KIND: file.PRIOR, NOTE: to_note(architecture)}), len(rows)
 
 
-def pack_clip(data: Dataset, out: Path, side: int, made_up: bool = False) -> tuple[int, int]:
+def pack_clip(data: Dataset, out: Path, side: int, stand_in: bool = False) -> tuple[int, int]:
     """Write the file of mini-clip's image tower; return its size in bytes and the number of its cut-outs.
 
-    Only a made-up data set may go without the pretrained weights.
+    With `stand_in` the untouched tower has random weights.
     """
     import open_clip  # noqa: PLC0415  # the training itself does without
 
-    rows = data.rows("train")
-    tried = np.concatenate([data.rows(split) for split in (*clip.SPLITS, *clip.ADDED_SPLITS)])
+    rows = data.rows("train", added=True)
+    tried = np.concatenate([data.rows(split, added=True) for split in (*clip.SPLITS, *clip.ADDED_SPLITS)])
     tried = tried if len(tried) else rows
-    walls = data.wallpaper_rows("train")
+    walls = data.wallpaper_rows("train", added=True)
     index, tried_index = ([_row(data, int(row)) for row in some] for some in (rows, tried))
     texts = [*_sentences(), *PROMPTS, *_said([*index, *tried_index])]
     words = tokens([*texts, *(plural(text) for text in texts)], open_clip.SimpleTokenizer().encode)
-    tower = pretrained_tower(needed=not made_up).state_dict()
+    tower = pretrained_tower(stand_in=stand_in).state_dict()
     return file.save(
         out,
         {
-            **file.webps("sprites", (_shrunk(data.sprites[row], side) for row in rows), COARSE, 6),
+            **file.webps("sprites", (_shrunk(data.sprites[row], side) for row in rows), COARSE, effort=6),
             **file.webps("tried", (Image.fromarray(data.sprites[row]) for row in tried), FINE),
             **file.webps("walls", (Image.fromarray(data.wallpapers[row]).resize(WALL) for row in walls)),
             "index": file.as_lines(index),

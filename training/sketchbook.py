@@ -91,7 +91,7 @@ def along_axes(meanings: Tensor) -> tuple[Tensor, Tensor]:
 def things(data: Dataset) -> Iterator[Entry]:
     """Of each name of a thing its best drawings, out of the split for training alone."""
     named: dict[str, list[int]] = defaultdict(list)
-    for row in map(int, data.rows("train", added=False)):
+    for row in map(int, data.rows("train")):
         entry = data.index[row]
         if (
             entry["licence"] in LICENCES

@@ -88,12 +88,15 @@ def _parser() -> argparse.ArgumentParser:
         known += f", on a CPU {ON_A_CPU[name]:g}" if name in ON_A_CPU else ""
         kind = _sides if several else type(usual)
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{text} (default: {known})")
-    parser.add_argument("--norm", choices=("linf", "l2"), help="of the attack (default: linf)")
+    parser.add_argument(
+        "--norm", choices=("linf", "l2"), help="of the ball that an attack stays in (default: linf)"
+    )
     parser.add_argument(
         "--against",
         type=_targets,
-        help="what an attack moves away from: the clean view, the own sentence towards another, or one of them "
-        "a step: view, sentence or view,sentence (default: view)",
+        metavar="WHAT",
+        help="what an attack moves pictures away from: view (the clean picture's features), sentence (their own, "
+        "towards another), or view,sentence (one of both at each step) (default: view)",
     )
     parser.add_argument(
         "--teacher", choices=("untouched", "start"), help="whose clean view is kept (default: untouched)"

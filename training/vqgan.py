@@ -95,7 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     recipe = Recipe(minutes=given.minutes)
     if given.smoke:
         recipe = Recipe(TINY, given.minutes, crops=((4, 32, 1.0),))
-    trainer = Trainer(recipe.going_on() if typed.start else recipe, given.data, given.work, typed.start)
+    recipe = recipe.going_on() if typed.start else recipe
+    trainer = Trainer(recipe, given.data, given.work, typed.start, stand_in=given.smoke)
     if not typed.export:
         trainer.run(save_seconds=1 if given.smoke else 120)
     model = trainer.average.module

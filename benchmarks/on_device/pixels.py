@@ -95,6 +95,7 @@ def film(check: Check) -> Iterator[Row]:
 
 
 def _read(path: Path) -> Image.Image:
+    """Read an image whole, so that its file does not stay open."""
     with Image.open(path) as image:
         return image.copy()
 

@@ -92,7 +92,7 @@ def test_generate(words: list[str], paint: Paint) -> None:
 def test_steps_without_a_graph_send_their_draw_alone_too(
     gpu: FakeGpu, vqclip: Vqclip, tiny_yaml: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rehearsal of a capture takes no such step here."""
+    """The fake graphs' rehearsal takes no step, so that only this test watches one without a graph."""
     monkeypatch.setenv("VQCLIP_GRAPH", "0")
     words = [*WAYS["every chance of crops"], *WAYS["losses"]]
     done = vqclip("--debug", "generate", "a", *words, "-c", tiny_yaml, "--device", "cuda")

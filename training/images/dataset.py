@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.images.opening import middle, open_sprite, without_ground
+from training.images.opening import centre_crop, open_sprite, remove_background
 from training.images.sources import ADDED_WALLS, wall_name
 from training.images.sprite import WHOLE_PHOTO, Sprite
 
 SIDE = 144
 MARGIN = 4  # of transparent pixels, so that turning and blurring have room
 WALLPAPER = (432, 288)
-WIDEST = 1.25  # of a whole photograph: what is left of it at both sides seldom is what it shows
+LARGEST_RATIO = 1.25  # of a whole photograph: what it shows seldom reaches far to both sides
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Dataset:
             _read_lines(folder / "wallpapers.jsonl"),
         )
 
-    def rows(self, split: str, added: bool = True) -> np.ndarray:
-        """Which cut-outs belong to a split; with or without those of sources that were added later."""
+    def rows(self, split: str, added: bool = False) -> np.ndarray:
+        """Which cut-outs belong to a split; those of sources that were added later only where they are asked for."""
         return _of_split(self.index, split, added)
 
-    def wallpaper_rows(self, split: str, added: bool = True) -> np.ndarray:
+    def wallpaper_rows(self, split: str, added: bool = False) -> np.ndarray:
         return _of_split(self.wallpaper_index, split, added)
 
 
@@ -68,9 +68,9 @@ def render(sprite: Sprite) -> np.ndarray | None:
     try:
         picture = open_sprite(sprite.picture)
         if sprite.style == WHOLE_PHOTO:
-            picture = middle(picture, WIDEST)
+            picture = centre_crop(picture, LARGEST_RATIO)
         elif sprite.picture.endswith(".jpg"):  # a JPEG has no alpha: its drawing is on white
-            picture = without_ground(picture)
+            picture = remove_background(picture)
         box = picture.getchannel("A").point(lambda a: 255 if a > 8 else 0).getbbox()
         if box is None or min(box[2] - box[0], box[3] - box[1]) < 4:
             return None

@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from training.images.names import NAMES
 from training.images.packages import ICON_SETS
-from training.images.sources import NOT_PICTURES, PLENTY, svg_of
+from training.images.sources import read_icons, shown, svg_of
 from training.images.sprite import Sprite
-from training.images.words import EmojiNames
+from training.images.words import IN_PLENTY, EmojiNames
 
 *COLOURED, SILHOUETTES = ICON_SETS
 CODE_POINTS = re.compile(r"[0-9a-f]{2,5}(-[0-9a-f]{2,5})*")
-DRESS = ("duo", "flat")  # of a key: a variant of the same icon
-NO_THINGS = {
-    "android", "automatic", "down", "export", "import", "cursor", "filter", "loading", "bin", "connector", "farm",
-    "apc",
-    "black sea", "antarctica", "south america", "grab", "load", "leak", "led", "electric", "foam", "fuji", "headshot",
-    "male", "mac", "pc", "cpu", "platform", "upgrade", "world", "detour", "diagram", "trail", "union jack", "portal",
-    "martini", "booze", "meal", "giant", "hole", "life support", "luger", "uzi", "embryo", "fetus", "gibbet",
-    "jerusalem cross", "polar star", "sea creature", "squib", "timer", "charger", "frame", "theater", "carrion", "bud",
-    "ursa major", "bleeding heart", "road", "river", "circuitry", "clothes", "cooler", "disc", "metal bar", "sesame",
-}  # fmt: skip
+VARIANTS = ("duo", "flat")  # parts of a key that say how the icon is drawn
+LEFT_OUT: list[str] = NAMES["icons"]["left_out"]
 
 
 def emoji_3d(package: Path, cldr: Path) -> Iterator[Sprite]:
     """Fluent's emoji as rendered in 3D, named by their characters."""
     names, seen = EmojiNames.read(cldr), set()
     for path in sorted(p for p in (package / "assets").glob("*.webp") if CODE_POINTS.fullmatch(p.stem)):
-        character = "".join(chr(int(part, 16)) for part in path.stem.split("-")).replace("\ufe0f", "")
-        name = names.by_character.get(character)
-        if name is None or name in seen or NOT_PICTURES.search(name) or not name.isascii():
+        name = names.of_code_points(path.stem)
+        if name is None or name in seen or not shown(name):
             continue
         seen.add(name)
-        words = tuple(names.synonyms[name][:24])
-        if PLENTY & {*name.split(), *words}:
-            continue
-        yield Sprite("@lobehub/fluent-emoji-3d", "3d emoji", name, words, "MIT", str(path), True)
+        words = names.words(name)
+        if not IN_PLENTY & {*name.split(), *words}:
+            yield Sprite("@lobehub/fluent-emoji-3d", "3d emoji", name, words, "MIT", str(path), added=True)
 
 
 def coloured(places: dict[str, Path], things: set[str]) -> Iterator[Sprite]:
@@ -54,13 +44,12 @@ def silhouettes(places: dict[str, Path], things: set[str], known: Collection[str
 
 def thing_of(key: str, things: set[str]) -> str | None:
     """`shopping-basket-3` → `shopping basket`, where that is a thing."""
-    name = " ".join(part for part in key.split("-") if not part.isdigit() and part not in DRESS)
-    return name if name in things and name not in NO_THINGS else None
+    name = " ".join(part for part in key.split("-") if not part.isdigit() and part not in VARIANTS)
+    return name if name in things and name not in LEFT_OUT else None
 
 
 def _icons(package: Path, set_name: str, style: str, things: set[str]) -> Iterator[Sprite]:
-    icons = json.loads((package / "icons.json").read_text())
-    licence = json.loads((package / "info.json").read_text())["license"]["spdx"]
+    icons, licence = read_icons(package)
     found: dict[str, str] = {}
     for key in sorted(icons["icons"], key=lambda key: ("-duo" in key, key)):
         name = thing_of(key, things)
@@ -68,4 +57,4 @@ def _icons(package: Path, set_name: str, style: str, things: set[str]) -> Iterat
             found.setdefault(name, key)
     for name, key in found.items():
         picture = svg_of(icons, icons["icons"][key])
-        yield Sprite(f"@iconify-json/{set_name}", style, name, (), licence, picture, True)
+        yield Sprite(f"@iconify-json/{set_name}", style, name, (), licence, picture, added=True)

@@ -1,4 +1,4 @@
-"""Open a picture of any kind that a package carries, as RGBA, and take off what does not belong to it."""
+"""Open pictures of all kinds as RGBA, crop photographs, and remove the background of drawings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-NEARLY = 60  # how far from white, in all three channels together, the ground of a drawing may be
+TOLERANCE = 60  # how far from white, in all three channels together, the background of a drawing may be
 
 
 def svg_text(picture: str) -> str:
@@ -35,7 +35,7 @@ def svg_text(picture: str) -> str:
 
 
 def open_sprite(picture: str) -> Image.Image:
-    """Open a file, or draw an SVG, at 224 pixels."""
+    """Open a file of pixels, or draw an SVG 224 pixels wide."""
     if picture.endswith((".png", ".webp", ".jpg")):
         with Image.open(picture) as opened:
             return opened.convert("RGBA")
@@ -47,21 +47,21 @@ def open_sprite(picture: str) -> Image.Image:
     return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
 
 
-def middle(picture: Image.Image, widest: float) -> Image.Image:
-    """Cut off what is left and right, or above and below, of a picture that is longer than wide."""
+def centre_crop(picture: Image.Image, largest_ratio: float) -> Image.Image:
+    """Cut a picture down to an aspect ratio of at most `largest_ratio`, upright or not."""
     width, height = picture.size
-    size = min(width, round(height * widest)), min(height, round(width * widest))
+    size = min(width, round(height * largest_ratio)), min(height, round(width * largest_ratio))
     left, top = (width - size[0]) // 2, (height - size[1]) // 2
     return picture.crop((left, top, left + size[0], top + size[1]))
 
 
-def without_ground(picture: Image.Image) -> Image.Image:
+def remove_background(picture: Image.Image) -> Image.Image:
     """Make the white around a drawing transparent; white within its outline stays."""
     framed = Image.new("RGB", (picture.width + 2, picture.height + 2), "white")
     framed.paste(picture, (1, 1))
     filled = framed.copy()
-    ImageDraw.floodfill(filled, (0, 0), (255, 0, 255), thresh=NEARLY)
-    ground = (np.asarray(filled) == (255, 0, 255)).all(2) & (np.asarray(framed) != (255, 0, 255)).any(2)
-    alpha = Image.fromarray(np.where(ground, 0, 255).astype(np.uint8))
+    ImageDraw.floodfill(filled, (0, 0), (255, 0, 255), thresh=TOLERANCE)
+    background = (np.asarray(filled) == (255, 0, 255)).all(2) & (np.asarray(framed) != (255, 0, 255)).any(2)
+    alpha = Image.fromarray(np.where(background, 0, 255).astype(np.uint8))
     framed.putalpha(alpha.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(0.7)))
     return framed.crop((1, 1, picture.width + 1, picture.height + 1))

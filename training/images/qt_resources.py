@@ -13,8 +13,9 @@ COMPRESSED, FOLDER, BY_ZSTD = 1, 2, 4  # flags of an entry
 def read_resources(path: Path) -> Iterator[tuple[str, bytes]]:
     """Every file in a resource file: its path within, and its content.
 
-    The layout is that of Qt's qresource.cpp: a header with three places (of the tree, the contents and the names), and
-    entries of 14 bytes, or 22 from version 2 on. Raises ValueError for a file that isn't of this kind.
+    The layout is that of Qt's qresource.cpp: a header with three offsets (of the tree, the contents and the names), and
+    entries of 14 bytes, or 22 from version 2 on. Raises ValueError for a file that isn't of this kind, and for contents
+    that are compressed by zstd.
     """
     content = path.read_bytes()
     if content[:4] != b"qres":
@@ -30,7 +31,9 @@ def read_resources(path: Path) -> Iterator[tuple[str, bytes]]:
             count, first = unpack_from(">ii", content, entry + 6)
             for child in range(first, first + count):
                 yield from walk(child, inside)
-        elif not flags & BY_ZSTD:
+        elif flags & BY_ZSTD:
+            raise ValueError(f"{inside} in {path} is compressed by zstd, which is not read")
+        else:
             begin = contents + unpack_from(">i", content, entry + 10)[0]
             length = unpack_from(">i", content, begin)[0]
             found = content[begin + 4 : begin + 4 + length]

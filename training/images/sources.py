@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.images.games import landscapes
+from training.images.games import landscape_files
+from training.images.names import NAMES
 from training.images.packages import EMOJI_SETS
 from training.images.sprite import Sprite
-from training.images.words import EmojiNames, read_vocabulary, without_article
+from training.images.words import IN_PLENTY, EmojiNames, read_vocabulary, without_article
 
 NOT_PICTURES = re.compile(
     r"skin tone|^flag|flag of|keycap|button|o’clock|-thirty|square$|circle$|^input|squared|arrow|letter|"
@@ -23,64 +24,8 @@ CLIP_ART = re.compile(
     r"education|recreation(?!/games/cards)|geography|signs_and_symbols/weather|computer/hardware|office)/"
 )
 STAMPS_WITHOUT_SENSE = re.compile(r"^(symbols|town/flags|town/roadsigns)")
-PLENTY = {  # words of pictures that the first sets have enough of
-    *("face", "hand", "person", "people", "man", "woman", "gesture"),
-    *("button", "symbol", "sign", "zodiac", "geometric"),
-}
 ADDED_WALLS = "endless-sky-data"  # photographs that came after the splits were fixed
-TOO_GENERAL = {
-    "",
-    "hash",
-    "icon",
-    "icons",
-    "symbol",
-    "shape",
-    "shapes",
-    "food",
-    "animal",
-    "animals",
-    "plant",
-    "transport",
-    "transportation",
-    "tool",
-    "tools",
-    "people",
-    "clipart",
-    "clip art",
-    "computer",
-    "recreation",
-    "architecture",
-    "art",
-    "vector",
-    "color",
-    "black",
-    "white",
-    "line",
-    "menu",
-    "mammal",
-    "game",
-    "games",
-    "dessert",
-    "entertainment",
-    "hardware",
-    "beverage",
-    "weather",
-    "building",
-    "vehicle",
-    "activity",
-    "clothing",
-    "water",
-    "astronomy",
-    "carbohydrate",
-    "protein",
-    "office",
-    "festive",
-    "work",
-    "panel",
-    "file",
-    "amphibian",
-    "reptile",
-}
+TOO_GENERAL: list[str] = NAMES["clip_art"]["too_general"]
 
 
 def emoji(
@@ -91,17 +36,16 @@ def emoji(
     slugs = names.of_slugs()
     for style in styles:
         package = places[f"@iconify-json/{style}"]
-        icons = json.loads((package / "icons.json").read_text())
-        licence = json.loads((package / "info.json").read_text())["license"]["spdx"]
+        icons, licence = read_icons(package)
         known = slugs | _names_by_key(package, names)
         seen = set()
         for key, icon in icons["icons"].items():
-            name = known.get(re.sub(r"-1$", "", key) if added else key)
-            if name is None or name in seen or NOT_PICTURES.search(name) or not name.isascii():
+            name = known.get(key.removesuffix("-1") if added else key)  # of like drawings the first
+            if name is None or name in seen or not shown(name):
                 continue
             seen.add(name)
-            words = tuple(names.synonyms[name][:24])
-            if added and PLENTY & {*name.split(), *words}:
+            words = names.words(name)
+            if added and IN_PLENTY & {*name.split(), *words}:
                 continue
             yield Sprite(f"@iconify-json/{style}", style, name, words, licence, svg_of(icons, icon), added)
 
@@ -170,7 +114,7 @@ def wallpapers(places: dict[str, Path]) -> Iterator[tuple[str, Path]]:
             if key not in best or path.stat().st_size > best[key].stat().st_size:
                 best[key] = path
         yield from ((package, path) for path in best.values())
-    yield from ((ADDED_WALLS, path) for _, path in landscapes(places[ADDED_WALLS]))
+    yield from ((ADDED_WALLS, path) for _, path in landscape_files(places[ADDED_WALLS]))
 
 
 def wall_name(path: Path) -> str:
@@ -183,13 +127,25 @@ def wall_name(path: Path) -> str:
 def _names_by_key(package: Path, names: EmojiNames) -> dict[str, str]:
     found = {}
     for code, key in json.loads((package / "chars.json").read_text()).items():
-        character = "".join(chr(int(part, 16)) for part in code.split("-")).replace("\ufe0f", "")
-        if character in names.by_character:
-            found[key] = names.by_character[character]
+        name = names.of_code_points(code)
+        if name is not None:
+            found[key] = name
     return found
 
 
+def shown(name: str) -> bool:
+    """Whether an emoji of this name shows a thing, and the name is in ASCII."""
+    return name.isascii() and not NOT_PICTURES.search(name)
+
+
+def read_icons(package: Path) -> tuple[dict[str, Any], str]:
+    """Read a package of Iconify: its icons by key, with their usual size, and their licence."""
+    licence = json.loads((package / "info.json").read_text())["license"]["spdx"]
+    return json.loads((package / "icons.json").read_text()), licence
+
+
 def svg_of(icons: dict[str, Any], icon: dict[str, Any]) -> str:
+    """Write one icon as an SVG; what it doesn't say of its size holds for all of its set."""
     side = {edge: icon.get(edge, icons.get(edge, 16)) for edge in ("width", "height")}
     left, top = icon.get("left", 0), icon.get("top", 0)
     return (

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 HELD_OUT_STYLE = "emojione-v1"
-WHOLE_PHOTO = "whole photo"  # with its own ground, where "photo" is a cut-out
+WHOLE_PHOTO = "whole photo"  # with its own background, where "photo" is a cut-out
 NAMES, PHOTOS = 20, 7  # one of so many names is held out
 
 
@@ -26,7 +26,7 @@ class Sprite:
     def split(self) -> str:
         """Held-out names, a held-out style and held-out photographs never meet training.
 
-        Added sources have splits of their own, and don't show what the names of the first splits mean.
+        Added sources have splits of their own: names that the first splits hold out are held out there too.
         """
         if self.style == "photo":
             return "photos" if held_out(self.name, PHOTOS) else "train"

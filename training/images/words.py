@@ -9,6 +9,9 @@ from pathlib import Path
 
 READ = 8  # synonyms of a name that trainings read; the sketchbook chooses among all
 VISIBLE = {5, 6, 13, 17, 20}  # WordNet's files of animals, artefacts, food, natural objects, plants
+PEOPLE = {"face", "hand", "person", "people", "man", "woman", "gesture"}
+SIGNS = {"button", "symbol", "sign", "zodiac", "geometric"}
+IN_PLENTY = PEOPLE | SIGNS  # words of emoji of which the first sets have up to nine each
 ARTICLE = re.compile(r"^(an?|the|some) ", re.IGNORECASE)
 
 
@@ -30,6 +33,15 @@ class EmojiNames:
             names[character.replace("\ufe0f", "")] = name
             synonyms[name] = [word.lower() for word in entry.get("default", []) if word.lower() != name]
         return cls(names, synonyms)
+
+    def of_code_points(self, text: str) -> str | None:
+        """`1f469-200d-1f680` → `woman astronaut`; None for what is no emoji."""
+        character = "".join(chr(int(part, 16)) for part in text.split("-")).replace("\ufe0f", "")
+        return self.by_character.get(character)
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """The first synonyms of a name."""
+        return tuple(self.synonyms[name][:24])
 
     def of_slugs(self) -> dict[str, str]:
         """`hot-dog` and `hotdog` → `hot dog`: the ways in which icon sets write a name."""

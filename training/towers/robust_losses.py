@@ -47,7 +47,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Attack:
-    """Projected gradient ascent within an L∞ ball, from a random point of it.
+    """Projected gradient ascent within an L∞ or an L2 ball, from a random point of the L∞ ball.
 
     One step from there hardens nearly as well as several (arXiv 2001.03994) at two thirds of the price of two.
     In an L2 ball (`norm` "l2") the root mean square of the change is at most `radius`: few pixels may change by more.
@@ -66,20 +66,20 @@ def apart(ours: Tensor, clean: Tensor, head: Head, embedding: float = 2.0) -> Te
     return relative + embedding * (1 - (head.see(ours) * head.see(clean)).sum(1))
 
 
-def lured(ours: Tensor, own: Tensor, other: Tensor, head: Head) -> Tensor:
-    """Measure how much nearer features k f came to another's sentence than to their own (each k e)."""
+def margin(ours: Tensor, own: Tensor, other: Tensor, head: Head) -> Tensor:
+    """Compute by how much features k f are nearer to another sentence than to their own (each k e): k."""
     return (head.see(ours) * (other - own)).sum(1)
 
 
-def attacked(tower: Foreign, images: Tensor, away: Callable[[Tensor], Tensor], attack: Attack) -> Tensor:
-    """Find the pictures within the ball whose features are furthest `away`, which measures n f as n."""
+def attacked(tower: Foreign, images: Tensor, loss: Callable[[Tensor], Tensor], attack: Attack) -> Tensor:
+    """Find the pictures within the ball whose features n f have the largest `loss` n."""
     radius = attack.radius * attack.coarse**0.5
     n, c, s, _ = images.shape
     noise = (2 * torch.rand(n, c, *[s // attack.coarse] * 2, device=images.device) - 1) * radius
     for _ in range(attack.steps):
         leaf = _added(images, noise).requires_grad_()
-        distance = away(features(tower, leaf)).sum()
-        torch.autograd.backward(distance, torch.ones_like(distance))
+        total = loss(features(tower, leaf)).sum()
+        torch.autograd.backward(total, torch.ones_like(total))
         assert leaf.grad is not None
         uphill = F.interpolate(leaf.grad, noise.shape[2:], mode="area")
         noise = _moved(noise, uphill, radius, attack)
@@ -87,7 +87,7 @@ def attacked(tower: Foreign, images: Tensor, away: Callable[[Tensor], Tensor], a
 
 
 def _moved(noise: Tensor, uphill: Tensor, radius: float, attack: Attack) -> Tensor:
-    """Take a step of the attack, and come back into the ball."""
+    """Take a step of the attack, and project into the ball."""
     stride = attack.stride * radius
     if attack.norm == "linf":
         return (noise + stride * uphill.sign()).clamp(-radius, radius)
@@ -96,7 +96,7 @@ def _moved(noise: Tensor, uphill: Tensor, radius: float, attack: Attack) -> Tens
 
 
 def _root_mean_square(values: Tensor) -> Tensor:
-    """Compute it for each of n pictures, as n 1 1 1."""
+    """Compute the root mean square of each of n pictures: n 1 1 1."""
     return values.float().square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
 
 

@@ -26,7 +26,7 @@ from training.towers.figures import Held
 from training.towers.lite import features, folded, unfolded
 from training.towers.noise import spoilt
 from training.towers.painted import PaintedPool
-from training.towers.robust_losses import Attack, Batch, Told, apart, attacked, lured, misnamed
+from training.towers.robust_losses import Attack, Batch, Told, apart, attacked, margin, misnamed
 from training.towers.start import Projection, Start, state_of, tower_of
 from training.work import Foreign
 
@@ -47,7 +47,9 @@ class Plan:
     attack_steps: int = 1
     stride: float = 1.0  # of an attack's step, as a share of the radius
     norm: str = "linf"  # of the attack, or "l2"
-    against: tuple[str, ...] = ("view",)  # one of them a step: what an attack moves away from, or "sentence"
+    against: tuple[str, ...] = (
+        "view",
+    )  # one of them a step: what an attack moves away from, the clean "view" or the own "sentence"
     coarse: tuple[int, ...] = (1,)  # one of them a step: side of the squares that an attack changes alike
     painted: int = 192  # images a step that the present tower painted
     climb: int = 4  # steps of each of them whenever it is drawn: with 2 they were soon told apart
@@ -176,21 +178,24 @@ class Trainer:
                 ours.copy_(theirs)
             clean = features(self._before, batch.images)
         worker = self._worker.requires_grad_(False)
-        from_view = partial(apart, clean=clean, head=self._anchor)
-        away = self._lured(batch, from_view) if against == "sentence" else from_view
-        return clean, attacked(worker, batch.images, away, attack)
+        loss: Callable[[Tensor], Tensor] = partial(apart, clean=clean, head=self._anchor)
+        if against == "sentence":
+            loss = self._to_another_sentence(batch, loss)
+        return clean, attacked(worker, batch.images, loss, attack)
 
-    def _lured(self, batch: Batch, away: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        """Measure pictures with a sentence by how near they come to another, and all others by `away`."""
+    def _to_another_sentence(
+        self, batch: Batch, otherwise: Callable[[Tensor], Tensor]
+    ) -> Callable[[Tensor], Tensor]:
+        """Make an attack's loss: the margin where a picture has a sentence, and `otherwise` for the rest."""
         named = len(batch.shown)
         drawn = torch.randint(len(self._others.claims), (named,), device=self.device)
         other = self._others.vectors[drawn]
 
-        def measured(seen: Tensor) -> Tensor:
-            nearer = lured(seen[:named], batch.said.vectors, other, self.model.projection)
-            return torch.cat([nearer, away(seen)[named:]])
+        def loss(seen: Tensor) -> Tensor:
+            nearer = margin(seen[:named], batch.said.vectors, other, self.model.projection)
+            return torch.cat([nearer, otherwise(seen)[named:]])
 
-        return measured
+        return loss
 
     def _misnamed(self, seen: Tensor, batch: Batch) -> Tensor:
         drawn = torch.randint(len(self._others.claims), (self.plan.others,), device=self.device)
