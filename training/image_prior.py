@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training import work
+from training.argument_types import whole
 from training.packed.file import HELD_OUT, Packed
 from training.scenes.batches import Painter
 from training.scenes.draws import SceneDraws
@@ -42,10 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--packed", type=Path, required=True, metavar="FILE", help="of training.pack")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights")
-    parser.add_argument("--scenes", type=int, default=8000, help="to learn from (default: 8000)")
-    parser.add_argument("--tried", type=int, default=500, help="held-out scenes (default: 500)")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"of training (default: {STEPS})")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
+    parser.add_argument("--scenes", type=whole(), default=8000, help="to learn from (default: 8000)")
+    parser.add_argument("--tried", type=whole(), default=500, help="held-out scenes (default: 500)")
+    parser.add_argument("--steps", type=whole(), default=STEPS, help=f"of training (default: {STEPS})")
+    parser.add_argument("--threads", type=whole(), default=torch.get_num_threads(), help="of the CPU")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     packed = Packed.open(given.packed)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.argument_types import number
 from training.images.dataset import Dataset, build_smoke
 
 
@@ -29,7 +30,7 @@ def parser(description: str, name: str, minutes: float) -> argparse.ArgumentPars
         "--data", type=Path, default=Path("data"), help="folder of the data set (default: data)"
     )
     made.add_argument(
-        "--minutes", type=float, default=minutes, help=f"training time in all (default: {minutes:g})"
+        "--minutes", type=number(), default=minutes, help=f"training time in all (default: {minutes:g})"
     )
     made.add_argument("--out", type=Path, default=Path("checkpoints") / name, help="where the weights go")
     made.add_argument("--work", type=Path, help=f"folder of snapshots and log (default: DATA/work/{name})")

@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from training.argument_types import whole
 from training.images.dataset import Dataset, build_smoke
 from training.packed import clip, file
 from training.packed.reader import Vocabulary, reduced, tokens
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, default=Path("data"), help="folder of the data set (default: data)"
     )
-    parser.add_argument("--side", type=int, default=SIDE, help=f"pixels of a cut-out (default: {SIDE})")
+    parser.add_argument("--side", type=whole(), default=SIDE, help=f"pixels of a cut-out (default: {SIDE})")
     parser.add_argument("--start", type=Path, metavar="FILE", help="weights of a prior to begin with")
     parser.add_argument("--smoke", action="store_true", help="plain shapes; no network, no data set")
     parser.add_argument(

@@ -7,6 +7,7 @@ parts of at most 15 MB, log.jsonl and samples.png.
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from training import parts, work
+from training.argument_types import device, number, whole
 from training.codes.prior_trainer import Plan, Trainer, tiny
 from training.packed.file import Packed
 from vqclip.models.transformer.architecture import NOTE
 
 WHOLE = ("side", "layers", "width", "heads", "prefix", "modulation", "batch", "pool", "tried", "seed")
-PARTED = ("rate", "calm")  # keys of a plan that are no whole numbers
+PARTED = {"rate": math.inf, "calm": 1.0}  # keys of a plan that are no whole numbers, and the largest value
 PROMPTS = (
     "a red apple", "a cat", "a castle", "a yellow fish", "a tree in a green meadow", "a boat on the sea",
     "a blue car", "a rocket at night", "a strawberry", "a house in the snow", "two green apples", "a butterfly",
@@ -52,15 +54,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--packed", type=Path, required=True, metavar="FILE", help="of training.pack")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    parser.add_argument("--minutes", type=float, default=9.0, help="training time in all (default: 9)")
+    parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--minutes", type=number(), default=9.0, help="training time in all (default: 9)")
     parser.add_argument(
         "--work", type=Path, metavar="DIR", help="folder of snapshot and log (default: OUT/work)"
     )
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
-    for kind, names in ((int, WHOLE), (float, PARTED)):
-        for name in names:
-            parser.add_argument(f"--{name}", type=kind, help=f"default: {getattr(Plan, name)}")
+    parser.add_argument("--threads", type=whole(), default=torch.get_num_threads(), help="of the CPU")
+    for name in WHOLE:
+        smallest = 0 if name in ("modulation", "seed") else 1
+        parser.add_argument(f"--{name}", type=whole(smallest), help=f"default: {getattr(Plan, name)}")
+    for name, largest in PARTED.items():
+        parser.add_argument(f"--{name}", type=number(largest), help=f"default: {getattr(Plan, name)}")
     parser.add_argument(
         "--start", type=Path, metavar="FILE", help="weights of a prior to begin with, of any grid"
     )

@@ -9,6 +9,8 @@ It needs torch, torchvision, timm, numpy, pillow and safetensors. The results ar
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import torch
 
 from training import parts
+from training.argument_types import device, number, several, whole
 from training.packed.clip import PackedClip
 from training.towers.trainer import Plan, Trainer, tiny
 
@@ -46,6 +49,9 @@ HELP = {
     "seed": "of all random numbers",
 }
 
+SHARES = ("ramp", "said", "decay")  # numbers up to 1
+SMALLEST = {"painted": 0, "seed": 0, "sides": 32}  # of whole numbers that don't begin with 1
+
 
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
@@ -72,21 +78,20 @@ def _parser() -> argparse.ArgumentParser:
         "--packed", type=Path, required=True, metavar="FILE", help="of training.pack --for clip"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument(
         "--start", type=Path, default=START, metavar="DIR", help="the CLIP to begin with (default: mini-clip)"
     )
     parser.add_argument(
-        "--minutes", type=float, default=Plan.minutes, help="training time in all (default: 9)"
+        "--minutes", type=number(), default=Plan.minutes, help="training time in all (default: 9)"
     )
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder of the snapshot (default: OUT/work)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
+    parser.add_argument("--threads", type=whole(), default=torch.get_num_threads(), help="of the CPU")
     for name, text in HELP.items():
         usual = getattr(Plan, name)
-        several = isinstance(usual, tuple)
-        known = ",".join(map(str, usual)) if several else f"{usual:g}"
+        known = ",".join(map(str, usual)) if isinstance(usual, tuple) else f"{usual:g}"
         known += f", on a CPU {ON_A_CPU[name]:g}" if name in ON_A_CPU else ""
-        kind = _sides if several else type(usual)
+        kind = _type_of(name, usual)
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{text} (default: {known})")
     parser.add_argument(
         "--norm", choices=("linf", "l2"), help="of the ball that an attack stays in (default: linf)"
@@ -112,8 +117,12 @@ def _targets(text: str) -> tuple[str, ...]:
     return targets
 
 
-def _sides(text: str) -> tuple[int, ...]:
-    return tuple(int(side) for side in text.split(","))
+def _type_of(name: str, usual: object) -> Callable[[str], object]:
+    """Choose the type of an option by its default."""
+    if isinstance(usual, float):
+        return number(maximum=1.0 if name in SHARES else math.inf)
+    count = whole(SMALLEST.get(name, 1))
+    return several(count) if isinstance(usual, tuple) else count
 
 
 if __name__ == "__main__":
