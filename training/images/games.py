@@ -14,9 +14,7 @@ from vqclip.start.phrases import COLOURS
 WESNOTH, LANDSCAPES = NAMES["wesnoth"], NAMES["landscapes"]
 FRAME = re.compile(rf"\d|-({'|'.join(WESNOTH['frames'])})\b")
 ITEMS_LEFT_OUT = re.compile("|".join(WESNOTH["items_left_out"]))
-FURTHER_VIEWS = re.compile(
-    r"(flames|mausoleum|fire|windmill-|lit)\d*[2-9]|windmill-1"
-)  # of an item that moves
+FURTHER_VIEWS = re.compile(r"(flames|mausoleum|fire|windmill-|lit)\d*[2-9]|windmill-1")  # of items that move
 VAGUE = ("field", "foggy landscape", "cloudy sky")  # backgrounds, but no things
 ALIKE = 3  # pictures of one name and style
 OF_EACH = 9  # photographs of one kind of landscape
