@@ -13,7 +13,7 @@ class Case:
 
     name: str
     vqgan: str
-    clips: tuple[str, ...]  # "mini-clip", or an architecture of open_clip's that gets random weights
+    clips: tuple[str, ...]  # "mini-clip-2", or an architecture of open_clip's that gets random weights
     side: int
     crops: int = 32
     warm: int = 2  # steps that aren't timed: libraries prepare themselves
@@ -41,10 +41,10 @@ class Case:
         }
 
 
-SMOKE = Case("smoke", MINI, ("mini-clip",), side=32, crops=2, warm=1, steps=1, peak_seconds=0.2)
+SMOKE = Case("smoke", MINI, ("mini-clip-2",), side=32, crops=2, warm=1, steps=1, peak_seconds=0.2)
 CASES = [
-    Case("mini-256", MINI, ("mini-clip",), 256),
-    Case("mini-512", MINI, ("mini-clip",), 512),
+    Case("mini-256", MINI, ("mini-clip-2",), 256),
+    Case("mini-512", MINI, ("mini-clip-2",), 512),
     Case("real-256", REAL, ("ViT-B-32",), 256, warm=1, steps=2),
     Case("real-512", REAL, ("ViT-B-32",), 512, warm=1, steps=1),
     Case("real-1024", REAL, ("ViT-B-32",), 1024, warm=0, steps=1, memory_only=True),

@@ -21,7 +21,7 @@ def prepared(case: Case, folder: Path) -> tuple[Case, list[Path]]:
     named = replace(
         case,
         vqgan=_vqgan(F16, folder / f"{REAL}.safetensors") if case.vqgan == REAL else case.vqgan,
-        clips=tuple(clip if clip == "mini-clip" else _clip(clip, folder) for clip in case.clips),
+        clips=tuple(clip if clip == "mini-clip-2" else _clip(clip, folder) for clip in case.clips),
     )
     return named, [find_vqgan(named.vqgan), *map(weights_file, named.clips)]
 

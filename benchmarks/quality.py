@@ -64,7 +64,7 @@ def picture(folder: Path, loop: str, index: int, steps: int) -> Path:
 
 def plainly(prompt: str, marks: Sequence[int], side: int) -> Iterator[tuple[int, float, Image.Image]]:
     """The plain loop's picture as it stands at each mark, and the seconds of the steps until then."""
-    loop, seconds = Loop("mini-vqgan", ["mini-clip"], prompt, (side, side)), 0.0
+    loop, seconds = Loop("mini-vqgan", ["mini-clip-2"], prompt, (side, side)), 0.0
     steps = loop.steps()
     for k in range(1, max(marks) + 1):
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Compare variations with the picture that they were made of and with other pictures, by the judge and mini-clip.
+"""Compare variations with the picture that they were made of and with other pictures, by the judge and mini-clip-2.
 
 python -m evaluation.variations PICTURE VARIATION… --others PICTURE…
 """
@@ -33,12 +33,12 @@ def square(image: Tensor, side: int) -> Tensor:
 
 
 def observers() -> dict[str, Callable[[Tensor], Tensor]]:
-    """What sees an image (1 3 h w) as a unit vector (d): the judge, and mini-clip, which generated the variations."""
+    """What sees an image (1 3 h w) as a unit vector (d): the judge, and mini-clip-2, which generated the variations."""
     judge = Judge.open(CHECKPOINTS / "judge/model.safetensors", Unread())
-    clip = ModelCache(torch.device("cpu")).perceptor(OpenCLIPConfig(model="mini-clip"), torch.float32)
+    clip = ModelCache(torch.device("cpu")).perceptor(OpenCLIPConfig(model="mini-clip-2"), torch.float32)
     return {
         "judge": lambda image: judge.see(square(image, judge.side))[0],
-        "mini-clip": lambda image: clip.embed_crops(square(image, clip.size))[0],
+        "mini-clip-2": lambda image: clip.embed_crops(square(image, clip.size))[0],
     }
 
 

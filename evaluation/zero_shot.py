@@ -1,4 +1,4 @@
-"""How often `vqclip classify` gives pictures that mini-clip never saw their own names: python -m evaluation.zero_shot
+"""How often `vqclip classify` gives pictures that mini-clip-2 never saw their own names: python -m evaluation.zero_shot
 
 Five label sets: things to eat, nature and travel in a style that was held out; things of names that were held out, in
 nine styles; photo stamps whose names were held out. training/images/sprite.py says by which rule. The pictures are
@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--packages", type=Path, default=Path("data/packages"), help="where they are kept")
-    parser.add_argument("--model", default="mini-clip", help="a CLIP")
+    parser.add_argument("--model", default="mini-clip-2", help="a CLIP")
     given = parser.parse_args(arguments)
     retrieval = Session("cpu").retrieval
     print(

@@ -21,7 +21,7 @@ def make_run(
         run.save_image(Image.new("RGB", (config.width, config.height), COLOURS[seed % len(COLOURS)]))
     losses = {}
     for step in range(10, 41, 10):
-        losses = {"mini-clip": 1.0 - step / 100 - seed / 1000, "tv": step / 1000}
+        losses = {"mini-clip-2": 1.0 - step / 100 - seed / 1000, "tv": step / 1000}
         run.log(0, step, losses)
     if finished:
         run.finish({"seed": seed, "prompt": prompt, "steps": 40, "seconds": 1.5, "losses": losses})

@@ -25,7 +25,7 @@ EXCEPTIONS = {
     "generate 'a red apple' --init https": (["--offline"], 3, "it downloads"),
     "models pull": (["--offline"], 3, "it downloads; offline it still looks the names up"),
     "generate 'an owl' --upscale 4": (["--plan"], 0, "its model is not part of vqclip"),
-    "generate 'a red apple' --set texts.image_prior": (["--plan"], 0, "it is for mini-clip alone"),
+    "generate 'a red apple' --set texts.image_prior": (["--plan"], 0, "it is for mini-clip-2 alone"),
     "generate 'a red apple' --preset pairs/classic": (["--plan"], 0, "its models are not part of vqclip"),
 }
 SEEING = ("classify", "search", "embed", "rank")

@@ -67,4 +67,4 @@ def test_an_installed_package_finds_its_configs_from_any_folder(wheel: Path, tmp
     assert Path(configs) == tmp_path / "site/vqclip/configs"
     assert Path(checkpoints) == tmp_path / "site/vqclip/checkpoints"
     assert size == "384x384"
-    assert cards[:2] == ["mini-vqgan", "mini-clip"]
+    assert cards[:2] == ["mini-vqgan", "mini-clip-2"]

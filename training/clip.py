@@ -232,7 +232,7 @@ def export(clip: Foreign, plan: Plan, out: Path) -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = options.parser("Train the mini CLIP", "mini-clip", minutes=MINUTES)
+    parser = options.parser("Train the mini CLIP", "mini-clip-2", minutes=MINUTES)
     parser.add_argument("--early", type=Path, help="also export here what there is before the robust stage")
     given, typed = options.read(parser, arguments)
     plan = Plan(minutes=given.minutes)

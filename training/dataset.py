@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def first_sprites(places: dict[str, Path]) -> list[Sprite]:
-    """Find the sources that mini-clip was trained and measured with."""
+    """Find the sources that mini-clip-2 was trained and measured with."""
     return [
         *sources.emoji(places),
         *sources.stamps(places["tuxpaint-stamps-default"]),

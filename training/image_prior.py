@@ -1,7 +1,7 @@
 """Train the image prior: python -m training.image_prior --packed FILE --out FILE
 
-It turns mini-clip's embedding of a sentence into the embedding that an image of it would have, as the prior of DALL·E 2
-does (Ramesh et al., 2022, arXiv 2204.06125), but as one guess and no sample. It learns from painted scenes.
+It turns mini-clip-2's embedding of a sentence into the embedding that an image of it would have, as the prior of
+DALL·E 2 does (Ramesh et al., 2022, arXiv 2204.06125), but as one guess and no sample. It learns from painted scenes.
 
 Letters in shapes: n scenes, e dimensions of an embedding.
 """
@@ -24,7 +24,7 @@ from training.scenes.batches import Painter
 from training.scenes.draws import SceneDraws
 from vqclip.models.image_prior import ImagePrior
 
-CLIP = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip"
+CLIP = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip-2"
 SIDE, PAINTED, CALM = 128, 64, 0.5
 HIDDEN, BATCH, STEPS, RATE, TEMPERATURE = 192, 512, 1500, 2e-3, 0.05
 
@@ -81,7 +81,7 @@ def embedded(packed: Packed, split: str, count: int, seed: int) -> Pairs:
 def fit(pairs: Pairs, steps: int) -> ImagePrior:
     """Learn to come near to each sentence's image, and nearer than to those of other sentences."""
     torch.manual_seed(1)
-    prior = ImagePrior(pairs.said.shape[1], HIDDEN, "mini-clip")
+    prior = ImagePrior(pairs.said.shape[1], HIDDEN, "mini-clip-2")
     prior.begin(pairs.said.mean(0), pairs.seen.mean(0))
     optimizer = torch.optim.AdamW(prior.parameters(), RATE, weight_decay=0.05)
     for step in range(steps):

@@ -1,7 +1,8 @@
 """Pack what a training needs into one file: python -m training.pack [--for clip] --out FILE
 
-For the prior: cut-outs, mini-vqgan, and mini-clip's text tower with no more words than the cut-outs' sentences have.
-For mini-clip's image tower: cut-outs, those held out, and the untouched tower; the rest is in checkpoints/mini-clip.
+For the prior: cut-outs, mini-vqgan, and mini-clip-2's text tower with no more words than the cut-outs' sentences have.
+For mini-clip-2's image tower: cut-outs, those held out, and the untouched tower; the rest is in
+checkpoints/mini-clip-2.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from vqclip.start.phrases import COLOURS
 
 SIDE, WALL = 104, (432, 288)
 FINE = 80  # quality of the WebPs that figures are taken of
-COARSE = 45  # and of those that mini-clip's tower learns from
+COARSE = 45  # and of those that mini-clip-2's tower learns from
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
 
 
@@ -82,7 +83,7 @@ def pack(data: Dataset, out: Path, side: int, start: Path | None = None) -> tupl
 
 
 def pack_clip(data: Dataset, out: Path, side: int, stand_in: bool = False) -> tuple[int, int]:
-    """Write the file of mini-clip's image tower; return its size in bytes and the number of its cut-outs.
+    """Write the file of mini-clip-2's image tower; return its size in bytes and the number of its cut-outs.
 
     With `stand_in` the untouched tower has random weights.
     """
@@ -143,10 +144,10 @@ def _sentences() -> Iterator[str]:
 
 
 def _reader(texts: list[str]) -> dict[str, Tensor]:
-    """mini-clip's text tower, for what texts and their plurals say."""
+    """mini-clip-2's text tower, for what texts and their plurals say."""
     import open_clip  # noqa: PLC0415  # the training itself does without
 
-    folder = CHECKPOINTS / "mini-clip"
+    folder = CHECKPOINTS / "mini-clip-2"
     heads = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]["heads"]
     tensors = load_file(folder / "open_clip_model.safetensors")
     tower = {k: v for k, v in tensors.items() if not k.startswith("visual.") and k != "logit_scale"}

@@ -20,8 +20,8 @@ from training.images.words import with_article
 from training.scenes.landscapes import landscapes
 from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.start.phrases import COLOURS
+from vqclip.start.sketch_config import SketchStart
 from vqclip.start.sketchbook import COLUMNS, SIDE
-from vqclip.weights.catalog import SKETCH_READER
 
 DRAWINGS, SYNONYMS = 3, 5  # of a name
 AXES = 80
@@ -159,7 +159,7 @@ def strip(entries: list[Entry]) -> bytes:
 def main(arguments: list[str] | None = None) -> int:
     parser = options.parser("Fill the sketchbook", "mini-sketch", minutes=0)
     given, _ = options.read(parser, arguments)
-    reader = OpenCLIPPerceptor(SKETCH_READER, torch.device("cpu"), torch.float32)
+    reader = OpenCLIPPerceptor(SketchStart.reader, torch.device("cpu"), torch.float32)
     drawn = list(things(given.data))
     scenes: list[Entry] = [Entry(scene, said, []) for scene, said in landscapes(1 if given.smoke else 2)]
     told = work.export_tensors(fill(drawn, scenes, reader.embed_texts), given.out / "model.safetensors")

@@ -1,4 +1,4 @@
-"""Make mini-clip's table of word pieces smaller: python -m training.smaller_clip --out FOLDER [--data DIR]
+"""Make mini-clip-2's table of word pieces smaller: python -m training.smaller_clip --out FOLDER [--data DIR]
 
 The table is stored in eight bits (float8_e4m3fn), which open_clip reads as it does others. With --data, only pieces
 that the words of the training's sentences need are kept, and a file of their merges lies beside the weights. Other
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder to write")
     parser.add_argument(
-        "--start", type=Path, default=START, metavar="DIR", help="the CLIP (default: mini-clip)"
+        "--start", type=Path, default=START, metavar="DIR", help="the CLIP (default: mini-clip-2)"
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="data set whose sentences' pieces are kept")
     given = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Train mini-clip's image tower further, on a GPU or a CPU, from one packed file:
+"""Train mini-clip-2's image tower further, on a GPU or a CPU, from one packed file:
 
 python -m training.tower --packed FILE --device cuda --minutes 9 --out DIR
 
@@ -22,7 +22,7 @@ from training.argument_types import device, number, several, whole
 from training.packed.clip import PackedClip
 from training.towers.trainer import Plan, Trainer, tiny
 
-START = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip"
+START = Path(__file__).resolve().parents[1] / "checkpoints" / "mini-clip-2"
 ON_A_CPU: dict[str, Any] = {"batch": 16, "painted": 6, "rate": 1e-4, "decay": 0.99}
 HELP = {
     "batch": "pictures of a step",
@@ -80,7 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
     parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument(
-        "--start", type=Path, default=START, metavar="DIR", help="the CLIP to begin with (default: mini-clip)"
+        "--start",
+        type=Path,
+        default=START,
+        metavar="DIR",
+        help="the CLIP to begin with (default: mini-clip-2)",
     )
     parser.add_argument(
         "--minutes", type=number(), default=Plan.minutes, help="training time in all (default: 9)"

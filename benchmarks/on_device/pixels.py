@@ -142,7 +142,7 @@ def _last_step(check: Check, count: int, switch: str) -> tuple[Step, bool]:
 def _of_two_clips(check: Check) -> Config:
     from benchmarks.models import small_clip  # noqa: PLC0415
 
-    clips = ["mini-clip", small_clip(check.folder)]
+    clips = ["mini-clip-2", small_clip(check.folder)]
     few = {"count": 4} if check.smoke else {}
     return config(check, perceptors=[{"model": clip} for clip in clips], cutouts={"noise": 0.2, **few})
 

@@ -105,7 +105,7 @@ def test_films(words: list[str], paint: Paint) -> None:
     paint(*words)
 
 
-SKETCH = ["--set", "start=sketch", "--set", "texts.image_prior=mini-image-prior"]
+SKETCH = ["--set", "start=sketch", "--set", "texts.image_prior=mini-image-prior-2"]
 
 
 def test_the_models_that_ship_and_a_sketch(gpu: FakeGpu, vqclip: Vqclip) -> None:

@@ -212,9 +212,9 @@ class TestReproduceAndDiff:
         words = ["generate", "a", *small, "--set", "start=sketch", "-q", "--seed", "1"]
         (path,) = vqclip(*words).lines
         metadata = read_metadata(Path(path))
-        assert "mini-clip" in metadata["weights"]
+        assert "mini-clip-2" in metadata["weights"]
         metadata["weights"] = {"unused": "0" * 64} | metadata["weights"]
-        del metadata["weights"]["mini-clip"]
+        del metadata["weights"]["mini-clip-2"]
         with Image.open(path) as image:
             save_png(image, Path("b.png"), metadata)
         assert "differs" not in vqclip("reproduce", "b.png").err
@@ -356,7 +356,7 @@ REFUSALS = [
     (["a|[text.png]"], 2, "text.png is not an image"),
     (["a", "--set", "vqgan=mini-vqgna"], 3, "did you mean mini-vqgan?"),
     (["a", "--set", "vqgan=empty.ckpt"], 3, "empty.ckpt is no checkpoint"),
-    (["a", "--set", "perceptors=[{model: mini-clop}]"], 3, "did you mean mini-clip"),
+    (["a", "--set", "perceptors=[{model: mini-clop}]"], 3, "did you mean mini-clip-2"),
     (["a", "--set", "perceptors=[{model: ViT-B-32/opnai}]"], 3, "did you mean ViT-B-32/openai"),
     (
         ["a", "--set", "perceptors=[{model: ViT-B-32/openai}]"],

@@ -107,7 +107,7 @@ class TestCompletion:
         assert "draft+pairs/classic" in completion.presets("draft+pairs/c")
         assert completion.drawers("f") == ["fft"]
         assert completion.settings("cutouts.cou") == ["cutouts.count="]
-        assert "mini-clip" in completion.models("mini-")
+        assert "mini-clip-2" in completion.models("mini-")
         (path,) = vqclip("generate", "a", *small, "-q").lines
         run = str(Path(path).parent)
         assert completion.runs("") == completion.runs("runs/") == [run]
@@ -287,7 +287,7 @@ class TestWhatIsSaid:
             assert re.sub(r"[\d.]+ s$", "", first) == re.sub(r"[\d.]+ s$", "", second)
 
     def test_loss_names_are_cut_on_the_right(self) -> None:
-        assert cut("mini-clip: a lighthouse in a storm", 32) == "mini-clip: a lighthouse in a st…"
+        assert cut("mini-clip-2: a lighthouse in a storm", 32) == "mini-clip-2: a lighthouse in a st…"
         assert cut("tv", 32) == "tv"
 
 
@@ -309,7 +309,7 @@ class TestPlan:
         Path("good.txt").write_text("a\nb -- --set steps=-1\n")
         good = vqclip("batch", "good.txt", "--plan")
         assert good.code == 0
-        assert re.search("models +mini-vqgan, mini-clip", good.err)
+        assert re.search("models +mini-vqgan, mini-clip-2", good.err)
         Path("bad.txt").write_text("a -- --set steps=-1\n")
         bad = vqclip("batch", "bad.txt", "--plan")
         assert (bad.code, bad.err) == (1, "vqclip: none of the 1 jobs can be done\n")

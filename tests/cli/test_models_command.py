@@ -50,7 +50,7 @@ class TestModels:
         done = vqclip("models", "show", "vqgan-imagenet-f16-16384")
         for fact in ("980 MB", "845a68805098cb66", "stated by the mirrors", "weights unstated", "heibox"):
             assert fact in done.out
-        assert json.loads(vqclip("models", "show", "mini-clip", "--json").out)["here"] is True
+        assert json.loads(vqclip("models", "show", "mini-clip-2", "--json").out)["here"] is True
 
     def test_import_verify_remove(self, vqclip: Vqclip, checkpoint: Path) -> None:
         done = vqclip("models", "import", checkpoint, "--name", "mine")
@@ -78,7 +78,7 @@ class TestModels:
         assert done.err.count("vqclip:") == 1
 
     def test_pulling_what_is_here_does_nothing(self, vqclip: Vqclip) -> None:
-        assert vqclip("models", "pull", "mini-vqgan", "mini-clip").lines == ["mini-vqgan", "mini-clip"]
+        assert vqclip("models", "pull", "mini-vqgan", "mini-clip-2").lines == ["mini-vqgan", "mini-clip-2"]
 
     @pytest.mark.parametrize(
         ("words", "code", "fragment"),
@@ -87,7 +87,7 @@ class TestModels:
             (["pull", "nothing-like-it"], 2, "models list` prints the names"),
             (["import", "a.ckpt", "b.ckpt", "--name", "x"], 2, "--name is for one file"),
             (["import", "nowhere.ckpt"], 3, "there is no file nowhere.ckpt"),
-            (["remove", "mini-clip"], 2, "ships with vqclip"),
+            (["remove", "mini-clip-2"], 2, "ships with vqclip"),
             (["remove", "x"], 2, "isn't in the store"),
         ],
     )
@@ -208,7 +208,7 @@ class TestDoctor:
         assert done.code == 0
         topics = {"vqclip", "package", "device", "memory", "ffmpeg", "model", "store", "runs", "network"}
         assert topics == {finding["topic"] for finding in findings}
-        assert {"mini-vqgan is whole", "mini-clip is whole"} <= {finding["text"] for finding in findings}
+        assert {"mini-vqgan is whole", "mini-clip-2 is whole"} <= {finding["text"] for finding in findings}
 
     def test_says_what_to_do(self, vqclip: Vqclip, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "nowhere")

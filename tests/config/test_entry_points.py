@@ -156,7 +156,7 @@ def test_a_text_for_a_perceptor_that_reads_none_is_refused(tiny: Tiny) -> None:
     [
         ({"kind": "colors"}, "there is no perceptor 'colors'; the names are open_clip, colours"),
         ({"kind": None}, "there is no perceptor 'None'"),
-        ({"kind": "colours", "model": "mini-clip"}, r"no key 'perceptors\[0\]\.model'"),
+        ({"kind": "colours", "model": "mini-clip-2"}, r"no key 'perceptors\[0\]\.model'"),
         ({"kind": "colours", "contrast": 0}, r"perceptors\[0\]\.contrast: 0.0 is out of range"),
         ({"weight": 1}, r"perceptors\[0\] lacks model"),
     ],

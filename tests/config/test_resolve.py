@@ -165,7 +165,7 @@ def other(key: str, value: Any) -> Any:
     }
     special = {
         "prompts": ["b"], "seed": 8, "size": "16x32", "init": "a.png", "cutouts.aspect": "squash",
-        "perceptors": [{"model": "mini-clip", "crops": 3}], "latent.stages": TWO_STAGES,
+        "perceptors": [{"model": "mini-clip-2", "crops": 3}], "latent.stages": TWO_STAGES,
         "precision": "bfloat16", "drawer.model": "x", "start.sketchbook": "x", "optimizer.learning_rate": "0.1",
         "losses.near_start.weight": "0.2",
         "film.frames": 3, "film.fps": 3.0, "film.window": 3, "story.after": "repeat",
@@ -175,7 +175,7 @@ def other(key: str, value: Any) -> Any:
         "story.at": 0.0, "upscale.model": "a.pth", "transparent": "0.3",
         "mask.file": "m.png", "mask.fill": "init", "extend": "left=8", "aspect": "2:1", "style": "oil",
         "overlay.file": "o.png", "overlay.until": 3, "texts.templates": ["a {}"],
-        "texts.image_prior": "mini-image-prior",
+        "texts.image_prior": "mini-image-prior-2",
     }  # fmt: skip
     if key in choices:
         return choices[key][-1]
@@ -207,7 +207,7 @@ def test_the_digest_hangs_on(key: str) -> None:
         ({"perceptors": [{"modle": "x"}]}, "'perceptors[0].modle'"),
         ({"xyzzy": 3}, "`vqclip config show` prints them all"),
         ({"cutouts": 3}, "cutouts: 3 is one value; this takes keys, such as cutouts.count"),
-        ({"perceptors": ["mini-clip"]}, "perceptors[0]: 'mini-clip' is one value"),
+        ({"perceptors": ["mini-clip-2"]}, "perceptors[0]: 'mini-clip-2' is one value"),
         ({"steps": "many"}, "steps: "),
         ({"steps": 1.5}, "steps: "),
         ({"cutouts": {"flip": "often"}}, "cutouts.flip: "),

@@ -74,4 +74,4 @@ def test_without_its_packages_the_line_to_type_is_said(
     assert (done.code, done.err.count("\n")) == (3, 1)
     assert "pip install 'vqclip[judge]'" in done.err
     said = vqclip("generate", "a", "-n", "2", "--best", "1", "--plan").err
-    assert "mini-clip, which guides the images too" in said
+    assert "mini-clip-2, which guides the images too" in said

@@ -140,7 +140,7 @@ class TestFeatures:
     """Maps (n d y x) from fine to coarse, or as many of a ViT's as there are stages elsewhere."""
 
     def test_of_a_convolutional_tower_of_timm(self) -> None:
-        perceptor = OpenCLIPPerceptor("mini-clip", CPU, torch.float32)
+        perceptor = OpenCLIPPerceptor("mini-clip-2", CPU, torch.float32)
         crops = torch.rand(1, 3, perceptor.size, perceptor.size)
         assert [block.shape[2:] for block in perceptor.features(crops)] == [
             (perceptor.size >> k,) * 2 for k in range(1, 6)

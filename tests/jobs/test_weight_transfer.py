@@ -91,5 +91,5 @@ def pixels(folder: Path) -> bytes:
 
 
 def test_models_of_the_catalogue_stay_at_home(tiny: Tiny) -> None:
-    config = tiny(vqgan="mini-vqgan", perceptors=[{"model": "mini-clip"}])
+    config = tiny(vqgan="mini-vqgan", perceptors=[{"model": "mini-clip-2"}])
     assert pack([config], lambda _: pytest.fail("nothing is to be sent")) == {}

@@ -35,7 +35,7 @@ def theirs(folder: Path) -> np.ndarray:
 
 
 def test_agrees_with_open_clip_on_mini_clip() -> None:
-    folder = CHECKPOINTS / "mini-clip"
+    folder = CHECKPOINTS / "mini-clip-2"
     tower = text_tower(folder)
     assert tower is not None
     assert np.abs(tower.embed(TEXTS) - theirs(folder)).max() < 1e-5
@@ -68,7 +68,7 @@ def test_tokens_are_those_of_open_clip() -> None:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(CHECKPOINTS / "mini-clip", tmp_path / "clip"))
+    return Path(shutil.copytree(CHECKPOINTS / "mini-clip-2", tmp_path / "clip"))
 
 
 @pytest.mark.parametrize("key", ["embed_cls", "hf_model_name", "no_causal_mask", "pool_type"])

@@ -43,7 +43,7 @@ def test_it_reads_what_it_wrote_and_refuses_other_files(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     for name, message in (
         (str(tmp_path / "other.safetensors"), "no image prior"),
-        ("nothing", "mini-image-prior"),
+        ("nothing", "mini-image-prior-2"),
     ):
         with pytest.raises(WeightsError, match=message):
             load_image_prior(name)
@@ -67,10 +67,10 @@ def test_a_prior_of_another_clip_is_refused(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_it_is_off_unless_it_is_named(tiny: Tiny) -> None:
     assert "image_prior" not in counted(tiny().texts)
-    needs = requirements(tiny(texts={"image_prior": "mini-image-prior"}))
-    assert ("image-prior", "mini-image-prior") in [(need.kind, need.name) for need in needs]
+    needs = requirements(tiny(texts={"image_prior": "mini-image-prior-2"}))
+    assert ("image-prior", "mini-image-prior-2") in [(need.kind, need.name) for need in needs]
 
 
 def test_the_one_that_ships_is_of_mini_clip() -> None:
-    assert find_image_prior("mini-image-prior").stat().st_size == catalog.card("mini-image-prior").bytes
-    assert load_image_prior("mini-image-prior").clip == "mini-clip"
+    assert find_image_prior("mini-image-prior-2").stat().st_size == catalog.card("mini-image-prior-2").bytes
+    assert load_image_prior("mini-image-prior-2").clip == "mini-clip-2"

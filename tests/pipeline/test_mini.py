@@ -55,7 +55,7 @@ def test_the_mini_vqgan_renders_colours_that_it_is_shown() -> None:
 
 
 def test_the_mini_clip_knows_its_colours() -> None:
-    perceptor = OpenCLIPPerceptor("mini-clip", CPU, torch.float32)
+    perceptor = OpenCLIPPerceptor("mini-clip-2", CPU, torch.float32)
     names = {"red": (0.85, 0.1, 0.1), "green": (0.1, 0.7, 0.15), "blue": (0.1, 0.2, 0.85)}
     size = perceptor.size
     flat = torch.stack(
@@ -78,19 +78,19 @@ def test_they_paint_the_same_picture_twice_and_another_for_another_wish() -> Non
 def test_painting_comes_nearer_to_the_wish() -> None:
     """From noise: a sketch may be near it already."""
     first, last = (paint("a red apple", steps=steps, start="codes") for steps in (1, 15))
-    assert last.losses["mini-clip: a red apple"] < first.losses["mini-clip: a red apple"]
+    assert last.losses["mini-clip-2: a red apple"] < first.losses["mini-clip-2: a red apple"]
     assert np.asarray(last.image).std() > 5, "a picture is no flat field"
 
 
 def test_they_paint_together_with_a_clip_of_open_clips(tiny_clip: Path) -> None:
-    judges = [{"model": "mini-clip"}, {"model": str(tiny_clip), "weight": 0.5, "crops": 4}]
+    judges = [{"model": "mini-clip-2"}, {"model": str(tiny_clip), "weight": 0.5, "crops": 4}]
     painting = paint("a red apple", perceptors=judges, steps=3)
     assert sum("red apple" in name for name in painting.losses) == 2
     assert painting.image.tobytes() != paint("a red apple", steps=3).image.tobytes()
 
 
 def test_they_are_frozen() -> None:
-    model, _ = load_clip("mini-clip")
+    model, _ = load_clip("mini-clip-2")
     parameters = [*load_vqgan("mini-vqgan").parameters(), *model.parameters()]
     assert not any(parameter.requires_grad for parameter in parameters)
     assert all(parameter.isfinite().all() for parameter in parameters)

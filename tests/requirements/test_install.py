@@ -168,7 +168,7 @@ class TestVerify:
         with pytest.raises(UsageError):
             store.remove("mine")
         with pytest.raises(UsageError, match="ships"):
-            store.remove("mini-clip")
+            store.remove("mini-clip-2")
 
 
 class Mirror(BaseHTTPRequestHandler):

@@ -70,8 +70,8 @@ CASES: dict[str, dict[str, Any]] = {
     "image prompt": {"prompts": ["[picture.png]", "[noise:3]"]},
     "story": {"prompts": ["a seed ^ a tree"], "film": {"frames": 3}},
     "zoom": {"film": {"frames": 3}, "motion": {"zoom": "1.1", "border": "paint"}},
-    "the reader paints": {"perceptors": [{"model": "mini-clip"}]},
-    "several": {"perceptors": ["tiny", "other", "mini-clip"]},
+    "the reader paints": {"perceptors": [{"model": "mini-clip-2"}]},
+    "several": {"perceptors": ["tiny", "other", "mini-clip-2"]},
     "one twice": {"perceptors": ["tiny", "tiny"]},
 }
 
@@ -87,7 +87,7 @@ def test_a_pipeline_loads_what_is_named(
     clips = {
         "tiny": {"model": str(tiny_clip)},
         "other": {"model": str(other_clip)},
-        "mini-clip": {"model": "mini-clip"},
+        "mini-clip-2": {"model": "mini-clip-2"},
     }
     given = dict(CASES[case])
     if case in ("several", "one twice"):
@@ -109,7 +109,7 @@ def test_every_use_has_its_role(tiny: Tiny, tiny_vqgan: Path, tiny_clip: Path, o
         ("perceptor 2", str(other_clip)),
         ("perceptor 3", str(tiny_clip)),
         ("sketchbook", "mini-sketch"),
-        ("sketch reader", "mini-clip"),
+        ("sketch reader", "mini-clip-2"),
         ("judge", str(other_clip)),
     ]
     assert [need.role for need in distinct(named)] == [
@@ -122,7 +122,7 @@ def test_asking_takes_no_torch() -> None:
 import sys
 from vqclip.config import resolve as config
 from vqclip.requirements.needs import requirements
-assert len(requirements(config.resolve(preset="pairs/rich"), judge="mini-clip")) == 4
+assert len(requirements(config.resolve(preset="pairs/rich"), judge="mini-clip-2")) == 4
 print([name for name in ("torch", "numpy", "PIL", "open_clip") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -130,7 +130,7 @@ print([name for name in ("torch", "numpy", "PIL", "open_clip") if name in sys.mo
 
 
 class TestStatus:
-    @pytest.mark.parametrize("name", ["mini-vqgan", "mini-clip", "mini-sketch"])
+    @pytest.mark.parametrize("name", ["mini-vqgan", "mini-clip-2", "mini-sketch"])
     def test_what_ships_is_here_and_its_digest_is_the_files(self, name: str) -> None:
         card = catalog.card(name)
         found = status(Requirement("any", name, card.family))

@@ -31,7 +31,7 @@ def test_the_clip_that_reads_for_a_sketch_is_named(tiny: Tiny) -> None:
     weights = provenance(tiny(start="sketch"), CPU)["weights"]
     shipped = catalog.shipped()
     assert {name: weights[name] for name in list(weights)[2:]} == {
-        name: shipped[name].sha256 for name in ("mini-sketch", "mini-clip")
+        name: shipped[name].sha256 for name in ("mini-sketch", "mini-clip-2")
     }
 
 

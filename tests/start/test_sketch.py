@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import Tiny
 from PIL import Image
 from torch import Generator, Tensor
 
-from vqclip.base.errors import WeightsError
+from vqclip.base.errors import ConfigError, WeightsError
 from vqclip.config.prompt import Kind, Prompt, parse
 from vqclip.guidance.ops import unit
+from vqclip.pipeline.pipeline import Pipeline
 from vqclip.start.phrases import outline
 from vqclip.start.sketch import Sketch
 from vqclip.start.sketchbook import COLUMNS, Sketchbook, load_sketchbook
@@ -185,3 +187,9 @@ def test_copies_of_a_thing_lie_around_the_centre(book: Sketchbook, tmp_path: Pat
 
 def test_a_prompt_s_region_of_a_negative_weight_is_left_as_it_is(book: Sketchbook) -> None:
     assert torch.equal(draw(book, "a ball | a box @ left:-1"), draw(book, "a ball"))
+
+
+def test_a_reader_of_another_width_is_refused_in_one_line(tiny: Tiny, tiny_clip: Path) -> None:
+    config = tiny(start={"name": "sketch", "reader": str(tiny_clip)})
+    with pytest.raises(ConfigError, match=r"texts in 16 numbers, and mini-sketch has words of 512"):
+        Pipeline(config, torch.device("cpu"))

@@ -49,7 +49,7 @@ SEEDS = {
     '  prompt: yes\nmatrix: {prompt: "{s} in {t}", s: [a fox, 012], t: [no, 1.50], seed: [1, 2]}\n',
 }
 CONFIG = (
-    "prompts: a red apple\nseed: 010\nsteps: 3\ncutouts: {count: 3, flip: 1e-1}\nperceptors:\n- {model: mini-clip}\n"
+    "prompts: a red apple\nseed: 010\nsteps: 3\ncutouts: {count: 3, flip: 1e-1}\nperceptors:\n- {model: mini-clip-2}\n"
     "optimizer: {rate: 0.3 -> 0.1}\nlatent: {stages: [{scale: 0.5, share: 1}, {scale: 1, share: 1}]}\ntile: yes\n"
 )
 PROMPTS = [

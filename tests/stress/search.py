@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--disturbed", type=int, default=2_000, help="images of the disturbed indices")
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--model", default="mini-clip")
+    parser.add_argument("--model", default="mini-clip-2")
     given = parser.parse_args()
     torch.set_num_threads(1)
     session = Session("cpu", threads=1)

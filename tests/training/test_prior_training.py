@@ -57,7 +57,7 @@ def test_another_file_is_no_packed_file(tmp_path: Path) -> None:
 
 
 def test_sentences_are_read_as_open_clip_reads_them(packed: Packed) -> None:
-    where = f"local-dir:{ROOT / 'checkpoints' / 'mini-clip'}"
+    where = f"local-dir:{ROOT / 'checkpoints' / 'mini-clip-2'}"
     model, _, _ = open_clip.create_model_and_transforms(where)
     texts = ["a red circle", "two yellow rings on a dark green background", "a photo of a ladybug"]
     with torch.no_grad():
@@ -126,7 +126,7 @@ def test_losses_fall_and_a_longer_training_goes_on_from_the_snapshot(file: Path,
     lines = work.read_log(tmp_path / "log.jsonl")
     assert lines[-1]["train"] < lines[0]["train"] < 7
     architecture = read_note(tmp_path / "model.safetensors")
-    assert (architecture.clip, architecture.vqgan, architecture.cells) == ("mini-clip", "mini-vqgan", 16)
+    assert (architecture.clip, architecture.vqgan, architecture.cells) == ("mini-clip-2", "mini-vqgan", 16)
     CodeTransformer(architecture).load_state_dict(load_file(tmp_path / "model.safetensors"))
     assert (tmp_path / "samples.png").is_file() == any(
         map(Packed.open(file).reader.vocabulary.knows, prior.PROMPTS)

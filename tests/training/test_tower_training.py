@@ -1,4 +1,4 @@
-"""The training of mini-clip's image tower: one packed file, one device, and it goes on where it was stopped."""
+"""The training of mini-clip-2's image tower: one packed file, one device, and it goes on where it was stopped."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_search_filter_and_sort(gallery: Page) -> None:
 def test_scores_of_a_ranking_sort(page: Page) -> None:
     runs = Path("runs")
     for seed, score in ((1, 0.2), (2, 0.3)):
-        keep_score(make_run(runs, f"owl {seed}", seed), score, "mini-clip")
+        keep_score(make_run(runs, f"owl {seed}", seed), score, "mini-clip-2")
     make_run(runs, "fox", 3)
     write_gallery(sorted(runs.iterdir()), Path("gallery.html"))
     page.open(Path("gallery.html").resolve().as_uri())

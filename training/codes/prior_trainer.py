@@ -67,7 +67,7 @@ class Plan:
             embedding=embedding,
             prefix=self.prefix,
             modulation=self.modulation,
-            clip="mini-clip",
+            clip="mini-clip-2",
             guidance=self.guidance,
             vqgan="mini-vqgan",
         )

@@ -20,7 +20,7 @@ class Sprite:
     words: tuple[str, ...]
     licence: str
     picture: str  # path of a file, or SVG text
-    added: bool = False  # its source came after mini-clip's splits were fixed
+    added: bool = False  # its source came after mini-clip-2's splits were fixed
 
     @property
     def split(self) -> str:

@@ -1,4 +1,4 @@
-"""The packed file of mini-clip's image tower: pictures with words, those held out, and the untouched tower."""
+"""The packed file of mini-clip-2's image tower: pictures with words, those held out, and the untouched tower."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mini-clip's text tower in plain torch, with no more of its vocabulary than a training says.
+"""mini-clip-2's text tower in plain torch, with no more of its vocabulary than a training says.
 
 Letters in shapes: n sentences, l tokens, w channels, e = 512 dimensions.
 """

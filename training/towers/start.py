@@ -1,4 +1,4 @@
-"""Read mini-clip with plain torch and timm: its image tower and projection, and its text tower.
+"""Read mini-clip-2 with plain torch and timm: its image tower and projection, and its text tower.
 
 Letters in shapes: n pictures or sentences, f = 1280 features, e = 512 dimensions.
 """
@@ -53,7 +53,7 @@ class Start:
         for name in (FILE, CONFIG):
             if not (folder / name).is_file():
                 raise SystemExit(
-                    f"there is no {folder / name}; --start names a folder as checkpoints/mini-clip"
+                    f"there is no {folder / name}; --start names a folder as checkpoints/mini-clip-2"
                 )
         tensors = load_file(folder / FILE)
         config = json.loads((folder / CONFIG).read_text())["model_cfg"]

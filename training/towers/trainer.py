@@ -1,4 +1,4 @@
-"""The training loop of mini-clip's image tower: scenes are painted, attacked and learned from on one device.
+"""The training loop of mini-clip-2's image tower: scenes are painted, attacked and learned from on one device.
 
 Letters in shapes: n pictures 3 s s in [0, 1], k <= n of them with a sentence, f = 1280 features, e = 512 dimensions.
 """

@@ -113,7 +113,7 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="CLIP, as in a config's perceptors; by default mini-clip; repeatable.",
+        help="CLIP, as in a config's perceptors; by default mini-clip-2; repeatable.",
         metavar="NAME",
         autocompletion=completion.models,
     ),
@@ -122,7 +122,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="CLIP, as in a config's perceptors; by default mini-clip.",
+        help="CLIP, as in a config's perceptors; by default mini-clip-2.",
         metavar="NAME",
         autocompletion=completion.models,
     ),

@@ -103,7 +103,7 @@ STARTS = Registry(
         "transformer": "vqclip.start.transformer_config:TransformerStart",
         "prior": "vqclip.start.prior_config:PriorStart",
     },
-    optional=frozenset({"sketchbook"}),
+    optional=frozenset({"sketchbook", "reader"}),
 )  # fmt: skip
 LOSSES = Registry("loss", "vqclip.losses", "losses", lambda: by_file("vqclip.guidance.losses"))
 PERCEPTORS = Registry(

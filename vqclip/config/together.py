@@ -17,7 +17,7 @@ def check(config: "Config") -> None:
     """Refuse values that don't go together; raises ConfigError."""
     if not config.perceptors:
         raise ConfigError(
-            "perceptors: there is none to score the image; name at least one, as in [{model: mini-clip}]"
+            "perceptors: there is none to score the image; name at least one, as in [{model: mini-clip-2}]"
         )
     _check_texts(config)
     if config.cutouts.smallest > config.cutouts.largest:

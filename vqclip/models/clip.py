@@ -1,6 +1,6 @@
 """CLIPs of open_clip, by whatever name they have.
 
-mini-clip              a name of the catalogue
+mini-clip-2            a name of the catalogue
 ViT-B-32/openai        open_clip's architecture and pretrained tag
 ViT-B-32@weights.pt    open_clip's architecture and a file of weights
 hf-hub:org/repo        a repository on the Hugging Face hub

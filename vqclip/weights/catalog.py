@@ -17,7 +17,6 @@ from vqclip.base.errors import ConfigError, UsageError, cause, in_words, suggest
 from vqclip.base.paths import CHECKPOINTS, has_home, home
 
 FAMILIES = ("vqgan", "clip", "sketchbook", "transformer", "image-prior", "upscaler")
-SKETCH_READER = "mini-clip"  # the CLIP that embedded the words of the catalogue's sketchbooks
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe either way; the one in C reads 70 cards at once
 _FILES = ("mini.yaml", "vqgan.yaml", "clip.yaml", "upscaler.yaml")
 
@@ -42,6 +41,7 @@ class ModelCard:
     sha256: str = ""  # "" where nobody states it
     stated: str = ""  # who states it
     recipe: str = ""  # the preset that a VQGAN is known to work well with; "": that of unknown ones
+    successor: str = ""  # of a model of an earlier vqclip: the one that ships in its place
 
     @property
     def ships(self) -> bool:
@@ -82,8 +82,18 @@ def human(size: float) -> str:
 
 
 def cards() -> dict[str, ModelCard]:
-    """Return all cards by name, with the user's own. Raises ConfigError if the user's file can't be read."""
-    return {**shipped(), **(_users(home() / "catalog.yaml") if has_home() else {})}
+    """Return all cards by name, with the user's own. Raises ConfigError if the user's file can't be read.
+
+    The name of a model of an earlier vqclip has its successor's card, unless its own folder is still in checkpoints/.
+    """
+    known = {**shipped(), **(_users(home() / "catalog.yaml") if has_home() else {})}
+    return {name: _present(card, known) for name, card in known.items()}
+
+
+def current(name: str) -> str:
+    """Return the name of the model that is read for a name: its own, or that of its successor."""
+    found = cards().get(name)
+    return found.name if found else name
 
 
 def card(name: str) -> ModelCard:
@@ -96,7 +106,7 @@ def card(name: str) -> ModelCard:
 
 
 def names(family: str) -> list[str]:
-    return [card.name for card in cards().values() if card.family == family]
+    return list(dict.fromkeys(card.name for card in cards().values() if card.family == family))
 
 
 @cache
@@ -104,6 +114,10 @@ def shipped() -> dict[str, ModelCard]:
     """Return the cards that ship with vqclip, without the user's."""
     folder = Path(__file__).with_name("cards")
     return {card.name: card for name in _FILES for card in _read(folder / name)}
+
+
+def _present(card: ModelCard, known: Mapping[str, ModelCard]) -> ModelCard:
+    return known[card.successor] if card.successor in known and not card.path.is_file() else card
 
 
 def _users(path: Path) -> dict[str, ModelCard]:
