@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from training import work
 from training.images.dataset import Dataset
@@ -63,10 +62,7 @@ def write(start: Path, out: Path, texts: Iterable[str] | None = None) -> None:
         lines = ["#version: vqclip", *(" ".join(merge) for merge in merges)]
         (out / MERGES).write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
     tensors[TABLE] = tensors[TABLE].to(torch.float8_e4m3fn)
-    temporary = out / "weights.part"
-    save_file({key: value.contiguous() for key, value in tensors.items()}, temporary)
-    temporary.chmod(0o644)  # safetensors writes files that only their owner reads
-    os.replace(temporary, out / FILE)
+    work.write_tensors(tensors, out / FILE)
     work.write_text(out / CONFIG, json.dumps(config, indent=2) + "\n")
 
 

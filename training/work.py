@@ -147,6 +147,15 @@ def log(path: Path, **values: Any) -> None:
     print(line, flush=True)
 
 
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None) -> None:
+    """Write a safetensors file of tensors as they are, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, note)
+    temporary.chmod(0o644)  # safetensors writes files that only their owner reads
+    os.replace(temporary, path)
+
+
 def export_tensors(
     tensors: Mapping[str, Tensor], path: Path, note: dict[str, str] | None = None
 ) -> dict[str, str]:
@@ -165,11 +174,7 @@ def export_tensors(
         for name, t in tensors.items()
         if t.is_floating_point()
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    save_file(small, temporary, note)
-    temporary.chmod(0o644)  # safetensors writes files that only their owner reads
-    os.replace(temporary, path)
+    write_tensors(small, path, note)
     return {"dtype": str(dtype).removeprefix("torch."), "largest relative error": f"{lost:.1e}"}
 
 

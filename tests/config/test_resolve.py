@@ -66,7 +66,12 @@ class TestLayers:
         )
         found = leaves(configs.to_dict(config))
         assert [found[key] for key in keys] == [DRAFT["size"], 31, 32, 0.33, "given"]
-        untouched = set(LEAVES) - {*keys, "seed", "start.sketchbook"}  # the recipe's start has no sketchbook
+        untouched = set(LEAVES) - {
+            *keys,
+            "seed",
+            "start.sketchbook",
+            "start.reader",
+        }  # the recipe's start has none
         below = LEAVES | leaves(configs.read_preset(recipes.UNKNOWN))
         assert {key: found[key] for key in untouched - {"perceptors", "latent.stages"}} == {
             key: below[key] if not isinstance(found[key], str) else str(below[key])
@@ -166,8 +171,8 @@ def other(key: str, value: Any) -> Any:
     special = {
         "prompts": ["b"], "seed": 8, "size": "16x32", "init": "a.png", "cutouts.aspect": "squash",
         "perceptors": [{"model": "mini-clip-2", "crops": 3}], "latent.stages": TWO_STAGES,
-        "precision": "bfloat16", "drawer.model": "x", "start.sketchbook": "x", "optimizer.learning_rate": "0.1",
-        "losses.near_start.weight": "0.2",
+        "precision": "bfloat16", "drawer.model": "x", "start.sketchbook": "x", "start.reader": "x",
+        "optimizer.learning_rate": "0.1", "losses.near_start.weight": "0.2",
         "film.frames": 3, "film.fps": 3.0, "film.window": 3, "story.after": "repeat",
         "source.video": "a.mp4", "source.end": 3.0, "story.prefix": "a", "story.suffix": "b",
         "losses.tv.form": "log", "optimizer.drops": ["75%"],

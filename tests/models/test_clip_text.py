@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from vqclip.base.paths import CHECKPOINTS
 from vqclip.models.byte_pairs import ClipTokenizer
 from vqclip.models.clip import load_clip
-from vqclip.models.clip_text import text_tower
+from vqclip.models.clip_text import eight_bit_numbers, text_tower
 
 TEXTS = [
     "a red apple",
@@ -32,6 +32,11 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz  ABCéßžЯ猫🙂'’&<>;12\t\n.,!?-_İ"
 def theirs(folder: Path) -> np.ndarray:
     model, tokenizer = load_clip(str(folder))
     return torch.nn.functional.normalize(model.encode_text(tokenizer(TEXTS)), dim=-1).float().numpy()
+
+
+def test_eight_bits_mean_what_they_mean_to_torch() -> None:
+    theirs = torch.arange(256, dtype=torch.uint8).view(torch.float8_e4m3fn).float().numpy()
+    np.testing.assert_array_equal(eight_bit_numbers(), theirs)
 
 
 def test_agrees_with_open_clip_on_mini_clip() -> None:

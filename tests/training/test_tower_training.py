@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,7 +240,7 @@ def test_painted_images_grow_more_like_their_sentences_and_then_begin_anew(
         if drawn % 8 == 0:  # the first of the pool, which is new at the beginning
             alike = (head.see(features(seeing, painted.images)) * painted.vectors).sum(1)
             likenesses.append(float(alike[0]))
-    assert likenesses[4] > likenesses[0] + 0.1
+    assert likenesses[4] > likenesses[0] + 0.05
     assert float((pool.climb(seeing, head).images[0] - 0.5).abs().mean()) < 0.2
     true = torch.full((1,), 0.9)
     scale = torch.tensor(50.0)
@@ -282,7 +283,9 @@ def test_a_training_goes_on_from_its_snapshot_and_joins_to_a_clip(file: Path, tm
     assert bool(seen.isfinite().all())
     joined, before = (load_file(path / "open_clip_model.safetensors") for path in (folder, tower.START))
     assert {k: v.shape for k, v in joined.items()} == {k: v.shape for k, v in before.items()}
-    assert torch.equal(joined["token_embedding.weight"], before["token_embedding.weight"])
+    table = "token_embedding.weight"
+    assert joined[table].dtype == before[table].dtype
+    assert torch.equal(joined[table].float(), before[table].float())
 
 
 def test_a_killed_training_goes_on_from_its_last_snapshot_and_needs_few_packages(
@@ -327,13 +330,18 @@ def test_a_step_never_waits_for_a_gpu(
 
 
 def test_a_table_of_eight_bits_reads_nearly_alike(tmp_path: Path) -> None:
-    smaller_clip.write(tower.START, tmp_path)
+    """Of a table of 16 bits whose numbers have more digits than eight bits keep."""
+    long, short, file = tmp_path / "long", tmp_path / "short", "open_clip_model.safetensors"
+    shutil.copytree(tower.START, long)
+    tensors = load_file(long / file)
+    table = tensors["token_embedding.weight"].half()
+    tensors["token_embedding.weight"] = table * (1 + (torch.rand_like(table) - 0.5) / 16)
+    work.write_tensors(tensors, long / file)
+    smaller_clip.write(long, short)
     texts = ["a red apple", "a lighthouse on a cliff at night", "an axolotl in the style of van gogh"]
-    ours, theirs = (embeddings(str(folder), texts) for folder in (tmp_path, tower.START))
-    assert float((ours * theirs).sum(1).min()) > 0.999
-    before, after = (
-        (path / "open_clip_model.safetensors").stat().st_size for path in (tower.START, tmp_path)
-    )
+    ours, theirs = (embeddings(str(folder), texts) for folder in (short, long))
+    assert 0.999 < float((ours * theirs).sum(1).min()) < 1
+    before, after = ((folder / file).stat().st_size for folder in (long, short))
     assert before - after == pytest.approx(49408 * 256, abs=2000)
 
 

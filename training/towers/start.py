@@ -88,8 +88,5 @@ def joined(start: Path, image: Path, out: Path) -> None:
     """Write a folder with an image half of a file, and all else as in the folder `start`."""
     from training import work  # noqa: PLC0415
 
-    tensors = load_file(start / FILE) | load_file(image)
-    work.export_tensors(
-        {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, out / FILE
-    )
+    work.write_tensors(load_file(start / FILE) | load_file(image), out / FILE)
     work.write_text(out / CONFIG, (start / CONFIG).read_text())

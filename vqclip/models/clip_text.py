@@ -5,7 +5,7 @@ It reads the weights of the tower alone. Letters in shapes: l tokens, h heads, d
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import numpy as np
 
 from vqclip.models.byte_pairs import VOCABULARY, ClipTokenizer
 from vqclip.weights.clip_folder import CONFIG
+from vqclip.weights.safetensors_header import map_bytes
 
 # What a config may say; of others open_clip makes something else.
 _MODEL = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
 _TEXT = {"context_length": 77, "vocab_size": VOCABULARY, "width": 512, "heads": 8, "layers": 12}
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".npz"}
+WORDS, EIGHT_BITS = "token_embedding.weight", "F8_E4M3"
 _erf = np.vectorize(math.erf, otypes=[np.float32])
 
 
@@ -54,7 +56,7 @@ class TextTower:
             tensors = opened(file, "np")
             names = [name for name in tensors.keys() if not name.startswith(("visual.", "token_embedding."))]  # noqa: SIM118
             self._tensors = {name: np.asarray(tensors.get_tensor(name), np.float32) for name in names}
-            self._words = tensors.get_slice("token_embedding.weight")
+            self._words = _rows(tensors.get_slice(WORDS), file)
         except SafetensorError as error:
             raise KeyError(str(error)) from None
         missing = {"positional_embedding", "text_projection", "ln_final.weight"} - set(names)
@@ -68,8 +70,8 @@ class TextTower:
     def _embed(self, tokens: list[int]) -> np.ndarray:
         """Compute the tokens up to the end sign, which no later one changes, since attention looks back alone."""
         end = tokens.index(max(tokens)) + 1
-        words = np.concatenate([self._words[token : token + 1] for token in tokens[:end]])
-        x = words.astype(np.float32) + self._tensors["positional_embedding"][:end]  # l d
+        words = np.concatenate([self._words(token) for token in tokens[:end]])
+        x = words + self._tensors["positional_embedding"][:end]  # l d
         for layer in range(self._layers):
             block = f"transformer.resblocks.{layer}"
             x = x + self._attend(f"{block}.attn", self._normed(f"{block}.ln_1", x))
@@ -97,6 +99,23 @@ class TextTower:
         scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
         found: np.ndarray = scaled * self._tensors[f"{name}.weight"] + self._tensors[f"{name}.bias"]
         return found
+
+
+def _rows(table: Any, file: Path) -> Callable[[int], np.ndarray]:
+    """Give what reads a row (1 d) of the table of word pieces in float32."""
+    if table.get_dtype() != EIGHT_BITS:
+        return lambda token: table[token : token + 1].astype(np.float32)
+    stored, numbers = map_bytes(file, WORDS), eight_bit_numbers()
+    return lambda token: numbers[stored[token : token + 1]]
+
+
+def eight_bit_numbers() -> np.ndarray:
+    """List the numbers (256) that bytes mean in float8_e4m3fn (arXiv 2209.05433), which numpy lacks."""
+    byte = np.arange(256)
+    exponent, fraction = byte >> 3 & 15, (byte & 7) / 8
+    size = np.where(exponent > 0, (1 + fraction) * 2.0 ** (exponent - 7), fraction * 2.0**-6)
+    size[byte & 127 == 127] = np.nan
+    return np.where(byte < 128, size, -size).astype(np.float32)
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:
