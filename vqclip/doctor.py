@@ -104,7 +104,7 @@ def _ffmpeg() -> Finding:
 
 
 def _models() -> Iterator[Finding]:
-    for name, card in store.listed().items():
+    for name, card in store.cards().items():
         if not card.ships and store.record(name) is None:
             continue
         try:

@@ -9,13 +9,14 @@ from typing import Any
 import open_clip
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from vqclip.base.errors import WeightsError
 from vqclip.guidance.perceptors.open_clip import OpenCLIPPerceptor
 from vqclip.models import clip
-from vqclip.models.clip import find_clip, load_clip
+from vqclip.models.clip import find_clip, load_clip, weights_file
 from vqclip.models.vqgan_loading import SkipInit
+from vqclip.weights import catalog
 
 CPU = torch.device("cpu")
 
@@ -37,6 +38,18 @@ def test_a_name_without_a_model_is_refused_in_one_line(name: str, fragment: str)
         find_clip(name)
     assert fragment in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_image_tower_alone_goes_with_the_text_tower_of_another_clip() -> None:
+    alone, whole = (OpenCLIPPerceptor(name, CPU, torch.float32) for name in ("mini-clip", "mini-clip-2"))
+    texts, crops = ["a red apple", "an owl"], torch.rand(2, 3, 128, 128)
+    assert torch.equal(alone.embed_texts(texts), whole.embed_texts(texts))
+    assert not torch.allclose(alone.embed_crops(crops), whole.embed_crops(crops), atol=0.01)
+    assert weights_file("mini-clip") == catalog.card("mini-clip").path
+    stored = load_file(weights_file("mini-clip"))
+    model, _ = load_clip("mini-clip")
+    projection = model.visual.state_dict()["head.proj.weight"]
+    assert torch.equal(projection, stored["visual.head.proj.weight"].float())
 
 
 @pytest.mark.parametrize("content", [{}, {"open_clip_config.json": "{"}, {"open_clip_config.json": "[]"}])

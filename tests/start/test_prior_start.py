@@ -10,7 +10,7 @@ from vqclip.weights import catalog
 
 def test_all_that_it_needs_ships() -> None:
     needs = PriorStart(name="prior").requirements()
-    assert [need.name for need in needs] == ["mini-prior", "mini-vqgan", "mini-clip-2"]
+    assert [need.name for need in needs] == ["mini-prior", "mini-vqgan", "mini-clip"]
     assert all(catalog.card(need.name).ships for need in needs)
 
 

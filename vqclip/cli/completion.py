@@ -36,7 +36,7 @@ def models(incomplete: str) -> list[str]:
     """Complete a model's name."""
     from vqclip.weights import store  # noqa: PLC0415
 
-    return _beginning(sorted(store.listed()), incomplete)
+    return _beginning(sorted(store.cards()), incomplete)
 
 
 def devices(incomplete: str) -> list[str]:

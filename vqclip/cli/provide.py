@@ -4,12 +4,11 @@ from collections.abc import Iterable
 
 import torch
 
-from vqclip.base.paths import CHECKPOINTS
 from vqclip.cli.commands.models import fetch
 from vqclip.cli.display.console import say
 from vqclip.requirements.needs import distinct
 from vqclip.requirements.pairs import suggestion
-from vqclip.requirements.status import check, missing, replaced, status
+from vqclip.requirements.status import check, missing, status
 from vqclip.weights.requirement import Requirement
 
 LARGER = "--preset pairs/classic and vqclip models list"
@@ -46,6 +45,3 @@ def say_models(needs: Iterable[Requirement], larger: str = LARGER) -> None:
         small = all(status(need).ships for need in needs)
         more = f"; for larger ones see {larger}" if small else ""
         say("models", ", ".join(dict.fromkeys(need.name for need in needs)) + more)
-    for name, successor in replaced(needs).items():
-        gone = f"{name} of an earlier vqclip isn't in {CHECKPOINTS}"
-        say("models", f"{gone}: {successor} is used in its place, and images differ")

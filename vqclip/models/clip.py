@@ -31,7 +31,7 @@ from vqclip.models.kernels import CPU, kernels_for
 from vqclip.models.vqgan_loading import SkipInit
 from vqclip.weights import catalog
 from vqclip.weights.checkpoint import read_tensors
-from vqclip.weights.clip_folder import CONFIG, clip_folder, largest_file
+from vqclip.weights.clip_folder import CONFIG, clip_folder, image_tower, largest_file
 from vqclip.weights.clip_state_dicts import Tensors, bare_clip, is_openais, normalisation
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
@@ -50,6 +50,7 @@ class Source:
     weights: Path | None = None
     preprocess: tuple[tuple[str, Any], ...] = ()
     quick_gelu: bool = False
+    image: Path | None = None  # an image tower that takes the place of its own
 
 
 def load_clip(name: str, pull: bool = False, device: torch.device = CPU) -> tuple[Any, Any]:
@@ -61,6 +62,8 @@ def load_clip(name: str, pull: bool = False, device: torch.device = CPU) -> tupl
     try:
         with _quiet(), _network(pull), SkipInit():
             model = _build(source)
+            if source.image is not None:
+                _replace_tower(model, source.image)
             tokenizer = _tokenizer(source)
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from None
@@ -69,6 +72,11 @@ def load_clip(name: str, pull: bool = False, device: torch.device = CPU) -> tupl
             f"{name}: open_clip can't load it ({' '.join(str(error).split())[:200]})"
         ) from None
     return _ready(model, device), tokenizer
+
+
+def _replace_tower(model: Any, file: Path) -> None:
+    """Load the tensors of an image tower alone, which have open_clip's names."""
+    model.visual.load_state_dict({k.removeprefix("visual."): v for k, v in read_tensors(file).items()})
 
 
 def _tokenizer(source: Source) -> Any:
@@ -141,7 +149,7 @@ def _ready(model: Any, device: torch.device) -> Any:
 def find_clip(name: str, pull: bool = False) -> Source:
     """What a name means and where its weights lie; raises WeightsError if it is unknown or not here."""
     if (folder := clip_folder(name)) is not None:
-        return Source(LOCAL + str(folder))
+        return Source(LOCAL + str(folder), image=image_tower(name))
     if name.startswith(HUB):
         return Source(LOCAL + _snapshot(name, pull))
     architecture, at, file = name.partition("@")
@@ -163,7 +171,7 @@ def weights_file(name: str) -> Path:
     """The file of weights behind a name, in a folder the largest; raises WeightsError."""
     source = find_clip(name)
     folder = Path(source.architecture.removeprefix(LOCAL))
-    file = source.weights or largest_file(folder)
+    file = source.image or source.weights or largest_file(folder)
     if file is None:
         raise WeightsError(f"{name}: {folder} is empty")
     return file

@@ -76,10 +76,9 @@ def load_image_prior(name: str, device: torch.device | str = "cpu") -> ImagePrio
 
 def for_each(prior: ImagePrior | None, clips: Sequence[str]) -> list[ImagePrior | None]:
     """Give each perceptor, by the name of its CLIP, the prior if it is of that CLIP; raises ConfigError if none is."""
-    read = [catalog.current(clip) for clip in clips]
-    if prior is not None and prior.clip not in read:
+    if prior is not None and prior.clip not in clips:
         raise ConfigError(
             f"texts.image_prior: it guesses embeddings of {prior.clip}, which is none of the perceptors; "
             f"add --set perceptors={prior.clip}, or leave texts.image_prior out"
         )
-    return [prior if prior is not None and prior.clip == clip else None for clip in read]
+    return [prior if prior is not None and prior.clip == clip else None for clip in clips]

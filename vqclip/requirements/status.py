@@ -90,12 +90,6 @@ def missing(needs: Iterable[Requirement]) -> list[Status]:
     return [found for found in map(status, distinct(needs)) if found.path is None]
 
 
-def replaced(needs: Iterable[Requirement]) -> dict[str, str]:
-    """Map the names of an earlier vqclip's models whose folders are gone to those that are used in their place."""
-    meant = {need.name: card.name for need in needs if (card := _card(need)) is not None}
-    return {name: successor for name, successor in meant.items() if successor != name}
-
-
 def weighed(absent: Sequence[Status]) -> str:
     """What fetching weights would take, in words."""
     sizes = [found.card.bytes or found.card.roughly if found.card else None for found in absent]

@@ -16,7 +16,7 @@ from vqclip.retrieval.batches import batches
 from vqclip.retrieval.index import Index, Live
 from vqclip.retrieval.records import Progress, Skipped, Waiting
 from vqclip.retrieval.scan import Stamp, scan
-from vqclip.weights.clip_folder import clip_folder, largest_file
+from vqclip.weights.clip_folder import clip_folder, image_tower, largest_file
 from vqclip.weights.requirement import Requirement
 
 FLUSH = 256  # images that a kill can lose
@@ -52,7 +52,7 @@ def _mark(need: Requirement) -> str:
 def _weights(need: Requirement) -> Path:
     """Find the file of weights; only where their name is open_clip's own, that is imported."""
     folder = clip_folder(need.name) if need.kind == "clip" else None
-    file = largest_file(folder) if folder else None
+    file = image_tower(need.name) or (largest_file(folder) if folder else None)
     if file is None:
         from vqclip.requirements.status import find  # noqa: PLC0415
 

@@ -20,7 +20,6 @@ from vqclip.models.transformer.sampling import Sampling, sample_windows, spawn
 from vqclip.models.vqgan import VQGAN
 from vqclip.models.vqgan_loading import load_vqgan_onto
 from vqclip.start.conditions import conditions
-from vqclip.weights import catalog
 
 if TYPE_CHECKING:
     from vqclip.start.transformer_config import TransformerStart
@@ -49,7 +48,7 @@ class CodeSampler:
         self._to_kept, self._allowed = _numbers(
             self._vqgan, a.codes, self._transformer.network.pos_emb.device
         )
-        self._embedded = self._embed_texts(catalog.current(a.clip)) if a.conditioning == "embedding" else {}
+        self._embedded = self._embed_texts(a.clip) if a.conditioning == "embedding" else {}
         self._last: tuple[object, Tensor] | None = None
 
     def __call__(self, frame: Frame, generator: Generator) -> Tensor:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from vqclip.base.errors import ConfigError, WeightsError
 from vqclip.config.rules import among, key, within
 from vqclip.guidance.interfaces import FirstImage, Start, StartTools
-from vqclip.weights import catalog
 from vqclip.weights.requirement import Requirement
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class TransformerStart(Start):
         except WeightsError:
             return (need,)
         vqgan = Requirement("transformer's vqgan", note.vqgan, "vqgan")
-        clip = (Requirement("text reader", catalog.current(note.clip), "clip"),) if note.clip else ()
+        clip = (Requirement("text reader", note.clip, "clip"),) if note.clip else ()
         return need, vqgan, *clip
 
     def architecture(self) -> "TransformerArchitecture":

@@ -41,7 +41,7 @@ class ModelCard:
     sha256: str = ""  # "" where nobody states it
     stated: str = ""  # who states it
     recipe: str = ""  # the preset that a VQGAN is known to work well with; "": that of unknown ones
-    successor: str = ""  # of a model of an earlier vqclip: the one that ships in its place
+    text_of: str = ""  # of an image tower alone: the CLIP in whose folder its config and text tower are
 
     @property
     def ships(self) -> bool:
@@ -82,18 +82,8 @@ def human(size: float) -> str:
 
 
 def cards() -> dict[str, ModelCard]:
-    """Return all cards by name, with the user's own. Raises ConfigError if the user's file can't be read.
-
-    The name of a model of an earlier vqclip has its successor's card, unless its own folder is still in checkpoints/.
-    """
-    known = {**shipped(), **(_users(home() / "catalog.yaml") if has_home() else {})}
-    return {name: _present(card, known) for name, card in known.items()}
-
-
-def current(name: str) -> str:
-    """Return the name of the model that is read for a name: its own, or that of its successor."""
-    found = cards().get(name)
-    return found.name if found else name
+    """Return all cards by name, with the user's own. Raises ConfigError if the user's file can't be read."""
+    return {**shipped(), **(_users(home() / "catalog.yaml") if has_home() else {})}
 
 
 def card(name: str) -> ModelCard:
@@ -106,7 +96,7 @@ def card(name: str) -> ModelCard:
 
 
 def names(family: str) -> list[str]:
-    return list(dict.fromkeys(card.name for card in cards().values() if card.family == family))
+    return [card.name for card in cards().values() if card.family == family]
 
 
 @cache
@@ -114,10 +104,6 @@ def shipped() -> dict[str, ModelCard]:
     """Return the cards that ship with vqclip, without the user's."""
     folder = Path(__file__).with_name("cards")
     return {card.name: card for name in _FILES for card in _read(folder / name)}
-
-
-def _present(card: ModelCard, known: Mapping[str, ModelCard]) -> ModelCard:
-    return known[card.successor] if card.successor in known and not card.path.is_file() else card
 
 
 def _users(path: Path) -> dict[str, ModelCard]:

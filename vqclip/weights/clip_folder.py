@@ -10,11 +10,20 @@ CONFIG = "open_clip_config.json"
 
 
 def clip_folder(name: str) -> Path | None:
-    """Give the folder of a CLIP of the catalogue, or the folder that is named; None for open_clip's own names."""
+    """Give the folder of a CLIP of the catalogue, or the folder that is named; None for open_clip's own names.
+
+    An image tower alone has the folder of the CLIP whose text tower goes with it.
+    """
     card = store.cards().get(name)
     if card is not None and card.family == "clip" and (card.ships or card.refused or store.record(name)):
-        return store.locate(card).parent
+        return clip_folder(card.text_of) if card.text_of else store.locate(card).parent
     return expand(name) if os.path.isdir(expand(name)) else None
+
+
+def image_tower(name: str) -> Path | None:
+    """Give the file of an image tower alone; None for all other CLIPs."""
+    card = store.cards().get(name)
+    return store.locate(card) if card is not None and card.text_of else None
 
 
 def largest_file(folder: Path) -> Path | None:

@@ -92,11 +92,6 @@ def cards() -> dict[str, ModelCard]:
     return known
 
 
-def listed() -> dict[str, ModelCard]:
-    """Return the same, each model once: without the names that mean their successors."""
-    return {card.name: card for card in cards().values()}
-
-
 def locate(card: ModelCard) -> Path:
     """Return the path of a card's weights, and check their size. Raises WeightsError with the command to type.
 

@@ -39,7 +39,7 @@ def list_models(
     from vqclip.cli.display.table import print_table  # noqa: PLC0415
     from vqclip.weights import store  # noqa: PLC0415
 
-    known = store.listed()
+    known = store.cards()
     rows = [_row(known[name]) for name in (known if everything else _listed(known))]
     if as_json:
         for row in rows:
@@ -124,7 +124,7 @@ def verify(
     """Read models from end to end, and compare their digests with the known ones."""
     from vqclip.weights import store  # noqa: PLC0415
 
-    here = [name for name, card in store.listed().items() if card.ships or store.record(name)]
+    here = [name for name, card in store.cards().items() if card.ships or store.record(name)]
     failed = 0
     for name in names or here:
         try:
@@ -235,7 +235,7 @@ def _details(name: str) -> dict[str, Any]:
 
     card, record = install.find_card(name), store.record(name)
     details: dict[str, Any] = {
-        "name": card.name,
+        "name": name,
         "family": card.family,
         "about": card.about,
         "licence": card.licence,
