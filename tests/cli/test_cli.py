@@ -356,7 +356,7 @@ REFUSALS = [
     (["a|[text.png]"], 2, "text.png is not an image"),
     (["a", "--set", "vqgan=mini-vqgna"], 3, "did you mean mini-vqgan?"),
     (["a", "--set", "vqgan=empty.ckpt"], 3, "empty.ckpt is no checkpoint"),
-    (["a", "--set", "perceptors=[{model: mini-clop}]"], 3, "did you mean mini-clip-2"),
+    (["a", "--set", "perceptors=[{model: mini-clop}]"], 3, "did you mean mini-clip or mini-clip-2"),
     (["a", "--set", "perceptors=[{model: ViT-B-32/opnai}]"], 3, "did you mean ViT-B-32/openai"),
     (
         ["a", "--set", "perceptors=[{model: ViT-B-32/openai}]"],

@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(
     ("name", "fragment"),
     [
-        ("mini-clop", "did you mean mini-clip-2"),
+        ("mini-clop", "did you mean mini-clip or mini-clip-2"),
         ("ViT-B-32/opnai", "did you mean ViT-B-32/openai"),
         ("xyzzy", "write a name of the catalogue, open_clip's MODEL/TAG"),
         ("ViT-B-32/openai", "its weights aren't on this machine; add --pull"),
