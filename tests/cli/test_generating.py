@@ -287,7 +287,7 @@ class TestWhatIsSaid:
             assert re.sub(r"[\d.]+ s$", "", first) == re.sub(r"[\d.]+ s$", "", second)
 
     def test_loss_names_are_cut_on_the_right(self) -> None:
-        assert cut("mini-clip-2: a lighthouse in a storm", 32) == "mini-clip-2: a lighthouse in a st…"
+        assert cut("mini-clip-2: a lighthouse in a storm", 32) == "mini-clip-2: a lighthouse in a…"
         assert cut("tv", 32) == "tv"
 
 

@@ -156,7 +156,7 @@ def test_search_shows_images_on_a_terminal_that_can(folder: Path, tiny_clip: Pat
     words = ("search", folder, "a red apple", "--model", tiny_clip)
     written = on_terminal(*words, TERM="xterm-kitty")
     assert written.count("\x1b_Ga=T,") == 1
-    assert "red.png" in written
+    assert "red.png" in "".join(written.split())  # a long path is wrapped anywhere
     for options, environment in (
         (["--no-thumbnails"], {"TERM": "xterm-kitty"}),
         (["--json"], {"TERM": "xterm-kitty"}),
