@@ -54,18 +54,21 @@ def test_the_mini_vqgan_renders_colours_that_it_is_shown() -> None:
         assert (back - image).abs().mean().item() < 0.15
 
 
-def test_the_mini_clip_knows_its_colours() -> None:
-    perceptor = OpenCLIPPerceptor("mini-clip-2", CPU, torch.float32)
-    names = {"red": (0.85, 0.1, 0.1), "green": (0.1, 0.7, 0.15), "blue": (0.1, 0.2, 0.85)}
-    size = perceptor.size
-    flat = torch.stack(
-        [torch.tensor(colour).view(3, 1, 1).expand(3, size, size) for colour in names.values()]
-    )
+@pytest.mark.parametrize("name", ["mini-clip", "mini-clip-2"])
+def test_the_mini_clips_know_the_colours_of_things(name: str) -> None:
+    """Of a disc on white, as the drawings of their trainings are."""
+    perceptor = OpenCLIPPerceptor(name, CPU, torch.float32)
+    shades = {
+        "red": (0.85, 0.1, 0.1), "green": (0.1, 0.7, 0.15), "blue": (0.1, 0.2, 0.85), "yellow": (0.95, 0.85, 0.1),
+        "orange": (1, 0.55, 0.1), "black": (0, 0, 0), "brown": (0.45, 0.27, 0.13), "pink": (1, 0.6, 0.75),
+    }  # fmt: skip
+    middle = torch.linspace(-1, 1, perceptor.size)
+    disc = (middle[:, None] ** 2 + middle**2 < 0.4).float()
+    crops = torch.stack([1 - disc * (1 - torch.tensor(shade).view(3, 1, 1)) for shade in shades.values()])
     with torch.no_grad():
-        likeness = (
-            perceptor.embed_crops(flat) @ perceptor.embed_texts([f"the color {name}" for name in names]).T
-        )
-    assert likeness.argmax(1).tolist() == [0, 1, 2]
+        texts = perceptor.embed_texts([f"a {colour} circle on a white background" for colour in shades])
+        likeness = perceptor.embed_crops(crops) @ texts.T
+    assert likeness.argmax(1).tolist() == list(range(len(shades)))
 
 
 def test_they_paint_the_same_picture_twice_and_another_for_another_wish() -> None:
