@@ -26,6 +26,7 @@ CPU = torch.device("cpu")
     [
         ("mini-clop", "did you mean mini-clip or mini-clip-2"),
         ("ViT-B-32/opnai", "did you mean ViT-B-32/openai"),
+        ("", "there is no CLIP ''; write a name of the catalogue"),
         ("xyzzy", "write a name of the catalogue, open_clip's MODEL/TAG"),
         ("ViT-B-32/openai", "its weights aren't on this machine; add --pull"),
         ("ViT-B-23@weights.pt", "knows no architecture 'ViT-B-23'; did you mean"),

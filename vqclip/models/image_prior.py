@@ -79,6 +79,6 @@ def for_each(prior: ImagePrior | None, clips: Sequence[str]) -> list[ImagePrior 
     if prior is not None and prior.clip not in clips:
         raise ConfigError(
             f"texts.image_prior: it guesses embeddings of {prior.clip}, which is none of the perceptors; "
-            f"add --set perceptors={prior.clip}, or leave texts.image_prior out"
+            f"add --set 'perceptors=[{{model: {prior.clip}}}]', or leave texts.image_prior out"
         )
     return [prior if prior is not None and prior.clip == clip else None for clip in clips]

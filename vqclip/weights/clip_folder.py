@@ -17,7 +17,7 @@ def clip_folder(name: str) -> Path | None:
     card = store.cards().get(name)
     if card is not None and card.family == "clip" and (card.ships or card.refused or store.record(name)):
         return clip_folder(card.text_of) if card.text_of else store.locate(card).parent
-    return expand(name) if os.path.isdir(expand(name)) else None
+    return expand(name) if name and os.path.isdir(expand(name)) else None
 
 
 def image_tower(name: str) -> Path | None:

@@ -244,6 +244,7 @@ def _details(name: str) -> dict[str, Any]:
         "digest": f"{card.sha256} ({card.digest})" if card.sha256 else card.digest,
         "status": card.status,
         "refused": card.refused,
+        "text tower": card.text_of,
         "urls": list(card.urls),
         "hub": card.hub,
         "here": install.is_here(name),
