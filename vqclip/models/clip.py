@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,6 @@ def load_clip(name: str, pull: bool = False, device: torch.device = CPU) -> tupl
     try:
         with _quiet(), _network(pull), SkipInit():
             model = _build(source)
-            if source.image is not None:
-                _replace_tower(model, source.image)
             tokenizer = _tokenizer(source)
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from None
@@ -74,9 +72,10 @@ def load_clip(name: str, pull: bool = False, device: torch.device = CPU) -> tupl
     return _ready(model, device), tokenizer
 
 
-def _replace_tower(model: Any, file: Path) -> None:
-    """Load the tensors of an image tower alone, which have open_clip's names."""
+def _with_tower(model: Any, file: Path) -> Any:
+    """Load an image tower alone, whose tensors have open_clip's names, in place of the model's own."""
     model.visual.load_state_dict({k.removeprefix("visual."): v for k, v in read_tensors(file).items()})
+    return model
 
 
 def _tokenizer(source: Source) -> Any:
@@ -91,6 +90,8 @@ def _build(source: Source) -> Any:
 
     open_clip reads neither TorchScript, as which OpenAI publishes its CLIPs, nor objects of classes beside the tensors.
     """
+    if source.image is not None:
+        return _with_tower(_build(replace(source, image=None)), source.image)
     if source.weights is None or source.weights.suffix in (".npz", ".npy"):  # those are Google's own SigLIPs
         return open_clip.create_model(
             source.architecture, str(source.weights or "") or None,
